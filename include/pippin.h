@@ -1,0 +1,381 @@
+/*
+ * pippin.h - language models of Apple's on-device architecture (AFMTextV7), and Llama and Qwen as the same block.
+ *
+ * Read this file from top to bottom: errors, models, tokens, adapters, sessions, generation, arithmetic about models.
+ *
+ * Two types carry the library. A `pippin_model` is what was opened: immutable, mapped read-only, counted by its users,
+ * shared by any number of threads. A `pippin_session` is one timeline of tokens over a model: it owns its K/V cache and
+ * scratch memory, allocates when it is created and never while it evaluates, and belongs to one thread at a time.
+ *
+ * Conventions
+ * - A fallible function returns a `pippin_status`; details go to a caller-owned `pippin_error`, which may be NULL.
+ * - `_open`/`_create`/`_load` give an object on success and set *out to NULL on failure; `_free` takes it, NULL accepted.
+ * - Option structs: zero every field (`= {0}`), then set what differs. Zero always means "the default". NULL options
+ *   mean all defaults.
+ * - Sizes in bytes are size_t or uint64_t, token ids int32_t; arrays are row-major, shapes are written [rows][columns].
+ * - The library never prints, exits, aborts or reads the environment.
+ */
+#ifndef PIPPIN_H
+#define PIPPIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PIPPIN_VERSION "0.1.0"
+
+#if defined(PIPPIN_BUILD) && defined(__GNUC__)
+#define PIPPIN_API __attribute__((visibility("default")))
+#else
+#define PIPPIN_API
+#endif
+
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+typedef enum pippin_status {
+    PIPPIN_OK = 0,
+    PIPPIN_E_ARGUMENT,    /* the call itself is wrong: a NULL, a range, an option that does not fit the model */
+    PIPPIN_E_IO,          /* the operating system refused: missing file, full disk, no permission */
+    PIPPIN_E_FORMAT,      /* the file is damaged, or not what it should be */
+    PIPPIN_E_UNSUPPORTED, /* well formed, but this version cannot run it */
+    PIPPIN_E_MEMORY,      /* an allocation failed; nothing leaked, the object is as before the call */
+    PIPPIN_E_CONTEXT,     /* more tokens than the session's context holds */
+    PIPPIN_E_CANCELLED    /* pippin_session_cancel was called, or a callback asked to stop */
+} pippin_status;
+
+/* Filled on failure only. `text` is one line: "FILE or FIELD: what was found, what was expected; what to do". */
+typedef struct pippin_error {
+    pippin_status status;
+    char text[1000];
+} pippin_error;
+
+PIPPIN_API const char *pippin_version(void);
+PIPPIN_API const char *pippin_status_name(pippin_status status);
+
+/*
+ * Process-wide hooks; set them before any other call, or leave them. `alloc` returns `size` bytes (never 0) aligned to
+ * `align` (a power of two, at least 16) or NULL; `release` takes what it gave. `log` receives one line without newline,
+ * for things a user should know that are not errors (an assumed alpha, a dropped tensor).
+ */
+typedef struct pippin_hooks {
+    void *(*alloc)(void *user, size_t size, size_t align);
+    void (*release)(void *user, void *block);
+    void (*log)(void *user, const char *line);
+    void *user;
+} pippin_hooks;
+
+PIPPIN_API void pippin_set_hooks(const pippin_hooks *hooks);
+
+typedef struct pippin_memory {
+    uint64_t live_bytes;  /* allocated through the hook and not yet released */
+    uint64_t peak_bytes;  /* the largest live_bytes so far */
+    uint64_t allocations; /* how many allocations were made so far */
+} pippin_memory;
+
+PIPPIN_API pippin_memory pippin_memory_used(void);
+
+/* ---- what a model is: its configuration ------------------------------------------------------------------------- */
+
+/* Element types of weights and caches. Q8, Q4 and Q2 are pippin's own low-bit types. */
+typedef enum pippin_type {
+    PIPPIN_TYPE_AUTO = 0,
+    PIPPIN_F32,
+    PIPPIN_F16,
+    PIPPIN_BF16,
+    PIPPIN_Q8,
+    PIPPIN_Q4,
+    PIPPIN_Q2,
+    PIPPIN_I8, /* K/V cache: one scale a layer where the model has static scales, else one a token and head */
+    PIPPIN_I64 /* counters in checkpoints; never a weight */
+} pippin_type;
+
+PIPPIN_API const char *pippin_type_name(pippin_type type);
+/* "f32", "f16", "bf16", "q8", "q4", "q2", "int8"; PIPPIN_TYPE_AUTO when the name is none of them. */
+PIPPIN_API pippin_type pippin_type_from_name(const char *name);
+
+typedef enum pippin_arch { PIPPIN_ARCH_AFM = 1, PIPPIN_ARCH_LLAMA, PIPPIN_ARCH_QWEN2, PIPPIN_ARCH_QWEN3 } pippin_arch;
+
+/* Which dimensions of a head rotate together: (2i, 2i+1), or (i, i + d_head/2). */
+typedef enum pippin_rope_pairs { PIPPIN_ROPE_ADJACENT = 0, PIPPIN_ROPE_HALVES } pippin_rope_pairs;
+
+/* RMSNorm on each head of Q and K: nowhere (Llama), after the rotation (AFM), before it (Qwen3). */
+typedef enum pippin_qk_norm { PIPPIN_QK_NORM_NONE = 0, PIPPIN_QK_NORM_AFTER_ROPE, PIPPIN_QK_NORM_BEFORE_ROPE } pippin_qk_norm;
+
+/* One decoder: the numbers of its shape, and the switches of the one block that all families share. */
+typedef struct pippin_config {
+    char name[64]; /* for people: the preset's name, or the file's */
+    pippin_arch arch;
+    int32_t n_vocab, d_model, n_head, n_kv_head, d_head, d_ffn;
+    int32_t n_layer; /* all layers, full ones first */
+    int32_t n_reuse; /* how many of the last layers have no K/V of their own and read the last full layer's */
+    pippin_rope_pairs rope_pairs;
+    pippin_qk_norm qk_norm;
+    bool qkv_bias;
+    bool tied_head; /* the output head is the embedding */
+    float norm_eps, qk_norm_eps;
+    double rope_theta;
+    /* Llama 3's rotary scaling; rope_factor 0 = none. */
+    double rope_factor, rope_low_freq, rope_high_freq;
+    int32_t rope_n_ctx_original;
+    int32_t n_ctx_train; /* positions seen in training; 0 when the file does not say */
+    int32_t bos_id, eos_id, pad_id; /* -1 where the file does not say */
+    /* The adapter that the architecture ships with; rank 0 = none. */
+    int32_t lora_rank;
+    float lora_alpha;
+} pippin_config;
+
+/* Presets: "afm-base", "afm-draft", "llama-3.2-3b", "qwen2.5-3b". */
+PIPPIN_API size_t pippin_preset_count(void);
+PIPPIN_API const char *pippin_preset_name(size_t i); /* NULL past the end */
+PIPPIN_API pippin_status pippin_config_preset(const char *name, pippin_config *out, pippin_error *err);
+/* Reads a config.json: mlx-lm's `afm7` fields, or Hugging Face's for llama, qwen2, qwen3. */
+PIPPIN_API pippin_status pippin_config_load(const char *path, pippin_config *out, pippin_error *err);
+
+/* ---- models ----------------------------------------------------------------------------------------------------- */
+
+typedef struct pippin_model pippin_model;
+typedef struct pippin_tokenizer pippin_tokenizer;
+typedef struct pippin_adapter pippin_adapter;
+typedef struct pippin_session pippin_session;
+
+typedef struct pippin_model_options {
+    const char *tokenizer; /* path of a tokenizer file; NULL: the one beside the model, if any */
+    const char *cpu;       /* highest kernel level to use: "scalar", "avx2", "avx512"; NULL: all that the CPU has */
+} pippin_model_options;
+
+/*
+ * Opens a model: a folder with config.json and model.safetensors (or shards with an index), a .safetensors file with
+ * config.json beside it, a toolkit .pt, or a llama2.c .bin. The file stays mapped until the last user frees the model;
+ * do not change it in the meantime. Errors: IO, FORMAT, UNSUPPORTED, MEMORY, ARGUMENT (unknown cpu level).
+ */
+PIPPIN_API pippin_status pippin_model_open(const char *path, const pippin_model_options *options, pippin_model **out,
+                                           pippin_error *err);
+
+/* A model of this shape with random weights of `type` (F32, F16 or BF16) in memory; norms are 1. Same seed, same bits. */
+PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin_type type, uint64_t seed,
+                                             const pippin_model_options *options, pippin_model **out, pippin_error *err);
+
+/* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
+PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
+
+PIPPIN_API pippin_model *pippin_model_retain(pippin_model *model); /* counts one more user; returns `model` */
+PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one user's count back */
+
+PIPPIN_API const pippin_config *pippin_model_config(const pippin_model *model);         /* owned by the model */
+PIPPIN_API const pippin_tokenizer *pippin_model_tokenizer(const pippin_model *model);   /* owned; NULL if it has none */
+PIPPIN_API const pippin_adapter *pippin_model_adapter(const pippin_model *model);       /* owned; the one inside a .pt, or NULL */
+PIPPIN_API pippin_type pippin_model_type(const pippin_model *model);                    /* of its linear layers */
+PIPPIN_API bool pippin_model_has_kv_scales(const pippin_model *model);
+PIPPIN_API const char *pippin_model_cpu(const pippin_model *model); /* name of the kernel level in use */
+
+/* One stored tensor, as the file has it. Pointers belong to the model. */
+typedef struct pippin_tensor_info {
+    const char *name;
+    pippin_type type;
+    int32_t n_dim;
+    int64_t shape[4];
+    uint64_t bytes;
+} pippin_tensor_info;
+
+PIPPIN_API size_t pippin_model_tensor_count(const pippin_model *model);
+PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_tensor_info *out); /* false past the end */
+
+/* ---- tokens ----------------------------------------------------------------------------------------------------- */
+
+/* Opens a bare tokenizer file (a llama2.c tok*.bin). Free with pippin_tokenizer_free. */
+PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err);
+PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
+
+typedef struct pippin_tokenize_options {
+    bool bos; /* put the beginning-of-sequence id first */
+    bool eos; /* put the end-of-sequence id last */
+} pippin_tokenize_options;
+
+/*
+ * Text of n_bytes bytes (any bytes; need not be UTF-8) -> ids. Writes at most `capacity` ids and sets *n_ids to how many
+ * there are; call again with more room when it is larger. Text never yields special ids.
+ */
+PIPPIN_API pippin_status pippin_tokenize(const pippin_tokenizer *tokenizer, const char *text, size_t n_bytes,
+                                         const pippin_tokenize_options *options, int32_t *ids, size_t capacity,
+                                         size_t *n_ids, pippin_error *err);
+
+/* Ids -> bytes, the same way: at most `capacity` bytes (no terminating 0), *n_bytes is how many there are. */
+PIPPIN_API pippin_status pippin_detokenize(const pippin_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, char *text,
+                                           size_t capacity, size_t *n_bytes, pippin_error *err);
+
+PIPPIN_API int32_t pippin_tokenizer_size(const pippin_tokenizer *tokenizer);
+PIPPIN_API int32_t pippin_tokenizer_bos(const pippin_tokenizer *tokenizer); /* -1 if none */
+PIPPIN_API int32_t pippin_tokenizer_eos(const pippin_tokenizer *tokenizer); /* -1 if none */
+/* The stored piece of an id, as the file has it, and its length; NULL for an id out of range. Owned by the tokenizer. */
+PIPPIN_API const char *pippin_tokenizer_piece(const pippin_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
+
+/* ---- adapters (LoRA) ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Opens an adapter (.safetensors or .pt, toolkit names or mlx-lm's) and checks it against the model. The adapter keeps
+ * the model alive. `scale` multiplies alpha/rank; 0 means 1.
+ */
+PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out, pippin_error *err);
+PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);
+PIPPIN_API int32_t pippin_adapter_rank(const pippin_adapter *adapter);
+PIPPIN_API float pippin_adapter_alpha(const pippin_adapter *adapter);
+
+typedef struct pippin_adapter_use {
+    const pippin_adapter *adapter; /* must outlive the session, or the next pippin_session_set_adapters */
+    float scale;                   /* multiplies alpha/rank; 0 means 1 */
+} pippin_adapter_use;
+
+/* ---- sessions ----------------------------------------------------------------------------------------------------- */
+
+typedef struct pippin_session_options {
+    int32_t n_ctx;       /* tokens that the cache holds; 0: what the model was trained on, at most 4096 */
+    int32_t n_threads;   /* 0: one a core */
+    int32_t n_batch;     /* tokens that one pass takes at most; 0: 512 */
+    int32_t n_logits;    /* rows of logits that one pass keeps; 0: 16 */
+    pippin_type kv_type; /* PIPPIN_I8, PIPPIN_BF16 or PIPPIN_F32; AUTO: int8 where the model has K/V scales, f32 where its
+                            weights are f32, else bf16 */
+    bool no_embedded_adapter; /* do not attach the adapter that came inside the model file */
+    bool no_bypass;           /* run every layer for every token, also where nothing reads the result (for tests) */
+} pippin_session_options;
+
+/* The session keeps the model alive. All its memory is allocated here. */
+PIPPIN_API pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options,
+                                               pippin_session **out, pippin_error *err);
+PIPPIN_API void pippin_session_free(pippin_session *session);
+PIPPIN_API int32_t pippin_session_n_ctx(const pippin_session *session);
+PIPPIN_API int32_t pippin_session_n_threads(const pippin_session *session);
+PIPPIN_API pippin_type pippin_session_kv_type(const pippin_session *session);
+
+/* Replaces the attached adapters (at most 8; their contributions add up) and forgets the cached tokens. */
+PIPPIN_API pippin_status pippin_session_set_adapters(pippin_session *session, const pippin_adapter_use *uses, size_t n,
+                                                     pippin_error *err);
+
+/*
+ * Makes `tokens` [n_tok] the session's timeline: keeps the longest prefix that it already has, forgets the rest, and
+ * evaluates what is new. Afterwards pippin_session_logits is the prediction after the last token. n_tok >= 1.
+ * Errors: CONTEXT (names both numbers), ARGUMENT (an id outside the vocabulary), CANCELLED (the timeline then ends at the
+ * last pass that was complete).
+ */
+PIPPIN_API pippin_status pippin_session_sync(pippin_session *session, const int32_t *tokens, size_t n_tok, pippin_error *err);
+PIPPIN_API const float *pippin_session_logits(const pippin_session *session); /* [n_vocab]; NULL before the first sync */
+PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session);        /* tokens in the cache */
+PIPPIN_API size_t pippin_session_n_reused(const pippin_session *session);     /* of the last sync's, those found in the cache */
+
+/* May be called from another thread or a signal handler: the running call returns CANCELLED within one layer's time. */
+PIPPIN_API void pippin_session_cancel(pippin_session *session);
+
+/*
+ * Logits of every token of a text, which need not be one sequence. Forgets the session's timeline.
+ * segments: equal numbers belong together, and a token attends to earlier tokens of its own segment only; a negative one
+ * is padding. positions: where each token stands; NULL: its index within its own segment.
+ * row: called once a token in order, with logits [n_vocab] valid during the call; non-zero stops with CANCELLED.
+ */
+typedef struct pippin_score {
+    const int32_t *tokens;    /* [n_tok] */
+    const int32_t *segments;  /* [n_tok], or NULL: all one segment */
+    const int32_t *positions; /* [n_tok], or NULL */
+    size_t n_tok;
+    bool reference; /* by the plain f32 network of reference.c instead of the kernels; slow, and never rounded to a cache type */
+    int (*row)(void *user, size_t i, const float *logits);
+    void *user;
+} pippin_score;
+
+PIPPIN_API pippin_status pippin_session_score(pippin_session *session, const pippin_score *score, pippin_error *err);
+/* The same into a float32 .npy file [n_tok, n_vocab], written aside and renamed; score->row may be NULL and is called too. */
+PIPPIN_API pippin_status pippin_session_score_npy(pippin_session *session, const pippin_score *score, const char *path,
+                                                  pippin_error *err);
+
+/* ---- generation --------------------------------------------------------------------------------------------------- */
+
+typedef struct pippin_token_event {
+    int32_t id;
+    size_t index;       /* 0 for the first generated token */
+    const char *text;   /* whole characters that this token completed; not 0-terminated; empty without a tokenizer */
+    size_t n_bytes;
+} pippin_token_event;
+
+typedef struct pippin_generate_options {
+    size_t max_tokens;  /* 0: until the context is full */
+    double temperature; /* 0: greedy */
+    uint64_t seed;      /* same seed, same text, whatever the thread count */
+    const int32_t *stop_ids; /* [n_stop_ids]; NULL: the model's end-of-sequence id */
+    size_t n_stop_ids;
+    int (*on_token)(void *user, const pippin_token_event *event); /* may be NULL; non-zero stops */
+    void *user;
+} pippin_generate_options;
+
+typedef enum pippin_finish { PIPPIN_FINISH_STOP = 0, PIPPIN_FINISH_LENGTH, PIPPIN_FINISH_CANCELLED } pippin_finish;
+
+typedef struct pippin_generate_result {
+    pippin_finish finish; /* STOP: a stop id came; LENGTH: max_tokens or the context's end */
+    size_t n_prompt, n_cached, n_generated;
+    double prompt_seconds, generate_seconds;
+} pippin_generate_result;
+
+/*
+ * Continues `prompt` [n_prompt]. `ids` (may be NULL) receives the generated ids, at most `capacity`; a stop id is neither
+ * given to the callback nor counted. `result` may be NULL. Errors as pippin_session_sync.
+ */
+PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t *prompt, size_t n_prompt,
+                                         const pippin_generate_options *options, int32_t *ids, size_t capacity,
+                                         pippin_generate_result *result, pippin_error *err);
+
+/* ---- arithmetic about models ----------------------------------------------------------------------------------------- */
+
+typedef struct pippin_ledger_group {
+    int32_t segment, count;        /* layers of this kind */
+    int64_t parameters, trainable; /* of one layer, its LoRA included; its LoRA alone */
+} pippin_ledger_group;
+
+/*
+ * Where the parameters are. attention and feed_forward count their pre-norm and LoRA; norm repeats what the two hold,
+ * plus the output norm; total = frozen + trainable.
+ */
+typedef struct pippin_ledger {
+    int64_t total, frozen, trainable;
+    int64_t embedding, attention, feed_forward, norm, head; /* head: 0 where it is the embedding */
+    pippin_ledger_group groups[2];
+    int32_t n_group;
+    int32_t lora_modules, lora_linears, lora_tensors;
+    int64_t linear_weights;       /* the matrices of the layers: what the low-bit type applies to */
+    int64_t linear_weights_full;  /* of the full layers: what a prompt token multiplies */
+    int64_t kv_elements_per_token; /* K and V values that one token adds to the cache */
+    int64_t flops_prefill, flops_decode; /* 2 a multiply-add, matrices only: a prompt token (full layers), a decoded one */
+} pippin_ledger;
+
+PIPPIN_API void pippin_ledger_compute(const pippin_config *config, pippin_ledger *out);
+
+typedef struct pippin_plan_options {
+    pippin_type type;           /* of the linear layers; AUTO: bf16 */
+    pippin_type embedding_type; /* AUTO: q4 where type is q2, else as type */
+    pippin_type kv_type;        /* AUTO: int8 for AFM, else bf16 */
+    int32_t n_ctx;              /* 0: 4096 */
+    int32_t n_sessions;         /* 0: 1 */
+    int32_t n_batch;            /* 0: 512 */
+    bool adapter;               /* one f16 adapter of the architecture's rank is loaded */
+} pippin_plan_options;
+
+/* Bytes that are needed, known before anything is loaded. */
+typedef struct pippin_plan {
+    pippin_type type, embedding_type, kv_type;
+    int32_t n_ctx, n_sessions;
+    uint64_t linear, embedding, norms; /* and their sum: */
+    uint64_t weights;
+    uint64_t adapter;
+    uint64_t kv_per_token, kv; /* of one session */
+    uint64_t scratch;          /* of one session */
+    uint64_t total;            /* weights + adapter + n_sessions * (kv + scratch) */
+    uint64_t train_adapter;    /* extra for AdamW on a LoRA of the architecture's rank: weights, gradient, two moments in f32 */
+    uint64_t train_full;       /* the same for all weights */
+} pippin_plan;
+
+PIPPIN_API void pippin_plan_compute(const pippin_config *config, const pippin_plan_options *options, pippin_plan *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

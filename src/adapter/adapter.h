@@ -1,0 +1,29 @@
+/*
+ * adapter - LoRA files to pp_lora: which tensor belongs to which site, rank and alpha, and the scale.
+ */
+#ifndef PP_ADAPTER_H
+#define PP_ADAPTER_H
+
+#include "base/base.h"
+#include "model/model.h"
+
+struct pippin_adapter {
+    pp_lora lora;
+    float alpha;
+    pp_lora_site *sites;   /* [n_layer][PP_N_SITE], owned */
+    float *values;         /* what the sites point into, owned */
+    pippin_model *model;   /* kept alive by an adapter that was opened by itself; NULL inside a model */
+};
+
+/* Does this file hold adapter tensors at all? */
+bool pp_adapter_present(const pp_tensors *t);
+/*
+ * Reads all adapter tensors of t for a model of this shape. alpha <= 0: from the metadata, else rank / 2, which is said
+ * to the log. *out is NULL without error when all of its B (or A) are zero and `drop_zero` is set.
+ */
+pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, bool drop_zero,
+                                      pippin_adapter **out, pippin_error *err);
+/* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */
+pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err);
+
+#endif

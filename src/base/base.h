@@ -1,0 +1,138 @@
+/*
+ * base - the only room that speaks to the operating system: errors, memory, files, time, threads, CPU features; and the
+ * two things every parser needs: checked arithmetic and a bounded reader.
+ */
+#ifndef PP_BASE_H
+#define PP_BASE_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "pippin.h"
+
+#if defined(__GNUC__)
+#define PP_PRINTF(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
+#define PP_MUST_USE __attribute__((warn_unused_result))
+#else
+#define PP_PRINTF(format_arg, first_arg)
+#define PP_MUST_USE
+#endif
+
+#define PP_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define PP_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* ---- errors (error.c) ---- */
+
+/* Fills err (if not NULL) with a status and one line of text; returns the status, so that callers write `return pp_fail(...)`. */
+pippin_status pp_fail(pippin_error *err, pippin_status status, const char *format, ...) PP_PRINTF(3, 4);
+/* The text for a failed allocation of n_bytes for `what`. */
+pippin_status pp_fail_memory(pippin_error *err, const char *what, uint64_t n_bytes);
+/* One line to the log hook, if there is one. */
+void pp_log(const char *format, ...) PP_PRINTF(1, 2);
+
+/* ---- memory (memory.c): one hook, counted ---- */
+
+/* Uninitialised, aligned to 64 bytes. NULL when there is no memory; size 0 gives a valid block. */
+void *pp_alloc(size_t size) PP_MUST_USE;
+/* n * size bytes, zeroed; NULL also when the product overflows. */
+void *pp_alloc_zero(size_t n, size_t size) PP_MUST_USE;
+/* Grows an array from n_old to n_new elements of `size` bytes; on failure returns NULL and leaves `block` as it was. */
+void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size) PP_MUST_USE;
+char *pp_strdup(const char *text) PP_MUST_USE;
+char *pp_strndup(const char *text, size_t n) PP_MUST_USE;
+void pp_free(void *block);
+
+/* Checked arithmetic: false, and *out untouched, when the result does not fit. */
+bool pp_mul(size_t a, size_t b, size_t *out) PP_MUST_USE;
+bool pp_add(size_t a, size_t b, size_t *out) PP_MUST_USE;
+
+/* ---- bounded reader (bytes.c): never reads past the end; after a failure every read gives 0 and `failed` stays set ---- */
+
+typedef struct pp_bytes {
+    const uint8_t *data;
+    size_t size, at;
+    bool failed;
+} pp_bytes;
+
+pp_bytes pp_bytes_of(const void *data, size_t size);
+size_t pp_bytes_left(const pp_bytes *b);
+/* The next n bytes, or NULL (and failed) when fewer are left. */
+const uint8_t *pp_bytes_take(pp_bytes *b, size_t n);
+uint8_t pp_bytes_u8(pp_bytes *b);
+uint16_t pp_bytes_u16(pp_bytes *b); /* little-endian, as all below */
+uint32_t pp_bytes_u32(pp_bytes *b);
+uint64_t pp_bytes_u64(pp_bytes *b);
+int32_t pp_bytes_i32(pp_bytes *b);
+float pp_bytes_f32(pp_bytes *b);
+
+/* ---- files (file.c) ---- */
+
+typedef struct pp_map {
+    const uint8_t *data; /* read-only; NULL for an empty file */
+    size_t size;
+} pp_map;
+
+pippin_status pp_map_open(const char *path, pp_map *out, pippin_error *err);
+void pp_map_close(pp_map *map);
+
+bool pp_path_exists(const char *path);
+bool pp_path_is_dir(const char *path);
+const char *pp_path_base(const char *path); /* part after the last '/' */
+bool pp_path_ends(const char *path, const char *suffix);
+/* "dir/name" (or "name" when dir is "" ), to be freed with pp_free; NULL when out of memory. */
+char *pp_path_join(const char *dir, const char *name) PP_MUST_USE;
+/* The folder that holds path ("." for a bare name), to be freed. */
+char *pp_path_dir(const char *path) PP_MUST_USE;
+/* path without its last ".suffix", plus `tail`: ("a/b.pt", "-config.json") -> "a/b-config.json"; to be freed. */
+char *pp_path_stem(const char *path, const char *tail) PP_MUST_USE;
+pippin_status pp_dir_create(const char *path, pippin_error *err); /* OK when it exists already */
+
+/*
+ * Writing so that nothing is lost: bytes go to "PATH.tmp-PID" beside the target; pp_writer_commit syncs it, renames it
+ * over the target and syncs the folder; pp_writer_abort removes it. After an error the writer must still be aborted.
+ */
+typedef struct pp_writer {
+    FILE *file;
+    char *path, *tmp;
+} pp_writer;
+
+pippin_status pp_writer_open(const char *path, pp_writer *out, pippin_error *err);
+pippin_status pp_writer_write(pp_writer *w, const void *data, size_t size, pippin_error *err);
+pippin_status pp_writer_commit(pp_writer *w, pippin_error *err); /* closes and frees, also on failure */
+void pp_writer_abort(pp_writer *w);                              /* harmless on a zeroed or committed writer */
+
+/* ---- the machine (system.c) ---- */
+
+double pp_seconds(void); /* monotonic */
+uint64_t pp_peak_rss(void);
+int pp_cpu_count(void); /* cores that this process may use */
+
+/* Kernel levels, in rising order; a level includes those below it on the same architecture. */
+typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_COUNT } pp_isa;
+
+/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL. */
+bool pp_isa_supported(pp_isa isa);
+const char *pp_isa_name(pp_isa isa);
+
+/* ---- thread team (team.c): spin briefly, then sleep ---- */
+
+typedef struct pp_team pp_team;
+typedef void (*pp_task)(void *arg, int thread, int n_thread);
+
+/* n_thread >= 1; the caller is thread 0 and does its share. NULL when threads or memory are not to be had. */
+pp_team *pp_team_create(int n_thread) PP_MUST_USE;
+void pp_team_free(pp_team *team);
+int pp_team_size(const pp_team *team);
+/* Runs task on every thread of the team and returns when all are done. One caller at a time. */
+void pp_team_run(pp_team *team, pp_task task, void *arg);
+/* The half-open range of n items that belongs to `thread`: fixed, contiguous, a multiple of `grain` but for the last. */
+void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last);
+
+/* ---- random numbers (random.c): counter-based, so a value depends on (seed, stream, index) and nothing else ---- */
+
+/* 64 well-mixed bits (Philox4x32-10, Salmon et al. 2011, first two words). */
+uint64_t pp_random_bits(uint64_t seed, uint64_t stream, uint64_t index);
+double pp_random_unit(uint64_t seed, uint64_t stream, uint64_t index); /* [0, 1) */
+
+#endif

@@ -1,0 +1,166 @@
+/*
+ * team.c - a persistent team of threads. A job is announced by raising a sequence number; workers that are still
+ * spinning see it within a fraction of a microsecond, sleeping ones are woken through the condition variable. Spinning is
+ * kept short so that an idle team costs nothing and a machine shared with others does not stall.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
+#include <sched.h>
+
+#include "base/base.h"
+
+#if defined(__x86_64__)
+#define RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
+#endif
+
+/* Pauses before a waiting thread sleeps: about 50 us of spinning, more than the gap between two regions of one pass. */
+enum { SPIN = 2000 };
+
+typedef struct worker {
+    struct pp_team *team;
+    pthread_t handle;
+    int thread;
+} worker;
+
+struct pp_team {
+    int n_thread;
+    worker *workers; /* [n_thread - 1] */
+    pp_task task;
+    void *arg;
+    atomic_uint job;     /* raised by one for each job */
+    atomic_int running;  /* workers that have not finished the current job */
+    atomic_int sleepers; /* workers that wait on `wake` */
+    atomic_bool stop;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    bool caller_sleeps; /* under lock */
+};
+
+static unsigned wait_for_job(pp_team *team, unsigned seen)
+{
+    for (int i = 0; i < SPIN; i++) {
+        unsigned job = atomic_load_explicit(&team->job, memory_order_acquire);
+        if (job != seen) return job;
+        RELAX();
+    }
+    pthread_mutex_lock(&team->lock);
+    atomic_fetch_add(&team->sleepers, 1);
+    unsigned job;
+    while ((job = atomic_load(&team->job)) == seen) pthread_cond_wait(&team->wake, &team->lock);
+    atomic_fetch_sub(&team->sleepers, 1);
+    pthread_mutex_unlock(&team->lock);
+    return job;
+}
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    pp_team *team = w->team;
+    unsigned seen = 0;
+    for (;;) {
+        seen = wait_for_job(team, seen);
+        if (atomic_load(&team->stop)) return NULL;
+        team->task(team->arg, w->thread, team->n_thread);
+        if (atomic_fetch_sub_explicit(&team->running, 1, memory_order_acq_rel) == 1) {
+            pthread_mutex_lock(&team->lock);
+            if (team->caller_sleeps) pthread_cond_signal(&team->done);
+            pthread_mutex_unlock(&team->lock);
+        }
+    }
+}
+
+static void announce(pp_team *team)
+{
+    atomic_fetch_add(&team->job, 1);
+    /* A worker counts itself as a sleeper before it looks at `job` for the last time, so one of the two sees the other. */
+    if (atomic_load(&team->sleepers) > 0) {
+        pthread_mutex_lock(&team->lock);
+        pthread_cond_broadcast(&team->wake);
+        pthread_mutex_unlock(&team->lock);
+    }
+}
+
+static void wait_until_done(pp_team *team)
+{
+    for (int i = 0; i < SPIN; i++) {
+        if (atomic_load_explicit(&team->running, memory_order_acquire) == 0) return;
+        RELAX();
+    }
+    pthread_mutex_lock(&team->lock);
+    team->caller_sleeps = true;
+    while (atomic_load(&team->running) > 0) pthread_cond_wait(&team->done, &team->lock);
+    team->caller_sleeps = false;
+    pthread_mutex_unlock(&team->lock);
+}
+
+static void stop_workers(pp_team *team, int n_started)
+{
+    atomic_store(&team->stop, true);
+    announce(team);
+    for (int i = 0; i < n_started; i++) pthread_join(team->workers[i].handle, NULL);
+}
+
+pp_team *pp_team_create(int n_thread)
+{
+    pp_team *team = pp_alloc_zero(1, sizeof *team);
+    if (!team) return NULL;
+    team->n_thread = n_thread;
+    team->workers = pp_alloc_zero((size_t)n_thread, sizeof *team->workers);
+    if (!team->workers) {
+        pp_free(team);
+        return NULL;
+    }
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->wake, NULL);
+    pthread_cond_init(&team->done, NULL);
+    for (int i = 0; i + 1 < n_thread; i++) {
+        team->workers[i] = (worker){.team = team, .thread = i + 1};
+        if (pthread_create(&team->workers[i].handle, NULL, work, &team->workers[i]) != 0) {
+            stop_workers(team, i);
+            team->n_thread = 1;
+            pp_team_free(team);
+            return NULL;
+        }
+    }
+    return team;
+}
+
+void pp_team_free(pp_team *team)
+{
+    if (!team) return;
+    if (team->n_thread > 1) stop_workers(team, team->n_thread - 1);
+    pthread_cond_destroy(&team->done);
+    pthread_cond_destroy(&team->wake);
+    pthread_mutex_destroy(&team->lock);
+    pp_free(team->workers);
+    pp_free(team);
+}
+
+int pp_team_size(const pp_team *team) { return team->n_thread; }
+
+void pp_team_run(pp_team *team, pp_task task, void *arg)
+{
+    if (team->n_thread == 1) {
+        task(arg, 0, 1);
+        return;
+    }
+    team->task = task;
+    team->arg = arg;
+    atomic_store(&team->running, team->n_thread - 1);
+    announce(team);
+    task(arg, 0, team->n_thread);
+    wait_until_done(team);
+}
+
+void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last)
+{
+    size_t n_grain = (n + grain - 1) / grain, team = (size_t)n_thread, me = (size_t)thread;
+    size_t each = n_grain / team, rest = n_grain % team;
+    size_t from = me * each + PP_MIN(me, rest), to = from + each + (me < rest);
+    *first = PP_MIN(from * grain, n);
+    *last = PP_MIN(to * grain, n);
+}

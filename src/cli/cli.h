@@ -1,0 +1,210 @@
+/*
+ * cli - the program: one file per command, flags to options, nothing else. It uses pippin.h and base only, which proves
+ * that the API is enough. Options are data: parsing, help texts and usage errors come from one table per command.
+ */
+#ifndef PP_CLI_H
+#define PP_CLI_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+
+enum { PP_EXIT_OK = 0, PP_EXIT_FAILURE = 1, PP_EXIT_USAGE = 2, PP_EXIT_INTERRUPTED = 130 };
+
+/* ---- options as data (options.c, help.c) ---- */
+
+typedef enum pp_option_kind {
+    PP_OPTION_FLAG,   /* bool: given or not */
+    PP_OPTION_TEXT,   /* const char *, any */
+    PP_OPTION_TEXTS,  /* pp_texts: may be given several times */
+    PP_OPTION_CHOICE, /* const char *, one of `choices` */
+    PP_OPTION_TYPE,   /* pippin_type, one of `choices` */
+    PP_OPTION_INT,    /* int32_t, `low` to `high` */
+    PP_OPTION_SEED,   /* uint64_t, any */
+    PP_OPTION_REAL    /* double, `low` to `high` */
+} pp_option_kind;
+
+typedef struct pp_option {
+    const char *name; /* without the dashes; NULL ends a table */
+    char letter;      /* 0: no short form */
+    pp_option_kind kind;
+    const char *argument; /* its name in help texts; NULL for flags */
+    const char *help;     /* one sentence, and the default where there is one */
+    size_t target;        /* offset in the command's arguments of what the kind says */
+    double low, high;
+    const char *choices; /* "a|b|c" */
+} pp_option;
+
+typedef struct pp_option_group {
+    const char *title; /* NULL: continues the group before */
+    const pp_option *options;
+} pp_option_group;
+
+enum { PP_MAX_TEXTS = 16 };
+
+typedef struct pp_texts {
+    const char *items[PP_MAX_TEXTS];
+    size_t n;
+} pp_texts;
+
+/* What every command's arguments begin with. Zero means "not given" in all arguments, and every default is a zero. */
+typedef struct pp_common {
+    bool help, version, json;
+    const char *model, *tokenizer, *cpu;
+    pp_texts adapters;
+    int32_t n_threads, n_ctx;
+    pippin_type kv_type;
+    pp_texts operands;
+} pp_common;
+
+typedef struct pp_command {
+    const char *name, *summary;
+    const char *synopsis; /* what follows the name in the usage line */
+    const char *details;  /* paragraphs below the options; NULL: none */
+    const pp_option_group *groups; /* ended by one without options */
+    size_t args_size;
+    size_t max_operands;
+    int (*run)(const void *args); /* gives the exit code */
+} pp_command;
+
+/* The commands, in the order of the help text; NULL ends the list. */
+extern const pp_command *const pp_commands[];
+extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
+    pp_command_generate, pp_command_tokenize;
+
+/* Groups that commands share; targets are fields of pp_common. */
+extern const pp_option pp_options_general[];   /* --json, --help, --version */
+extern const pp_option pp_options_model[];     /* --model */
+extern const pp_option pp_options_tokenizer[]; /* --tokenizer */
+extern const pp_option pp_options_compute[];   /* --threads, --cpu */
+extern const pp_option pp_options_session[];   /* --adapter, --kv-type, --ctx */
+
+/* Fills args (zeroed, command->args_size bytes) from argv[0..argc); 0, or PP_EXIT_USAGE after a message. Stops early at
+   --help and --version. Texts stay argv's. */
+int pp_options_parse(const pp_command *command, int argc, char **argv, void *args);
+/* The candidate with the fewest slips of the finger from `given`; NULL when there are none. */
+const char *pp_nearest(const char *given, const char *const *candidates, size_t n);
+/* A whole number in all of text[0..n), low to high. */
+bool pp_parse_int(const char *text, size_t n, int64_t low, int64_t high, int64_t *out);
+bool pp_parse_real(const char *text, double *out); /* a finite number in all of text */
+
+void pp_help_command(const pp_command *command);
+void pp_help_program(void);
+
+/* ---- output (output.c): results to stdout, all else to stderr ---- */
+
+void pp_write(const void *bytes, size_t n);
+void pp_print(const char *format, ...) PP_PRINTF(1, 2);
+/* Flushes what was written so far; false from the first failure on. */
+bool pp_flush(void);
+/* Flushes; `code`, or PP_EXIT_FAILURE with a message when stdout could not be written. */
+int pp_finish(int code);
+
+/* One line on stderr; gives `code` back. The text is "WHAT: what was found, what was expected; what to do". */
+int pp_error(int code, const char *format, ...) PP_PRINTF(2, 3);
+/* The library's error: PP_EXIT_INTERRUPTED for CANCELLED, else PP_EXIT_FAILURE. */
+int pp_failed(const pippin_error *err);
+int pp_no_memory(void);
+/* A line that the next one replaces, and an empty one at the end; nothing unless stderr is a terminal. */
+void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
+
+void pp_heading(const char *text); /* a line, bold where that is welcome */
+int pp_print_json(json_t *object); /* one line; takes the reference; NULL counts as out of memory */
+/* Any bytes as a JSON string; what is not UTF-8 becomes U+FFFD. */
+json_t *pp_json_text(const char *bytes, size_t n);
+json_t *pp_json_number(double value);                     /* null where it is not finite */
+json_t *pp_json_ids(const int32_t *ids, size_t n);
+
+/* Numbers for people, by value: use pp_count(n).text within one expression. */
+typedef struct pp_short {
+    char text[32];
+} pp_short;
+
+pp_short pp_count(int64_t n);       /* 3,178,001,792 */
+pp_short pp_size(uint64_t n_bytes); /* 12.712 GB, 699.1 MB, 17.9 kB */
+pp_short pp_flops(int64_t n);       /* 6.22 GFLOP */
+
+/* ---- tables (table.c): aligned text or markdown ---- */
+
+enum { PP_MAX_COLUMN = PP_MAX_TEXTS + 1 };
+
+typedef struct pp_table {
+    const char *title;
+    char align[PP_MAX_COLUMN + 1]; /* 'l' or 'r' a column */
+    size_t n_col, n_cell, n_room;
+    char **cells; /* the first row is the header; in text it is left out when empty */
+    bool failed;
+} pp_table;
+
+pp_table pp_table_of(const char *title, const char *align);
+void pp_cell(pp_table *table, const char *format, ...) PP_PRINTF(2, 3); /* the next one, row by row */
+/* Prints and frees. 0, or PP_EXIT_FAILURE when memory ran out. */
+int pp_table_print(pp_table *table, bool markdown);
+
+/* ---- input (input.c) ---- */
+
+typedef struct pp_buffer {
+    char *bytes; /* free with pp_free */
+    size_t n;
+} pp_buffer;
+
+/* All of a file, "-" being stdin; 0 or an exit code after a message. */
+int pp_read_all(const char *path, pp_buffer *out);
+bool pp_append(pp_buffer *buffer, const char *bytes, size_t n); /* false when memory ran out */
+
+typedef struct pp_ids {
+    int32_t *items; /* free with pp_free */
+    size_t n;
+} pp_ids;
+
+/* "1,2 3", "@FILE" or "-" (stdin) -> ids; `flag` names the option in messages. */
+int pp_read_ids(const char *flag, const char *text, pp_ids *out);
+/* The ids in text[0..n). */
+int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out);
+/* Text to ids with the buffer that it takes. */
+int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out);
+
+/* ---- models (load.c) ---- */
+
+/* A preset's name, or the path of a config.json; 0 or an exit code after a message. */
+int pp_load_preset(const char *name, pippin_config *out);
+int pp_load_model(const pp_common *common, pippin_model **out);
+
+/* A model with a session and the adapters that the options name. */
+typedef struct pp_loaded {
+    pippin_model *model;
+    pippin_session *session;
+    pippin_adapter *adapters[PP_MAX_TEXTS];
+    size_t n_adapter;
+    double seconds; /* that opening and preparing took */
+} pp_loaded;
+
+/* n_ctx is used where --ctx is not given; 0: the model's own. Ctrl-C cancels the session from here on. */
+int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out);
+/* The same for a model that is open already; takes the reference, also on failure. */
+int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out);
+void pp_unload(pp_loaded *loaded);
+
+/* What inspect and plan talk about: a preset, a config.json or an opened model. */
+typedef struct pp_subject {
+    pippin_config config;
+    pippin_ledger ledger;
+    pippin_model *model; /* NULL unless opened */
+    pippin_type type, kv_type; /* AUTO unless opened */
+} pp_subject;
+
+int pp_subject_open(const char *preset, const char *path, pp_subject *out);
+void pp_subject_close(pp_subject *subject);
+
+/* The type for random weights when none is asked for: f32 for small models, bf16 for those that would fill a machine. */
+pippin_type pp_random_type(const pippin_config *config);
+/* Refuses what pippin_model_random cannot make or this machine cannot hold; 0 or an exit code after a message. */
+int pp_check_random(const char *command, const pippin_config *config, pippin_type type, uint64_t n_bytes);
+
+/* ---- Ctrl-C (interrupt.c) ---- */
+
+void pp_interrupt_install(void);
+void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
+bool pp_interrupted(void);
+
+#endif

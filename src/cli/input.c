@@ -1,0 +1,109 @@
+/* input.c - files and stdin as a whole, lists of token ids, text to ids. */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+bool pp_append(pp_buffer *buffer, const char *bytes, size_t n)
+{
+    /* Room doubles, and is kept in no field: it is the power of two at or above n, at least 4096. */
+    size_t room = 4096, wanted;
+    if (!pp_add(buffer->n, n, &wanted) || wanted > SIZE_MAX / 4) return false;
+    while (room < buffer->n) room *= 2;
+    if (!buffer->bytes || wanted > room) {
+        while (room < wanted) room *= 2;
+        char *bigger = pp_grow(buffer->bytes, buffer->n, room, 1);
+        if (!bigger) return false;
+        buffer->bytes = bigger;
+    }
+    if (n) memcpy(buffer->bytes + buffer->n, bytes, n);
+    buffer->n = wanted;
+    return true;
+}
+
+int pp_read_all(const char *path, pp_buffer *out)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    *out = (pp_buffer){0};
+    FILE *file = is_stdin ? stdin : fopen(path, "rb");
+    if (!file) return pp_error(PP_EXIT_FAILURE, "%s: cannot be opened: %s; expected a file to read", path, strerror(errno));
+    char block[65536];
+    size_t n;
+    bool room = true;
+    errno = 0;
+    while (room && (n = fread(block, 1, sizeof block, file)) > 0) room = pp_append(out, block, n);
+    int code = 0;
+    if (!room)
+        code = pp_no_memory();
+    else if (ferror(file))
+        code = pp_error(PP_EXIT_FAILURE, "%s: cannot be read: %s; expected a file with text", is_stdin ? "stdin" : path,
+                        strerror(errno));
+    if (!is_stdin) fclose(file);
+    if (code) {
+        pp_free(out->bytes);
+        *out = (pp_buffer){0};
+    }
+    return code;
+}
+
+int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out)
+{
+    static const char between[] = ", \t\r\n";
+    size_t n_room = 0;
+    *out = (pp_ids){0};
+    for (size_t i = 0; i < n;) {
+        if (text[i] && strchr(between, text[i])) {
+            i++;
+            continue;
+        }
+        size_t end = i;
+        while (end < n && !(text[end] && strchr(between, text[end]))) end++;
+        int64_t id;
+        if (!pp_parse_int(text + i, end - i, 0, INT32_MAX, &id)) {
+            int code = pp_error(PP_EXIT_USAGE, "%s: token %zu: found \"%.*s\", expected an id from 0 to %d; separate ids by "
+                                               "commas or white space", where, out->n, (int)PP_MIN(end - i, 40), text + i,
+                                INT32_MAX);
+            pp_free(out->items);
+            return code;
+        }
+        if (out->n == n_room) {
+            size_t n_new = n_room ? 2 * n_room : 256;
+            int32_t *items = pp_grow(out->items, out->n, n_new, sizeof *items);
+            if (!items) {
+                pp_free(out->items);
+                return pp_no_memory();
+            }
+            out->items = items;
+            n_room = n_new;
+        }
+        out->items[out->n++] = (int32_t)id;
+        i = end;
+    }
+    return 0;
+}
+
+int pp_read_ids(const char *flag, const char *text, pp_ids *out)
+{
+    bool is_file = text[0] == '@';
+    if (!is_file && strcmp(text, "-") != 0) return pp_parse_ids(flag, text, strlen(text), out);
+    pp_buffer buffer;
+    int code = pp_read_all(is_file ? text + 1 : text, &buffer);
+    if (code) return code;
+    code = pp_parse_ids(is_file ? text + 1 : "stdin", buffer.bytes, buffer.n, out);
+    pp_free(buffer.bytes);
+    return code;
+}
+
+int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out)
+{
+    const pippin_tokenize_options options = {.bos = bos};
+    pippin_error err;
+    size_t n_ids;
+    *out = (pp_ids){0};
+    if (pippin_tokenize(tokenizer, text, n, &options, NULL, 0, &n_ids, &err) != PIPPIN_OK) return pp_failed(&err);
+    out->items = pp_alloc_zero(n_ids, sizeof *out->items);
+    if (!out->items) return pp_no_memory();
+    if (pippin_tokenize(tokenizer, text, n, &options, out->items, n_ids, &out->n, &err) == PIPPIN_OK) return 0;
+    pp_free(out->items);
+    return pp_failed(&err);
+}

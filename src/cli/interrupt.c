@@ -1,0 +1,31 @@
+/* interrupt.c - Ctrl-C: the running session is cancelled, so that what it produced is kept; a second one ends the program. */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static pippin_session *volatile session_to_cancel;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    pippin_session *session = session_to_cancel;
+    if (interrupted || !session) _exit(PP_EXIT_INTERRUPTED);
+    interrupted = 1;
+    pippin_session_cancel(session);
+}
+
+void pp_interrupt_install(void)
+{
+    struct sigaction now, action = {.sa_handler = on_interrupt};
+    sigemptyset(&action.sa_mask);
+    /* A shell starts background jobs with SIGINT ignored, and nohup-like tools too; they mean it. */
+    if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_IGN) return;
+    sigaction(SIGINT, &action, NULL);
+}
+
+void pp_interrupt_cancels(pippin_session *session) { session_to_cancel = session; }
+
+bool pp_interrupted(void) { return interrupted != 0; }

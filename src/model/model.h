@@ -1,0 +1,168 @@
+/*
+ * model - the network. Three structs are the architecture: pippin_config (numbers and switches), pp_layer (weights of
+ * one block), pp_weights (the whole). bind.c validates a file by asking for each tensor with its shape; block.c runs the
+ * layers as one loop; reference.c is the whole network again in plain C, the truth that the fast path is tested against.
+ */
+#ifndef PP_MODEL_H
+#define PP_MODEL_H
+
+#include "base/base.h"
+#include "formats/formats.h"
+#include "kernels/kernels.h"
+#include "quant/quant.h"
+
+/* ---- configuration (config.c, presets.c) ---- */
+
+/* Checks ranges and that the numbers fit together; `where` opens the message. */
+pippin_status pp_config_check(const pippin_config *c, const char *where, pippin_error *err);
+pippin_status pp_config_parse(const char *json, size_t size, const char *source, pippin_config *out, pippin_error *err);
+/* config.json text of c, to be freed with pp_free; NULL when out of memory. */
+char *pp_config_json(const pippin_config *c);
+/* From the shapes and names of a toolkit checkpoint; theta is 500,000. */
+pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pippin_error *err);
+pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out, pippin_error *err);
+
+/* ---- weights ---- */
+
+/* The linear layers of a block, in the order of the toolkit's adapter files. A reuse layer has no K and V. */
+typedef enum pp_site { PP_Q = 0, PP_K, PP_V, PP_O, PP_GATE, PP_UP, PP_DOWN, PP_N_SITE } pp_site;
+
+/* y = x W^T + bias. */
+typedef struct pp_linear {
+    const void *w; /* [n_out][n_in] of `type`; NULL: the layer has no such part */
+    pippin_type type;
+    int32_t n_in, n_out;
+    const float *bias; /* [n_out] or NULL */
+} pp_linear;
+
+typedef struct pp_layer {
+    pp_linear site[PP_N_SITE];
+    const float *attn_norm, *ffn_norm; /* [d_model] */
+    const float *q_norm, *k_norm;      /* [d_head] or NULL */
+    float k_scale, v_scale;            /* static K/V quantiser; 0: none */
+    int32_t kv_layer;                  /* whose K and V it attends to: its own index, or the last full layer's */
+} pp_layer;
+
+/* Which names a file uses for the same tensors. */
+typedef enum pp_naming { PP_NAMING_MLX = 0, PP_NAMING_HF, PP_NAMING_TOOLKIT } pp_naming;
+
+/* Everything that the forward pass reads. Immutable once bound. */
+typedef struct pp_weights {
+    pippin_config config;
+    int32_t n_full; /* n_layer - n_reuse: layers with K/V */
+    bool has_kv_scales;
+    pp_naming naming;
+    pp_linear embedding; /* [n_vocab][d_model] */
+    pp_linear head;      /* the embedding again where tied */
+    const float *out_norm;
+    pp_layer *layers; /* [n_layer] */
+    pp_tensors tensors; /* owns the bytes */
+} pp_weights;
+
+/* in/out sizes of a site: false where the layer has no such site. */
+bool pp_site_shape(const pippin_config *c, int32_t layer, pp_site site, int32_t *n_in, int32_t *n_out);
+const char *pp_site_name(pp_site site);
+
+/* Takes `tensors` (also on failure) and points `out` into them; every tensor is asked for with its shape. */
+pippin_status pp_weights_bind(const pippin_config *config, pp_naming naming, pp_tensors *tensors, pp_weights *out,
+                              pippin_error *err);
+pippin_status pp_weights_random(const pippin_config *config, pippin_type type, uint64_t seed, pp_weights *out,
+                                pippin_error *err);
+/* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
+pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
+void pp_weights_free(pp_weights *w);
+
+/* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
+
+typedef struct pp_lora_site {
+    const float *a; /* [rank][n_in]: A transposed, so that the matmul kernel takes it; NULL: site not adapted */
+    const float *b; /* [n_out][rank] */
+} pp_lora_site;
+
+typedef struct pp_lora {
+    int32_t rank;
+    float scale;               /* alpha / rank */
+    const pp_lora_site *sites; /* [n_layer][PP_N_SITE] */
+} pp_lora;
+
+#define PP_MAX_LORA 8
+
+/* One adapter in use. */
+typedef struct pp_lora_use {
+    const pp_lora *lora;
+    float scale; /* alpha / rank, times the user's factor */
+} pp_lora_use;
+
+/* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */
+
+typedef struct pp_kv {
+    pippin_type type; /* F32, BF16 or I8 */
+    int32_t n_slot;
+    uint8_t *k, *v;              /* [n_full][n_kv_head][n_slot][d_head] */
+    float *k_scales, *v_scales;  /* [n_full][n_kv_head][n_slot] where int8 has no static scales, else NULL */
+    int32_t *segment;            /* [n_slot]; negative: padding, which nothing attends to */
+    const int32_t *identity;     /* [n_slot] 0, 1, 2, ... */
+    int32_t n_tok;               /* slots in use */
+    bool one_segment;            /* all slots in use belong to one segment */
+} pp_kv;
+
+/* ---- one pass through the network (forward.c, attention.c, feed_forward.c) ---- */
+
+/* One token of a pass. */
+typedef struct pp_row {
+    int32_t token, position, segment; /* segment < 0: padding */
+    int32_t slot;                     /* of its sequence's cache; rows of one sequence come in slot order */
+    int32_t sequence;                 /* index into pp_pass.sequences */
+    bool wants_logits;
+} pp_row;
+
+/* A timeline that takes part: its cache and its adapters. Rows of one sequence are adjacent. */
+typedef struct pp_sequence {
+    pp_kv *kv;
+    const pp_lora_use *loras; /* [n_lora] */
+    int32_t n_lora;
+} pp_sequence;
+
+typedef struct pp_pass {
+    const pp_row *rows; /* [n_row] */
+    int32_t n_row;
+    const pp_sequence *sequences;
+    int32_t n_sequence;
+    bool no_bypass;
+    const atomic_int *cancel; /* polled once a layer; may be NULL */
+} pp_pass;
+
+/* Scratch memory for passes of up to n_row rows: allocated once, nothing is allocated later. */
+typedef struct pp_scratch pp_scratch;
+uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread);
+pippin_status pp_scratch_create(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
+                                pp_scratch **out, pippin_error *err);
+void pp_scratch_free(pp_scratch *s);
+
+/* What a pass needs besides its rows. */
+typedef struct pp_engine {
+    const pp_weights *weights;
+    const pp_kernels *kernels;
+    pp_team *team;
+    pp_scratch *scratch;
+} pp_engine;
+
+/*
+ * Runs the rows through the layers, writes their K and V into the caches, and leaves the hidden states of those that want
+ * logits in the scratch. Where nothing reads a row's result any more - after the last full layer has written its K and V,
+ * for rows that want no logits - it is dropped, exactly. CANCELLED leaves the caches' n_tok as it was.
+ */
+pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err);
+/* Logits [n_vocab] of wanted rows first .. first + n - 1 (n <= the scratch's n_logits), in order; owned by the scratch. */
+const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n);
+
+/* ---- the reference (reference.c) ---- */
+
+/*
+ * Logits of every token into row(user, i, logits), by plain loops over f32 weights with double sums. segments and
+ * positions as in pippin_score, but given. The K/V quantiser of the model is applied; no other rounding.
+ */
+pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora, const pippin_score *score,
+                                 pippin_error *err);
+
+#endif

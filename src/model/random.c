@@ -1,0 +1,179 @@
+/*
+ * random.c - models with random weights, for benchmarks and training from scratch; and saving. Matrices are normal with
+ * standard deviation 1/sqrt(n_in), those that write to the residual stream smaller by sqrt(2 n_layer) so that its
+ * variance does not grow with depth; the embedding has 0.02; norms are 1.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/names.h"
+
+enum { N_QUANTILE = 1 << 16 };
+
+/* Inverse of the normal distribution (Acklam's rational approximation, 1.2e-9 relative), for 0 < p < 1. */
+static double normal_quantile(double p)
+{
+    static const double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
+                               1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
+    static const double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+                               -1.328068155288572e+01, 1.0};
+    static const double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
+                               -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
+    static const double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1.0};
+    const double q = p - 0.5, tail = sqrt(-2 * log(p < 0.5 ? p : 1 - p));
+    double above = 0, below = 0;
+    if (fabs(q) <= 0.47575) {
+        for (int i = 0; i < 6; i++) above = above * q * q + a[i], below = below * q * q + b[i];
+        return q * above / below;
+    }
+    for (int i = 0; i < 6; i++) above = above * tail + c[i];
+    for (int i = 0; i < 5; i++) below = below * tail + d[i];
+    return p < 0.5 ? above / below : -above / below;
+}
+
+/* One tensor being filled by a team: 16 random bits choose one of 65,536 equally likely values, stored in its type. */
+typedef struct fill {
+    pippin_type type;
+    void *data;
+    size_t n;
+    uint64_t seed, stream;
+    float values[N_QUANTILE];
+    uint16_t halves[N_QUANTILE];
+} fill;
+
+static void fill_share(void *arg, int thread, int n_thread)
+{
+    const fill *f = arg;
+    size_t first, last;
+    pp_team_share(f->n, 4, thread, n_thread, &first, &last);
+    uint64_t bits = 0; /* of four values; shares start at a multiple of four */
+    for (size_t i = first; i < last; i++) {
+        if (i % 4 == 0) bits = pp_random_bits(f->seed, f->stream, i / 4);
+        const uint16_t pick = (uint16_t)(bits >> (16 * (i % 4)));
+        if (f->type == PIPPIN_F32)
+            ((float *)f->data)[i] = f->values[pick];
+        else
+            ((uint16_t *)f->data)[i] = f->halves[pick];
+    }
+}
+
+typedef struct maker {
+    const pippin_config *config;
+    pippin_type type;
+    pp_tensors tensors;
+    pp_team *team;
+    fill *fill;
+    float *quantiles; /* [N_QUANTILE] of the unit normal */
+    pippin_error *err;
+} maker;
+
+/* Adds a tensor of ones (deviation 0, f32), or of normal values in the maker's type. */
+static pippin_status make(maker *m, const char *name, const int64_t *shape, int32_t n_dim, double deviation)
+{
+    pp_tensor t = {.type = deviation > 0 ? m->type : PIPPIN_F32, .n_dim = n_dim, .n_elem = 1};
+    for (int32_t i = 0; i < n_dim; i++) {
+        t.shape[i] = shape[i];
+        t.n_elem *= (size_t)shape[i];
+    }
+    t.bytes = pp_type_bytes(t.type, t.n_elem);
+    void *data = pp_alloc(t.bytes);
+    if (!data) return pp_fail_memory(m->err, name, t.bytes);
+    t.data = data;
+    if (deviation > 0) {
+        fill *f = m->fill;
+        f->type = t.type;
+        f->data = data;
+        f->n = t.n_elem;
+        f->stream = m->tensors.n;
+        for (int i = 0; i < N_QUANTILE; i++) f->values[i] = (float)(deviation * (double)m->quantiles[i]);
+        if (t.type != PIPPIN_F32) pp_encode_row(t.type, f->values, f->halves, N_QUANTILE);
+        pp_team_run(m->team, fill_share, f);
+    } else {
+        for (size_t i = 0; i < t.n_elem; i++) ((float *)data)[i] = deviation == 0 ? 1.0f : 0.0f;
+    }
+    pippin_status status = pp_tensors_own_block(&m->tensors, data, m->err);
+    return status == PIPPIN_OK ? pp_tensors_add(&m->tensors, name, strlen(name), &t, m->err) : status;
+}
+
+/* Deviation of a part: 0 stands for ones (norms), negative for zeros (biases). */
+static double deviation_of(const pippin_config *c, pp_part part, const int64_t *shape, int32_t n_dim)
+{
+    if (part == PP_PART_Q_BIAS || part == PP_PART_K_BIAS || part == PP_PART_V_BIAS) return -1;
+    if (n_dim == 1) return 0;
+    const double residual = part == PP_PART_O || part == PP_PART_DOWN ? 2.0 * c->n_layer : 1.0;
+    return 1 / sqrt((double)shape[1] * residual);
+}
+
+static pippin_status make_all(maker *m, pp_naming naming)
+{
+    const pippin_config *c = m->config;
+    const int64_t matrix[2] = {c->n_vocab, c->d_model};
+    pippin_status status = make(m, pp_top_name(naming, PP_TOP_EMBEDDING), matrix, 2, 0.02);
+    for (int32_t layer = 0; layer < c->n_layer; layer++)
+        for (pp_part part = PP_PART_ATTN_NORM; part < PP_N_PART && status == PIPPIN_OK; part++) {
+            int32_t n_dim;
+            int64_t shape[2];
+            char name[PP_NAME_SIZE];
+            if (!pp_part_shape(c, naming, layer, part, &n_dim, shape)) continue;
+            pp_part_name(c, naming, layer, part, false, name);
+            status = make(m, name, shape, n_dim, deviation_of(c, part, shape, n_dim));
+        }
+    if (status == PIPPIN_OK) status = make(m, pp_top_name(naming, PP_TOP_NORM), matrix + 1, 1, 0);
+    if (status == PIPPIN_OK && !c->tied_head) status = make(m, pp_top_name(naming, PP_TOP_HEAD), matrix, 2, 0.02);
+    return status == PIPPIN_OK ? pp_tensors_finish(&m->tensors, m->err) : status;
+}
+
+static pp_naming native_naming(const pippin_config *c) { return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF; }
+
+pippin_status pp_weights_random(const pippin_config *config, pippin_type type, uint64_t seed, pp_weights *out,
+                                pippin_error *err)
+{
+    *out = (pp_weights){0};
+    if (!pp_type_is_weight(type))
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be made by this version, expected f32, f16 or bf16",
+                       pippin_type_name(type));
+    pippin_status status = pp_config_check(config, config->name, err);
+    if (status != PIPPIN_OK) return status;
+    maker m = {.config = config, .type = type, .err = err};
+    m.team = pp_team_create(pp_cpu_count());
+    m.fill = pp_alloc(sizeof *m.fill);
+    m.quantiles = pp_alloc(N_QUANTILE * sizeof *m.quantiles);
+    if (!m.team || !m.fill || !m.quantiles) {
+        status = pp_fail_memory(err, config->name, sizeof *m.fill);
+    } else {
+        m.fill->seed = seed;
+        for (int i = 0; i < N_QUANTILE; i++) m.quantiles[i] = (float)normal_quantile((i + 0.5) / N_QUANTILE);
+        status = pp_tensors_init(&m.tensors, config->name, err);
+        if (status == PIPPIN_OK) status = make_all(&m, native_naming(config));
+        if (status == PIPPIN_OK) status = pp_weights_bind(config, native_naming(config), &m.tensors, out, err);
+    }
+    pp_tensors_free(&m.tensors);
+    pp_team_free(m.team);
+    pp_free(m.fill);
+    pp_free(m.quantiles);
+    return status;
+}
+
+pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err)
+{
+    const pippin_config *c = &w->config;
+    if (w->naming != native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: this file's layout cannot be saved as a folder; only safetensors models can",
+                       w->tensors.source);
+    pippin_status status = pp_dir_create(dir, err);
+    if (status != PIPPIN_OK) return status;
+    char *config_path = pp_path_join(dir, "config.json"), *weights_path = pp_path_join(dir, "model.safetensors");
+    char *json = pp_config_json(c);
+    pp_writer writer = {0};
+    if (!config_path || !weights_path || !json) status = pp_fail_memory(err, dir, 4096);
+    if (status == PIPPIN_OK)
+        status = pp_safetensors_write(weights_path, w->tensors.items, w->tensors.n, w->tensors.metadata, w->tensors.n_metadata, err);
+    if (status == PIPPIN_OK) status = pp_writer_open(config_path, &writer, err);
+    if (status == PIPPIN_OK) status = pp_writer_write(&writer, json, strlen(json), err);
+    if (status == PIPPIN_OK) status = pp_writer_commit(&writer, err);
+    pp_writer_abort(&writer);
+    pp_free(config_path);
+    pp_free(weights_path);
+    pp_free(json);
+    return status;
+}
