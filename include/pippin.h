@@ -292,9 +292,9 @@ PIPPIN_API pippin_status pippin_session_score_npy(pippin_session *session, const
 /* ---- generation --------------------------------------------------------------------------------------------------- */
 
 typedef struct pippin_token_event {
-    int32_t id;
-    size_t index;       /* 0 for the first generated token */
-    const char *text;   /* whole characters that this token completed; not 0-terminated; empty without a tokenizer */
+    int32_t id;       /* -1 in a last event that only brings what was held back of an unfinished character */
+    size_t index;     /* 0 for the first generated token */
+    const char *text; /* whole characters that this token completed; not 0-terminated; empty without a tokenizer */
     size_t n_bytes;
 } pippin_token_event;
 

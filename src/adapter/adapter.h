@@ -23,6 +23,8 @@ bool pp_adapter_present(const pp_tensors *t);
  */
 pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, bool drop_zero,
                                       pippin_adapter **out, pippin_error *err);
+/* Frees the adapter itself; pippin_adapter_free also lets go of the model. NULL accepted. */
+void pp_adapter_destroy(pippin_adapter *adapter);
 /* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */
 pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err);
 

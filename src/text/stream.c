@@ -14,6 +14,12 @@ pippin_status pp_stream_init(pp_stream *s, const pippin_tokenizer *tokenizer, bo
     return s->text ? PIPPIN_OK : pp_fail_memory(err, "tokenizer", s->capacity);
 }
 
+void pp_stream_restart(pp_stream *s, bool started)
+{
+    s->started = started;
+    s->n_held = 0;
+}
+
 void pp_stream_free(pp_stream *s)
 {
     pp_free(s->text);

@@ -22,6 +22,7 @@ typedef struct pp_stream {
 
 /* Allocates room for the longest piece; nothing is allocated later. `started`: text comes before (a prompt), so keep a leading space. */
 pippin_status pp_stream_init(pp_stream *s, const pippin_tokenizer *tokenizer, bool started, pippin_error *err);
+void pp_stream_restart(pp_stream *s, bool started); /* for another text */
 void pp_stream_free(pp_stream *s);
 /* Whole characters completed by id, valid until the next call; *n_bytes may be 0. A byte that can never become part of a
    character comes out as U+FFFD. */

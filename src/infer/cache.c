@@ -1,0 +1,71 @@
+/*
+ * cache.c - the memory of a K/V cache. It is reserved whole when the session is made; the operating system gives pages
+ * as tokens come, so a large context costs nothing until it is used and grows without copying.
+ */
+#include <string.h>
+
+#include "infer/infer.h"
+
+pippin_type pp_kv_auto(const pp_weights *w)
+{
+    if (w->has_kv_scales) return PIPPIN_I8;
+    return w->layers[0].site[PP_Q].type == PIPPIN_F32 ? PIPPIN_F32 : PIPPIN_BF16;
+}
+
+typedef struct kv_sizes {
+    uint64_t values, scales, slots; /* bytes of each of k and v; of their dynamic scales; of segment and identity */
+} kv_sizes;
+
+static kv_sizes sizes_of(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot)
+{
+    const uint64_t heads = (uint64_t)(c->n_layer - c->n_reuse) * (uint64_t)c->n_kv_head * (uint64_t)n_slot;
+    return (kv_sizes){heads * pp_type_bytes(type, (size_t)c->d_head),
+                      type == PIPPIN_I8 && !static_scales ? heads * sizeof(float) : 0, (uint64_t)n_slot * sizeof(int32_t)};
+}
+
+uint64_t pp_kv_bytes(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot)
+{
+    const kv_sizes s = sizes_of(c, type, static_scales, n_slot);
+    return 2 * (s.values + s.scales + s.slots);
+}
+
+pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot, pp_kv *out, pippin_error *err)
+{
+    const kv_sizes s = sizes_of(&w->config, type, w->has_kv_scales, n_slot);
+    pp_kv kv = {.type = type, .n_slot = n_slot, .one_segment = true};
+    int32_t *identity = pp_alloc(s.slots);
+    kv.identity = identity;
+    kv.segment = pp_alloc(s.slots);
+    kv.k = pp_alloc(s.values);
+    kv.v = pp_alloc(s.values);
+    if (s.scales) {
+        kv.k_scales = pp_alloc(s.scales);
+        kv.v_scales = pp_alloc(s.scales);
+    }
+    *out = kv;
+    if (!identity || !kv.segment || !kv.k || !kv.v || (s.scales && (!kv.k_scales || !kv.v_scales))) {
+        pp_kv_free(out);
+        return pp_fail_memory(err, "K/V cache", 2 * (s.values + s.scales + s.slots));
+    }
+    for (int32_t i = 0; i < n_slot; i++) identity[i] = i;
+    return PIPPIN_OK;
+}
+
+void pp_kv_free(pp_kv *kv)
+{
+    pp_free((void *)(uintptr_t)kv->identity);
+    pp_free(kv->segment);
+    pp_free(kv->k);
+    pp_free(kv->v);
+    pp_free(kv->k_scales);
+    pp_free(kv->v_scales);
+    *kv = (pp_kv){0};
+}
+
+void pp_kv_rewind(pp_kv *kv, int32_t n_tok)
+{
+    kv->n_tok = PP_MIN(kv->n_tok, n_tok);
+    kv->one_segment = true;
+    for (int32_t i = 0; i < kv->n_tok; i++)
+        if (kv->segment[i] < 0 || kv->segment[i] != kv->segment[0]) kv->one_segment = false;
+}

@@ -1,0 +1,193 @@
+/*
+ * session.c - one timeline of tokens over a model. It is handed the whole prefix each time and finds out itself what to
+ * reuse, extend or rebuild. All memory is allocated in pippin_session_create.
+ */
+#include <string.h>
+
+#include "infer/session.h"
+
+/* Largest context that a session may have: the roadmap's 205,000 tokens with room; keeps every product far from overflow. */
+enum { MAX_CTX = 1 << 20, DEFAULT_CTX = 4096, DEFAULT_BATCH = 512, DEFAULT_LOGITS = 16, MAX_THREADS = 256 };
+
+static pippin_status check_options(const pippin_session_options *o, pippin_error *err)
+{
+    const struct {
+        const char *name;
+        int32_t value, high;
+    } ranges[] = {{"context", o->n_ctx, MAX_CTX}, {"threads", o->n_threads, MAX_THREADS}, {"batch", o->n_batch, MAX_CTX},
+                  {"rows of logits", o->n_logits, MAX_CTX}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (ranges[i].value < 0 || ranges[i].value > ranges[i].high)
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %d, expected 1 to %d, or 0 for the default", ranges[i].name,
+                           (int)ranges[i].value, (int)ranges[i].high);
+    if (o->kv_type && o->kv_type != PIPPIN_I8 && o->kv_type != PIPPIN_BF16 && o->kv_type != PIPPIN_F32)
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "K/V cache type: %s, expected int8, bf16 or f32", pippin_type_name(o->kv_type));
+    return PIPPIN_OK;
+}
+
+static void take_options(pippin_session *s, const pippin_session_options *o)
+{
+    const pippin_config *c = &s->model->weights.config;
+    const int32_t trained = c->n_ctx_train > 0 ? PP_MIN(c->n_ctx_train, DEFAULT_CTX) : DEFAULT_CTX;
+    s->n_ctx = o->n_ctx ? o->n_ctx : trained;
+    s->n_batch = PP_MIN(o->n_batch ? o->n_batch : DEFAULT_BATCH, s->n_ctx);
+    s->n_logits = PP_MIN(o->n_logits ? o->n_logits : DEFAULT_LOGITS, s->n_batch);
+    s->no_bypass = o->no_bypass;
+}
+
+static pippin_status allocate(pippin_session *s, const pippin_session_options *o, pippin_error *err)
+{
+    const pp_weights *w = &s->model->weights;
+    const size_t n_ctx = (size_t)s->n_ctx, n_vocab = (size_t)w->config.n_vocab;
+    const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
+    s->team = pp_team_create(n_thread);
+    if (!s->team)
+        return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
+    s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
+    s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
+    s->logits = pp_alloc_zero(n_vocab, sizeof *s->logits);
+    s->probs = pp_alloc_zero(n_vocab, sizeof *s->probs);
+    s->segments = pp_alloc_zero(n_ctx, sizeof(int32_t));
+    s->positions = pp_alloc_zero(n_ctx, sizeof(int32_t));
+    if (!s->tokens || !s->rows || !s->logits || !s->probs || !s->segments || !s->positions)
+        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t) + 2 * n_vocab * sizeof(float));
+    pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
+    if (status == PIPPIN_OK)
+        status = pp_scratch_create(&w->config, s->n_batch, s->n_logits, s->n_ctx, n_thread, &s->scratch, err);
+    if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
+    return status;
+}
+
+pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options, pippin_session **out,
+                                    pippin_error *err)
+{
+    pippin_session_options o = options ? *options : (pippin_session_options){0};
+    *out = NULL;
+    pippin_status status = check_options(&o, err);
+    if (status != PIPPIN_OK) return status;
+    pippin_session *s = pp_alloc_zero(1, sizeof *s);
+    if (!s) return pp_fail_memory(err, "session", sizeof *s);
+    s->model = pippin_model_retain(model);
+    take_options(s, &o);
+    status = allocate(s, &o, err);
+    if (status == PIPPIN_OK && model->adapter && !o.no_embedded_adapter)
+        status = pippin_session_set_adapters(s, &(pippin_adapter_use){model->adapter, 1}, 1, err);
+    if (status != PIPPIN_OK)
+        pippin_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+void pippin_session_free(pippin_session *s)
+{
+    if (!s) return;
+    pp_team_free(s->team);
+    pp_scratch_free(s->scratch);
+    pp_kv_free(&s->kv);
+    pp_stream_free(&s->stream);
+    pp_free(s->tokens);
+    pp_free(s->rows);
+    pp_free(s->logits);
+    pp_free(s->probs);
+    pp_free(s->segments);
+    pp_free(s->positions);
+    pippin_model_free(s->model);
+    pp_free(s);
+}
+
+int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
+int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->team); }
+pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
+const float *pippin_session_logits(const pippin_session *s) { return s->has_logits ? s->logits : NULL; }
+size_t pippin_session_n_tok(const pippin_session *s) { return (size_t)s->kv.n_tok; }
+size_t pippin_session_n_reused(const pippin_session *s) { return s->n_reused; }
+void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
+
+static void forget(pippin_session *s)
+{
+    pp_kv_rewind(&s->kv, 0);
+    s->has_logits = false;
+}
+
+pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapter_use *uses, size_t n, pippin_error *err)
+{
+    if (n > PP_MAX_LORA)
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "adapters: %zu, expected at most %d at once; merge some", n, PP_MAX_LORA);
+    for (size_t i = 0; i < n; i++)
+        if (uses[i].adapter->model != s->model && uses[i].adapter != s->model->adapter)
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter %zu: was opened for another model; open it for this one", i);
+    for (size_t i = 0; i < n; i++) {
+        const float factor = uses[i].scale != 0 ? uses[i].scale : 1;
+        s->loras[i] = (pp_lora_use){&uses[i].adapter->lora, factor * uses[i].adapter->lora.scale};
+    }
+    s->n_lora = (int32_t)n;
+    forget(s); /* what is cached was computed with others */
+    return PIPPIN_OK;
+}
+
+pp_engine pp_session_engine(pippin_session *s)
+{
+    return (pp_engine){&s->model->weights, &s->model->kernels, s->team, s->scratch};
+}
+
+pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
+{
+    const int32_t n_vocab = s->model->weights.config.n_vocab;
+    if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens: none given, expected at least one");
+    if (n_tok > (size_t)s->n_ctx)
+        return pp_fail(err, PIPPIN_E_CONTEXT, "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context",
+                       n_tok, (int)s->n_ctx);
+    for (size_t i = 0; i < n_tok; i++)
+        if (tokens[i] < 0 || tokens[i] >= n_vocab)
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: id %d, expected 0 to %d of this model's vocabulary", i,
+                           (int)tokens[i], (int)n_vocab - 1);
+    return PIPPIN_OK;
+}
+
+pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err)
+{
+    const pp_engine engine = pp_session_engine(s);
+    const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
+    s->has_logits = false;
+    for (int32_t at = first; at < last;) {
+        const int32_t n = PP_MIN(last - at, s->n_batch);
+        for (int32_t i = 0; i < n; i++)
+            s->rows[i] = (pp_row){.token = s->tokens[at + i], .position = at + i, .slot = at + i,
+                                  .wants_logits = want && at + i == last - 1};
+        const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
+        pippin_status status = pp_forward(&engine, &pass, err);
+        if (status != PIPPIN_OK) return status;
+        at += n;
+    }
+    if (want) {
+        memcpy(s->logits, pp_forward_logits(&engine, 0, 1), (size_t)s->model->weights.config.n_vocab * sizeof *s->logits);
+        s->has_logits = true;
+    }
+    return PIPPIN_OK;
+}
+
+pippin_status pippin_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
+{
+    atomic_store(&s->cancel, 0);
+    return pp_session_sync(s, tokens, n_tok, err);
+}
+
+pippin_status pp_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
+{
+    pippin_status status = pp_session_check_tokens(s, tokens, n_tok, err);
+    if (status != PIPPIN_OK) return status;
+    const int32_t n = (int32_t)n_tok;
+    int32_t same = 0;
+    while (same < PP_MIN(n, s->kv.n_tok) && s->tokens[same] == tokens[same]) same++;
+    if (same == n && s->kv.n_tok == n && s->has_logits) {
+        s->n_reused = n_tok;
+        return PIPPIN_OK;
+    }
+    /* The last token is evaluated again even if it is cached: its logits are wanted. */
+    same = PP_MIN(same, n - 1);
+    s->n_reused = (size_t)same;
+    pp_kv_rewind(&s->kv, same);
+    memcpy(s->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
+    return pp_session_extend(s, same, n, true, err);
+}

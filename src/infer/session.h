@@ -1,0 +1,36 @@
+/* session.h - private to infer: what a session consists of. */
+#ifndef PP_INFER_SESSION_H
+#define PP_INFER_SESSION_H
+
+#include "infer/infer.h"
+
+struct pippin_session {
+    pippin_model *model;
+    pp_team *team;
+    pp_scratch *scratch;
+    pp_kv kv;
+    pp_lora_use loras[PP_MAX_LORA];
+    int32_t n_lora;
+    int32_t n_ctx, n_batch, n_logits;
+    bool no_bypass;
+    atomic_int cancel;
+    int32_t *tokens;   /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
+    pp_row *rows;      /* [n_batch] of the next pass */
+    float *logits;     /* [n_vocab] after the last token */
+    float *probs;      /* [n_vocab] the sampler's scratch */
+    int32_t *segments, *positions; /* [n_ctx] where a score gives none */
+    pp_stream stream;
+    bool has_logits;
+    size_t n_reused;
+};
+
+/* pippin_session_sync without clearing a cancel request that came before. */
+pippin_status pp_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err);
+/* Evaluates tokens[first..last) as one sequence from slot `first` on; logits of the last one if `want`. */
+pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err);
+/* Every id inside the vocabulary? */
+pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err);
+/* An engine over the session's parts. */
+pp_engine pp_session_engine(pippin_session *s);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * forward.c - a pass through the network: embedding, a loop over the layers, the output norm, and the head where logits
+ * are wanted. Also the scratch memory that it works in.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/forward.h"
+
+/* ---- scratch: one block, cut into arrays ---- */
+
+/* Hands out the next n elements of a block, or only counts them where there is none yet. */
+typedef struct cutter {
+    uint8_t *block;
+    uint64_t at;
+} cutter;
+
+static void *cut(cutter *k, uint64_t n, size_t size)
+{
+    void *p = k->block ? k->block + k->at : NULL;
+    k->at += (n * size + 63) / 64 * 64;
+    return p;
+}
+
+static void lay_out(pp_scratch *s, const pippin_config *c, cutter *k)
+{
+    const uint64_t rows = (uint64_t)s->n_row, threads = (uint64_t)s->n_thread, d_head = (uint64_t)c->d_head;
+    const uint64_t q = (uint64_t)c->n_head * d_head, kv = (uint64_t)c->n_kv_head * d_head;
+    s->x = cut(k, rows * (uint64_t)c->d_model, sizeof(float));
+    s->h = cut(k, rows * (uint64_t)c->d_model, sizeof(float));
+    s->q = cut(k, rows * q, sizeof(float));
+    s->k = cut(k, rows * kv, sizeof(float));
+    s->v = cut(k, rows * kv, sizeof(float));
+    s->mixed = cut(k, rows * q, sizeof(float));
+    s->gate = cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
+    s->up = cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
+    s->cosine = cut(k, rows * d_head / 2, sizeof(float));
+    s->sine = cut(k, rows * d_head / 2, sizeof(float));
+    s->lora = cut(k, 3 * rows * PP_MAX_RANK, sizeof(float));
+    s->rows = cut(k, rows, sizeof(pp_row));
+    s->logits = cut(k, (uint64_t)s->n_logits * (uint64_t)c->n_vocab, sizeof(float));
+    s->scores = cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
+    s->slots = cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
+    s->inv_freq = cut(k, d_head / 2, sizeof(double));
+}
+
+uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread)
+{
+    pp_scratch s = {.n_row = n_row, .n_logits = n_logits, .n_ctx = n_ctx, .n_thread = n_thread};
+    cutter k = {0};
+    lay_out(&s, c, &k);
+    return k.at;
+}
+
+pippin_status pp_scratch_create(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
+                                pp_scratch **out, pippin_error *err)
+{
+    const uint64_t bytes = pp_scratch_bytes(c, n_row, n_logits, n_ctx, n_thread);
+    *out = NULL;
+    pp_scratch *s = pp_alloc_zero(1, sizeof *s);
+    if (s) s->block = pp_alloc(bytes);
+    if (!s || !s->block) {
+        pp_free(s);
+        return pp_fail_memory(err, "session scratch", bytes);
+    }
+    s->n_row = n_row;
+    s->n_logits = n_logits;
+    s->n_ctx = n_ctx;
+    s->n_thread = n_thread;
+    s->attention_scale = 1.0f / sqrtf((float)c->d_head);
+    cutter k = {s->block, 0};
+    lay_out(s, c, &k);
+    pp_rope_init(c, s->inv_freq);
+    *out = s;
+    return PIPPIN_OK;
+}
+
+void pp_scratch_free(pp_scratch *s)
+{
+    if (!s) return;
+    pp_free(s->block);
+    pp_free(s);
+}
+
+/* ---- the pass ---- */
+
+static void enter_row(void *arg, int32_t row)
+{
+    const pp_state *st = arg;
+    const pp_weights *w = st->engine->weights;
+    const pippin_config *c = &w->config;
+    const pp_row *r = &st->s->rows[row];
+    const size_t half = (size_t)(c->d_head / 2), d = (size_t)c->d_model;
+    const uint8_t *embedding = w->embedding.w;
+    pp_decode_row(w->embedding.type, embedding + (size_t)r->token * pp_type_bytes(w->embedding.type, d),
+                  st->s->x + (size_t)row * d, d);
+    pp_rope_angles(st->s->inv_freq, c->d_head, r->position, st->s->cosine + (size_t)row * half, st->s->sine + (size_t)row * half);
+}
+
+void pp_keep_wanted(const pp_state *st)
+{
+    const pippin_config *c = &st->engine->weights->config;
+    const size_t d = (size_t)c->d_model, half = (size_t)(c->d_head / 2);
+    pp_scratch *s = st->s;
+    size_t n = 0;
+    for (size_t i = 0; i < (size_t)s->n_live; i++) {
+        if (!s->rows[i].wants_logits) continue;
+        if (n < i) {
+            s->rows[n] = s->rows[i];
+            memcpy(s->x + n * d, s->x + i * d, d * sizeof *s->x);
+            memcpy(s->h + n * d, s->h + i * d, d * sizeof *s->h);
+            memcpy(s->cosine + n * half, s->cosine + i * half, half * sizeof *s->cosine);
+            memcpy(s->sine + n * half, s->sine + i * half, half * sizeof *s->sine);
+        }
+        n++;
+    }
+    s->n_live = (int32_t)n;
+}
+
+/* The new tokens' segments into the caches, before the first layer attends. */
+static void mark_segments(const pp_pass *pass)
+{
+    for (int32_t i = 0; i < pass->n_row; i++) {
+        const pp_row *r = &pass->rows[i];
+        pp_kv *kv = pass->sequences[r->sequence].kv;
+        kv->segment[r->slot] = r->segment;
+        if (r->segment < 0 || r->segment != kv->segment[0]) kv->one_segment = false;
+    }
+}
+
+pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err)
+{
+    pp_scratch *s = e->scratch;
+    pp_state st = {.engine = e, .pass = pass, .s = s};
+    memcpy(s->rows, pass->rows, (size_t)pass->n_row * sizeof *s->rows);
+    s->n_live = pass->n_row;
+    mark_segments(pass);
+    pp_each_row(&st, enter_row, &st);
+    for (st.layer = 0; st.layer < e->weights->config.n_layer && s->n_live > 0; st.layer++) {
+        if (pass->cancel && atomic_load_explicit(pass->cancel, memory_order_relaxed))
+            return pp_fail(err, PIPPIN_E_CANCELLED, "evaluation: cancelled");
+        pp_attention_forward(&st);
+        if (s->n_live > 0) pp_feed_forward_forward(&st);
+    }
+    pp_keep_wanted(&st);
+    if (s->n_live > 0) pp_norm_rows(&st, s->h, s->x, e->weights->out_norm);
+    for (int32_t i = 0; i < pass->n_row; i++) {
+        pp_kv *kv = pass->sequences[pass->rows[i].sequence].kv;
+        kv->n_tok = PP_MAX(kv->n_tok, pass->rows[i].slot + 1);
+    }
+    return PIPPIN_OK;
+}
+
+/* ---- the head ---- */
+
+typedef struct head_args {
+    const pp_engine *engine;
+    int32_t first, n;
+} head_args;
+
+static void head_task(void *arg, int thread, int n_thread)
+{
+    const head_args *a = arg;
+    const pp_weights *w = a->engine->weights;
+    const pp_linear *l = &w->head;
+    const pp_scratch *s = a->engine->scratch;
+    pp_linear_share(a->engine->kernels, l,
+                    (pp_matmul){.x = s->h + (size_t)a->first * (size_t)l->n_in, .x_stride = (size_t)l->n_in, .y = s->logits,
+                                .y_stride = (size_t)l->n_out, .n_tok = a->n},
+                    thread, n_thread);
+}
+
+const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
+{
+    pp_team_run(e->team, head_task, &(head_args){e, first, n});
+    return e->scratch->logits;
+}

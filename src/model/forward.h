@@ -1,0 +1,64 @@
+/* forward.h - private to model: the state of one pass, shared by the layers of the block. */
+#ifndef PP_MODEL_FORWARD_H
+#define PP_MODEL_FORWARD_H
+
+#include "model/model.h"
+
+/* More than any adapter has; the scratch for x A is sized by it. */
+enum { PP_MAX_RANK = 256 };
+
+struct pp_scratch {
+    int32_t n_row, n_logits, n_ctx, n_thread; /* capacities */
+    /* [n_row][...] of the rows that are still alive, adjacent */
+    float *x;            /* [d_model] the residual stream */
+    float *h;            /* [d_model] normed input of a linear layer */
+    float *q, *k, *v;    /* [n_head * d_head], [n_kv_head * d_head] twice */
+    float *mixed;        /* [n_head * d_head] what attention gives */
+    float *gate, *up;    /* [d_ffn] */
+    float *cosine, *sine; /* [d_head / 2] of each row's position */
+    float *lora;         /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
+    pp_row *rows;
+    float *logits;       /* [n_logits][n_vocab] */
+    float *scores;       /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
+    int32_t *slots;      /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    double *inv_freq;    /* [d_head / 2] */
+    float attention_scale; /* 1 / sqrt(d_head) */
+    int32_t n_live;
+    void *block;         /* what all of the above point into */
+};
+
+/* One linear layer to be computed on all live rows. */
+typedef struct pp_job {
+    pp_site site;
+    const float *x; /* [n_live][n_in] */
+    float *y;       /* [n_live][n_out] */
+    bool accumulate;
+} pp_job;
+
+typedef struct pp_state {
+    const pp_engine *engine;
+    const pp_pass *pass;
+    pp_scratch *s;
+    int32_t layer;
+} pp_state;
+
+/* Runs fn(arg, row) over all live rows, on the team where there are enough of them. */
+typedef void (*pp_row_task)(void *arg, int32_t row);
+void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
+
+/* This thread's share of the outputs of one linear layer: m gives x, y, strides, n_tok and accumulate (linear.c). */
+void pp_linear_share(const pp_kernels *kernels, const pp_linear *l, pp_matmul m, int thread, int n_thread);
+/* Up to three linear layers with their LoRA, in one region (linear.c). */
+void pp_linears(const pp_state *st, const pp_job *jobs, int n_job);
+void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
+/* Rotary angles of all live rows (rope.c). */
+void pp_rope_init(const pippin_config *c, double *inv_freq);
+void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
+/* x += attention(norm(x)); drops the rows that nothing reads any more (attention.c). */
+void pp_attention_forward(const pp_state *st);
+/* x += feed_forward(norm(x)) (feed_forward.c). */
+void pp_feed_forward_forward(const pp_state *st);
+/* Keeps the live rows that want logits, in order (forward.c). */
+void pp_keep_wanted(const pp_state *st);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in fixed
+ * contiguous parts, so that each thread reads one ascending stream of weights.
+ */
+#include "model/forward.h"
+
+/* Outputs that stay together on one thread: a whole tile of any kernel. */
+enum { GRAIN = 32 };
+
+typedef struct region {
+    const pp_state *st;
+    const pp_job *jobs;
+    int n_job;
+    const pp_lora_use *lora;  /* LoRA phases only: the adapter, and the rows that use it */
+    int32_t first_row, n_row;
+} region;
+
+static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
+{
+    return &st->engine->weights->layers[st->layer].site[job->site];
+}
+
+void pp_linear_share(const pp_kernels *kernels, const pp_linear *l, pp_matmul m, int thread, int n_thread)
+{
+    size_t first, last;
+    pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
+    if (first == last) return;
+    m.w = (const uint8_t *)l->w + first * pp_type_bytes(l->type, (size_t)l->n_in);
+    m.bias = l->bias ? l->bias + first : NULL;
+    m.y += first;
+    m.n_in = l->n_in;
+    m.n_out = (int)(last - first);
+    pp_kernels_matmul(kernels, l->type)(&m);
+}
+
+static void base_task(void *arg, int thread, int n_thread)
+{
+    const region *r = arg;
+    for (int i = 0; i < r->n_job; i++) {
+        const pp_job *job = &r->jobs[i];
+        const pp_linear *l = linear_of(r->st, job);
+        pp_linear_share(r->st->engine->kernels, l,
+                        (pp_matmul){.x = job->x, .x_stride = (size_t)l->n_in, .y = job->y, .y_stride = (size_t)l->n_out,
+                                    .n_tok = r->st->s->n_live, .accumulate = job->accumulate},
+                        thread, n_thread);
+    }
+}
+
+static const pp_lora_site *lora_site(const region *r, const pp_job *job)
+{
+    return &r->lora->lora->sites[(size_t)r->st->layer * PP_N_SITE + job->site];
+}
+
+static float *lora_scratch(const region *r, int job)
+{
+    return r->st->s->lora + (size_t)job * (size_t)r->st->s->n_row * PP_MAX_RANK;
+}
+
+/* t = scale * x A, for each job. The rank is small, so here rows are divided where there are several. */
+static void lora_a_task(void *arg, int thread, int n_thread)
+{
+    const region *r = arg;
+    const pp_kernels *kernels = r->st->engine->kernels;
+    const int32_t rank = r->lora->lora->rank;
+    size_t first, last;
+    pp_team_share((size_t)r->n_row, 1, thread, n_thread, &first, &last);
+    if (first == last) return;
+    for (int i = 0; i < r->n_job; i++) {
+        const pp_linear *l = linear_of(r->st, &r->jobs[i]);
+        const pp_lora_site *site = lora_site(r, &r->jobs[i]);
+        if (!site->a) continue;
+        float *t = lora_scratch(r, i) + first * (size_t)rank;
+        kernels->matmul_f32(&(pp_matmul){.x = r->jobs[i].x + ((size_t)r->first_row + first) * (size_t)l->n_in,
+                                         .x_stride = (size_t)l->n_in, .w = site->a, .y = t, .y_stride = (size_t)rank,
+                                         .n_tok = (int)(last - first), .n_in = l->n_in, .n_out = rank});
+        kernels->scale(t, r->lora->scale, (int)(last - first) * rank);
+    }
+}
+
+/* y += t B. */
+static void lora_b_task(void *arg, int thread, int n_thread)
+{
+    const region *r = arg;
+    const int32_t rank = r->lora->lora->rank;
+    for (int i = 0; i < r->n_job; i++) {
+        const pp_linear *l = linear_of(r->st, &r->jobs[i]);
+        const pp_lora_site *site = lora_site(r, &r->jobs[i]);
+        if (!site->a) continue;
+        const pp_linear b = {site->b, PIPPIN_F32, rank, l->n_out, NULL};
+        pp_linear_share(r->st->engine->kernels, &b,
+                        (pp_matmul){.x = lora_scratch(r, i), .x_stride = (size_t)rank,
+                                    .y = r->jobs[i].y + (size_t)r->first_row * (size_t)l->n_out,
+                                    .y_stride = (size_t)l->n_out, .n_tok = r->n_row, .accumulate = true},
+                        thread, n_thread);
+    }
+}
+
+void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
+{
+    region r = {.st = st, .jobs = jobs, .n_job = n_job};
+    pp_team_run(st->engine->team, base_task, &r);
+    /* Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
+    for (int32_t row = 0; row < st->s->n_live; row += r.n_row) {
+        const int32_t sequence = st->s->rows[row].sequence;
+        r.first_row = row;
+        for (r.n_row = 1; row + r.n_row < st->s->n_live && st->s->rows[row + r.n_row].sequence == sequence;) r.n_row++;
+        const pp_sequence *q = &st->pass->sequences[sequence];
+        for (int32_t i = 0; i < q->n_lora; i++) {
+            r.lora = &q->loras[i];
+            pp_team_run(st->engine->team, lora_a_task, &r);
+            pp_team_run(st->engine->team, lora_b_task, &r);
+        }
+    }
+}
+
+/* ---- row-wise work ---- */
+
+typedef struct row_region {
+    pp_row_task fn;
+    void *arg;
+    size_t n;
+} row_region;
+
+static void row_task(void *arg, int thread, int n_thread)
+{
+    const row_region *r = arg;
+    size_t first, last;
+    pp_team_share(r->n, 1, thread, n_thread, &first, &last);
+    for (size_t i = first; i < last; i++) r->fn(r->arg, (int32_t)i);
+}
+
+void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
+{
+    row_region r = {fn, arg, (size_t)st->s->n_live};
+    /* Waking the team costs more than a few rows of element-wise work. */
+    if (r.n < 4)
+        row_task(&r, 0, 1);
+    else
+        pp_team_run(st->engine->team, row_task, &r);
+}
+
+typedef struct norm_args {
+    const pp_state *st;
+    float *y;
+    const float *x, *weight;
+} norm_args;
+
+static void norm_row(void *arg, int32_t row)
+{
+    const norm_args *a = arg;
+    const pippin_config *c = &a->st->engine->weights->config;
+    const size_t at = (size_t)row * (size_t)c->d_model;
+    a->st->engine->kernels->rmsnorm(a->y + at, a->x + at, a->weight, c->d_model, c->norm_eps);
+}
+
+void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight)
+{
+    pp_each_row(st, norm_row, &(norm_args){st, y, x, weight});
+}
