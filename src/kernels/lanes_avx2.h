@@ -1,0 +1,138 @@
+/*
+ * lanes_avx2.h - a vector of 8 floats: AVX2, FMA and F16C behind the names that matmul.h, attend.h and vector.h are
+ * written in; lanes_avx512.h has the same names. Names with _n touch only the first n <= LANES elements in memory; a
+ * load fills the other lanes with 0.
+ */
+#include "kernels/lanes_x86.h"
+
+typedef __m256 vec;
+
+enum {
+    LANES = 8,
+    /* Tiles of accumulators (tokens x outputs, heads x vectors): what 16 registers hold beside one tile's operands. */
+    TILE_TOKENS = 3,
+    WIDE_TOKENS = 1, /* up to so many tokens take 8 outputs at a time instead of 4 */
+    TILE_HEADS = 2
+};
+
+INLINE __m256i mask_n(int n)
+{
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(ones + LANES - n));
+}
+
+INLINE vec v_set1(float a) { return _mm256_set1_ps(a); }
+INLINE vec v_zero(void) { return _mm256_setzero_ps(); }
+INLINE float v_first(vec a) { return _mm256_cvtss_f32(a); }
+INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
+INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+/* Both give b where either is NaN. */
+INLINE vec v_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+INLINE vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+INLINE vec v_round(vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vec v_abs(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+INLINE vec v_nan_to_zero(vec a) { return _mm256_and_ps(a, _mm256_cmp_ps(a, a, _CMP_ORD_Q)); }
+
+/* a * 2^n for an integral n of -152..129, rounded once: the first of two steps is exact. */
+INLINE vec v_ldexp(vec a, vec n)
+{
+    __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);
+    __m256i rest = _mm256_sub_epi32(whole, half);
+    a = _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
+}
+
+/* (a0, a1, a2, ...) -> (a1, a0, a3, ...), (a0, a0, a1, a1, ...), (-a0, a1, -a2, ...). */
+INLINE vec v_swap_pairs(vec a) { return _mm256_permute_ps(a, 0xb1); }
+INLINE vec v_dup(vec a) { return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)); }
+INLINE vec v_negate_even(vec a) { return _mm256_xor_ps(a, _mm256_setr_ps(-0.f, 0, -0.f, 0, -0.f, 0, -0.f, 0)); }
+
+INLINE vec v_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE vec v_load_n(const float *p, int n) { return _mm256_maskload_ps(p, mask_n(n)); }
+INLINE void v_store(float *p, vec a) { _mm256_storeu_ps(p, a); }
+INLINE void v_store_n(float *p, vec a, int n) { _mm256_maskstore_ps(p, mask_n(n), a); }
+
+INLINE vec widen_f16(__m128i h) { return _mm256_cvtph_ps(h); }
+INLINE vec widen_bf16(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+INLINE vec widen_i8(__m128i b) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)); }
+
+/* AVX2 masks nothing narrower than 32 bits, so tails pass through a small buffer. */
+INLINE __m128i load_u16_n(const uint16_t *p, int n)
+{
+    uint16_t a[LANES] = {0};
+    for (int i = 0; i < n; i++) a[i] = p[i];
+    return _mm_loadu_si128((const __m128i *)a);
+}
+
+INLINE __m128i load_i8_n(const int8_t *p, int n)
+{
+    int8_t a[LANES] = {0};
+    for (int i = 0; i < n; i++) a[i] = p[i];
+    return _mm_loadl_epi64((const __m128i *)a);
+}
+
+INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm_loadu_si128((const __m128i *)p)); }
+INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_u16_n(p, n)); }
+INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm_loadu_si128((const __m128i *)p)); }
+INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_u16_n(p, n)); }
+INLINE vec v_load_i8(const int8_t *p) { return widen_i8(_mm_loadl_epi64((const __m128i *)p)); }
+INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(load_i8_n(p, n)); }
+
+/* a is integral and within -128..127. */
+INLINE __m128i narrow_i8(vec a)
+{
+    __m256i w = _mm256_cvtps_epi32(a);
+    __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+    return _mm_packs_epi16(h, h);
+}
+
+INLINE void v_store_i8(int8_t *p, vec a) { _mm_storel_epi64((__m128i *)p, narrow_i8(a)); }
+
+INLINE void v_store_i8_n(int8_t *p, vec a, int n)
+{
+    int8_t b[LANES];
+    v_store_i8(b, a);
+    for (int i = 0; i < n; i++) p[i] = b[i];
+}
+
+/* As pp_f32_to_bf16. */
+INLINE void v_store_bf16(uint16_t *p, vec a)
+{
+    __m256i bits = _mm256_castps_si256(a), high = _mm256_srli_epi32(bits, 16);
+    __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    __m256i h = _mm256_blendv_epi8(_mm256_srli_epi32(rounded, 16), quiet, nan);
+    h = _mm256_permute4x64_epi64(_mm256_packus_epi32(h, h), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(h));
+}
+
+INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
+{
+    uint16_t h[LANES];
+    v_store_bf16(h, a);
+    for (int i = 0; i < n; i++) p[i] = h[i];
+}
+
+/* The sums of four vectors: within each 128 bits (a0 + a2) + (a1 + a3), then over these, low + high. */
+INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+{
+    vec ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    vec cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    vec s = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+INLINE float v_sum(vec a) { return _mm_cvtss_f32(v_sum4(a, a, a, a)); }
+
+/* The largest lane in every lane; as v_max for NaN. */
+INLINE vec v_max_across(vec a)
+{
+    a = v_max(a, _mm256_permute2f128_ps(a, a, 1));
+    a = v_max(a, _mm256_permute_ps(a, 0x4e));
+    return v_max(a, _mm256_permute_ps(a, 0xb1));
+}

@@ -1,0 +1,93 @@
+/*
+ * lanes_avx512.h - a vector of 16 floats: AVX-512 F, BW, DQ and VL behind the names of lanes_avx2.h, where they are
+ * explained.
+ */
+#include "kernels/lanes_x86.h"
+
+typedef __m512 vec;
+
+enum { LANES = 16, TILE_TOKENS = 6, WIDE_TOKENS = 3, TILE_HEADS = 4 }; /* for 32 registers */
+
+INLINE __mmask16 mask_n(int n) { return (__mmask16)((1u << n) - 1); }
+
+INLINE vec v_set1(float a) { return _mm512_set1_ps(a); }
+INLINE vec v_zero(void) { return _mm512_setzero_ps(); }
+INLINE float v_first(vec a) { return _mm512_cvtss_f32(a); }
+INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+INLINE vec v_round(vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vec v_abs(vec a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
+INLINE vec v_nan_to_zero(vec a) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a); }
+INLINE vec v_ldexp(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+
+INLINE vec v_swap_pairs(vec a) { return _mm512_permute_ps(a, 0xb1); }
+
+INLINE vec v_dup(vec a)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a);
+}
+
+INLINE vec v_negate_even(vec a)
+{
+    return _mm512_xor_ps(a, _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000)));
+}
+
+INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE vec v_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps(mask_n(n), p); }
+INLINE void v_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
+INLINE void v_store_n(float *p, vec a, int n) { _mm512_mask_storeu_ps(p, mask_n(n), a); }
+
+INLINE vec widen_f16(__m256i h) { return _mm512_cvtph_ps(h); }
+INLINE vec widen_bf16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
+INLINE vec widen_i8(__m128i b) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)); }
+
+INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(_mm256_maskz_loadu_epi16(mask_n(n), p)); }
+INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(_mm256_maskz_loadu_epi16(mask_n(n), p)); }
+INLINE vec v_load_i8(const int8_t *p) { return widen_i8(_mm_loadu_si128((const __m128i *)p)); }
+INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(_mm_maskz_loadu_epi8(mask_n(n), p)); }
+
+INLINE void v_store_i8_n(int8_t *p, vec a, int n)
+{
+    _mm_mask_storeu_epi8(p, mask_n(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+
+INLINE void v_store_i8(int8_t *p, vec a) { v_store_i8_n(p, a, LANES); }
+
+INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
+{
+    __m512i bits = _mm512_castps_si512(a), high = _mm512_srli_epi32(bits, 16);
+    __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __m512i h = _mm512_srli_epi32(rounded, 16);
+    h = _mm512_mask_or_epi32(h, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), high, _mm512_set1_epi32(0x40));
+    _mm256_mask_storeu_epi16(p, mask_n(n), _mm512_cvtepi32_epi16(h));
+}
+
+INLINE void v_store_bf16(uint16_t *p, vec a) { v_store_bf16_n(p, a, LANES); }
+
+/* As in lanes_avx2.h; the four 128-bit parts add as (0 + 2) + (1 + 3). */
+INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+{
+    vec ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    vec cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    vec s = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
+INLINE float v_sum(vec a) { return _mm_cvtss_f32(v_sum4(a, a, a, a)); }
+
+INLINE vec v_max_across(vec a)
+{
+    a = v_max(a, _mm512_shuffle_f32x4(a, a, 0x4e));
+    a = v_max(a, _mm512_shuffle_f32x4(a, a, 0xb1));
+    a = v_max(a, _mm512_permute_ps(a, 0x4e));
+    return v_max(a, _mm512_permute_ps(a, 0xb1));
+}
