@@ -1,0 +1,181 @@
+/*
+ * scalar.c - the plain truth of every kernel. Sums are taken in double and rounded once, so that a faster level is
+ * measured against the true value and not against another order of additions.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/level.h"
+
+static float element(pippin_type type, const void *row, size_t i)
+{
+    switch (type) {
+    case PIPPIN_F16: return pp_f16_to_f32(((const uint16_t *)row)[i]);
+    case PIPPIN_BF16: return pp_bf16_to_f32(((const uint16_t *)row)[i]);
+    case PIPPIN_I8: return ((const int8_t *)row)[i];
+    default: return ((const float *)row)[i];
+    }
+}
+
+static const void *row_of(pippin_type type, const void *rows, size_t i, size_t n)
+{
+    return (const char *)rows + i * pp_type_bytes(type, n);
+}
+
+static float dot(pippin_type type, const float *x, const void *w, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i] * (double)element(type, w, (size_t)i);
+    return (float)sum;
+}
+
+static void matmul(pippin_type type, const pp_matmul *m)
+{
+    for (int t = 0; t < m->n_tok; t++)
+        for (int o = 0; o < m->n_out; o++) {
+            const void *w = row_of(type, m->w, (size_t)o, (size_t)m->n_in);
+            float *y = m->y + (size_t)t * m->y_stride + o;
+            float sum = dot(type, m->x + (size_t)t * m->x_stride, w, m->n_in);
+            if (m->bias) sum += m->bias[o];
+            *y = m->accumulate ? *y + sum : sum;
+        }
+}
+
+static void k_matmul_f32(const pp_matmul *m) { matmul(PIPPIN_F32, m); }
+static void k_matmul_f16(const pp_matmul *m) { matmul(PIPPIN_F16, m); }
+static void k_matmul_bf16(const pp_matmul *m) { matmul(PIPPIN_BF16, m); }
+
+static float exp_of(float x)
+{
+    if (isnan(x)) return x;
+    x = fminf(EXP_HIGH, fmaxf(EXP_LOW, x));
+    float n = rintf(x * EXP_LOG2E);
+    float r = fmaf(n, -EXP_LN2_REST, fmaf(n, -EXP_LN2, x));
+    float p = fmaf(EXP_P5, r, EXP_P4);
+    p = fmaf(p, r, EXP_P3);
+    p = fmaf(p, r, EXP_P2);
+    p = fmaf(p, r, EXP_P1);
+    p = fmaf(p, r, EXP_P0);
+    return ldexpf(fmaf(p, r * r, r) + 1.0f, (int)n);
+}
+
+static void k_rmsnorm(float *y, const float *x, const float *w, int n, float eps)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    float r = (float)(1.0 / sqrt(sum / n + (double)eps));
+    for (int i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+}
+
+static void rotate(float *a, float *b, float c, float s)
+{
+    float x = *a, y = *b;
+    *a = x * c - y * s;
+    *b = y * c + x * s;
+}
+
+static void k_rope_adjacent(float *x, const float *cosine, const float *sine, int d_head)
+{
+    for (int i = 0; i < d_head / 2; i++) rotate(&x[2 * i], &x[2 * i + 1], cosine[i], sine[i]);
+}
+
+static void k_rope_halves(float *x, const float *cosine, const float *sine, int d_head)
+{
+    for (int i = 0; i < d_head / 2; i++) rotate(&x[i], &x[i + d_head / 2], cosine[i], sine[i]);
+}
+
+static void k_swiglu(float *y, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i++) y[i] = gate[i] / (1.0f + exp_of(-gate[i])) * up[i];
+}
+
+static void k_add(float *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void k_scale(float *y, float s, int n)
+{
+    for (int i = 0; i < n; i++) y[i] *= s;
+}
+
+static void k_quantize_i8(int8_t *q, const float *x, int n, float scale)
+{
+    for (int i = 0; i < n; i++) {
+        float v = x[i] / scale;
+        q[i] = isnan(v) ? 0 : (int8_t)rintf(fminf(127.0f, fmaxf(-128.0f, v)));
+    }
+}
+
+static float k_absmax(const float *x, int n)
+{
+    float max = 0;
+    for (int i = 0; i < n; i++)
+        if (fabsf(x[i]) > max) max = fabsf(x[i]);
+    return max;
+}
+
+static void k_to_bf16(uint16_t *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i++) y[i] = pp_f32_to_bf16(x[i]);
+}
+
+/* ---- attention ---- */
+
+static float scale_of(const float *scales, float one, int32_t slot) { return scales ? scales[slot] : one; }
+
+/* The weights of one head's next n keys, from their scores; returns what earlier sums are to be multiplied by. */
+static float weigh(float *p, int n, float *max, double *sum)
+{
+    float before = *max;
+    for (int j = 0; j < n; j++) *max = fmaxf(*max, p[j]);
+    float correction = exp_of(before - *max);
+    *sum *= (double)correction;
+    for (int j = 0; j < n; j++) {
+        p[j] = exp_of(p[j] - *max);
+        *sum += (double)p[j];
+    }
+    return correction;
+}
+
+static void attend_head(pippin_type type, const pp_attend *a, int g)
+{
+    bool i8 = type == PIPPIN_I8;
+    size_t d_head = (size_t)a->d_head;
+    float max = -3.40282347e38f, *p = a->scratch, *out = a->out + (size_t)g * d_head;
+    double sum = 0;
+    memset(out, 0, d_head * sizeof *out);
+    for (int first = 0; first < a->n_key; first += PP_ATTEND_BLOCK) {
+        const int32_t *slots = a->slots + first;
+        int n = PP_MIN(PP_ATTEND_BLOCK, a->n_key - first);
+        for (int j = 0; j < n; j++) {
+            p[j] = dot(type, a->q + (size_t)g * d_head, row_of(type, a->k, (size_t)slots[j], d_head), a->d_head);
+            p[j] *= a->scale * (i8 ? scale_of(a->k_scales, a->k_scale, slots[j]) : 1.0f);
+        }
+        float correction = weigh(p, n, &max, &sum);
+        for (int j = 0; i8 && j < n; j++) p[j] *= scale_of(a->v_scales, a->v_scale, slots[j]);
+        for (size_t i = 0; i < d_head; i++) {
+            double o = 0;
+            for (int j = 0; j < n; j++)
+                o += (double)p[j] * (double)element(type, row_of(type, a->v, (size_t)slots[j], d_head), i);
+            out[i] = (float)((double)(out[i] * correction) + o);
+        }
+    }
+    for (size_t i = 0; i < d_head; i++) out[i] = (float)((double)out[i] / sum);
+}
+
+static void attend(pippin_type type, const pp_attend *a)
+{
+    for (int g = 0; g < a->n_group; g++) attend_head(type, a, g);
+}
+
+static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
+static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
+static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
+
+void pp_kernels_set_scalar(pp_kernels *t)
+{
+#define SET(name, type, parameters) t->name = k_##name;
+    PP_KERNELS(SET)
+#undef SET
+}
