@@ -1,0 +1,375 @@
+#!/usr/bin/env python3
+"""Makes the seeds in fuzz/corpus: small valid files of every kind that pippin reads, and files that lie.
+
+Uses Python's standard library alone. Deterministic: run it again and nothing changes.
+usage: tools/make_corpus.py [fuzz/corpus]
+"""
+import io
+import json
+import os
+import random
+import struct
+import sys
+import zipfile
+
+ROOT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "fuzz", "corpus")
+VOCAB, D, HEADS, KV, D_HEAD, FFN, FULL, REUSE, RANK = 16, 8, 2, 1, 4, 26, 2, 1, 2
+rng = random.Random(1)
+
+
+def put(kind, name, data):
+    folder = os.path.join(ROOT, kind)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(data)
+
+
+def floats(n, scale=0.2):
+    return struct.pack("<%df" % n, *(rng.uniform(-scale, scale) for _ in range(n)))
+
+
+def product(shape):
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+# ---- the tensors of a tiny AFM, under both conventions ----
+
+def afm(toolkit, wrapped=False, scales=False):
+    t = {}
+    w = ".wrapped" if wrapped else ""
+    t["embedding.weight" if toolkit else "model.embedding.weight"] = [VOCAB, D]
+    for i in range(FULL + REUSE):
+        reuse = i >= FULL
+        if toolkit:
+            p = "layers.segment_%d.layer_%d." % (reuse, i - FULL if reuse else i)
+            t[p + "attention.norm.weight"] = [D]
+            if reuse:
+                t[p + "attention.q_transform" + w + ".weight"] = [HEADS * D_HEAD, D]
+                t[p + "attention.q_norm.query_norm.weight"] = [D_HEAD]
+            else:
+                t[p + "attention.qkv_transform" + w + ".fused_linear.weight"] = [(HEADS + 2 * KV) * D_HEAD, D]
+                t[p + "attention.qk_norm.query_norm.weight"] = [D_HEAD]
+                t[p + "attention.qk_norm.key_norm.weight"] = [D_HEAD]
+                if scales:
+                    for which in ("key", "value"):
+                        q = p + "attention.kv_quantizer.%s_quantizer.activation_post_process." % which
+                        t[q + "range"] = "range"
+                        t[q + "num_samples"] = "count"
+            t[p + "attention.output_transform" + w + ".weight"] = [D, HEADS * D_HEAD]
+            t[p + "feed_forward.norm.weight"] = [D]
+            t[p + "feed_forward.hidden_transform.linear_0" + w + ".weight"] = [FFN, D]
+            t[p + "feed_forward.hidden_transform.linear_1" + w + ".weight"] = [FFN, D]
+            t[p + "feed_forward.output_transform" + w + ".weight"] = [D, FFN]
+        else:
+            p = "model.%s.%d." % ("kv_reuse_layers" if reuse else "layers", i - FULL if reuse else i)
+            t[p + "input_layernorm.weight"] = [D]
+            t[p + "self_attn.q_proj.weight" if reuse else p + "self_attn.qkv_proj.weight"] = \
+                [HEADS * D_HEAD if reuse else (HEADS + 2 * KV) * D_HEAD, D]
+            t[p + "self_attn.q_norm.weight"] = [D_HEAD]
+            if not reuse:
+                t[p + "self_attn.k_norm.weight"] = [D_HEAD]
+                if scales:
+                    t[p + "self_attn.quant_key_scale"] = "scale"
+                    t[p + "self_attn.quant_value_scale"] = "scale"
+            t[p + "self_attn.out_proj.weight"] = [D, HEADS * D_HEAD]
+            t[p + "post_attention_layernorm.weight"] = [D]
+            t[p + "mlp.gate_proj.weight"] = [FFN, D]
+            t[p + "mlp.up_proj.weight"] = [FFN, D]
+            t[p + "mlp.down_proj.weight"] = [D, FFN]
+    t["output_norm.weight" if toolkit else "model.output_norm.weight"] = [D]
+    return t
+
+
+def filled(shapes):
+    """name -> (dtype, shape, bytes)"""
+    out = {}
+    for name, shape in shapes.items():
+        if shape == "range":
+            out[name] = ("F32", [2], struct.pack("<2f", -3.5, 3.0))
+        elif shape == "count":
+            out[name] = ("I64", [], struct.pack("<q", 7))
+        elif shape == "scale":
+            out[name] = ("F32", [], struct.pack("<f", 0.03))
+        else:
+            out[name] = ("F32", shape, floats(product(shape)))
+    return out
+
+
+def adapter(rank=RANK, only_layer=None):
+    out = {}
+    for i in range(FULL + REUSE):
+        if only_layer is not None and i != only_layer:
+            continue
+        reuse = i >= FULL
+        p = "layers.segment_%d.layer_%d." % (reuse, i - FULL if reuse else i)
+        sites = [("attention.q_transform.adapters.base_adapter.", D, HEADS * D_HEAD)] if reuse else [
+            ("attention.qkv_transform.adapters.base_adapter.lora_%d." % j, D, n * D_HEAD)
+            for j, n in enumerate((HEADS, KV, KV))]
+        sites += [("attention.output_transform.adapters.base_adapter.", HEADS * D_HEAD, D),
+                  ("feed_forward.hidden_transform.linear_0.adapters.base_adapter.", D, FFN),
+                  ("feed_forward.hidden_transform.linear_1.adapters.base_adapter.", D, FFN),
+                  ("feed_forward.output_transform.adapters.base_adapter.", FFN, D)]
+        for site, n_in, n_out in sites:
+            out[p + site + "a_transpose"] = ("F32", [n_in, rank], floats(n_in * rank))
+            out[p + site + "b_transpose"] = ("F32", [rank, n_out], floats(rank * n_out))
+    return out
+
+
+# ---- safetensors ----
+
+def safetensors(tensors, metadata=None, header=None):
+    h, data = {}, b""
+    if metadata:
+        h["__metadata__"] = metadata
+    for name, (dtype, shape, raw) in tensors.items():
+        h[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header if header is not None else h, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors_text(text, data=b""):
+    return struct.pack("<Q", len(text)) + text + data
+
+
+# ---- torch.save ----
+
+STORAGE = {"F32": "FloatStorage", "F16": "HalfStorage", "BF16": "BFloat16Storage", "I64": "LongStorage", "I8": "CharStorage",
+           "F64": "DoubleStorage"}
+SIZE = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I8": 1, "F64": 8}
+
+
+def p_int(n):
+    if 0 <= n < 256:
+        return b"K" + bytes([n])
+    if 0 <= n < 65536:
+        return b"M" + struct.pack("<H", n)
+    if -2**31 <= n < 2**31:
+        return b"J" + struct.pack("<i", n)
+    raw = n.to_bytes(9, "little", signed=True)[:8] if n < 2**63 else n.to_bytes(9, "little")
+    return b"\x8a" + bytes([len(raw)]) + raw
+
+
+def p_text(s):
+    raw = s.encode()
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def p_tuple(items):
+    return b"(" + b"".join(items) + b"t"
+
+
+def p_tensor(dtype, key, n_elem, shape, stride=None, offset=0):
+    if stride is None:
+        stride, n = [], 1
+        for s in reversed(shape):
+            stride.insert(0, n)
+            n *= s
+    storage = p_tuple([p_text("storage"), b"ctorch\n" + STORAGE[dtype].encode() + b"\n", p_text(key), p_text("cpu"),
+                       p_int(n_elem)]) + b"Q"
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n" +
+            p_tuple([storage, p_int(offset), p_tuple([p_int(s) for s in shape]), p_tuple([p_int(s) for s in stride]), b"\x89",
+                     b"ccollections\nOrderedDict\n)R"]) + b"R")
+
+
+def p_dict(items):
+    return b"}(" + b"".join(p_text(k) + v for k, v in items) + b"u"
+
+
+def torch_zip(pickle, storages, folder="archive", compress=False, byteorder=True):
+    f = io.BytesIO()
+    with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as z:
+        def add(name, data):
+            info = zipfile.ZipInfo(folder + "/" + name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+            z.writestr(info, data)
+        add("data.pkl", pickle)
+        if byteorder:
+            add("byteorder", b"little" if byteorder is True else byteorder)
+        for key, raw in storages.items():
+            add("data/" + key, raw)
+        add("version", b"3\n")
+    return f.getvalue()
+
+
+def torch_file(tensors, wrap=None, **options):
+    items, storages = [], {}
+    for i, (name, (dtype, shape, raw)) in enumerate(tensors.items()):
+        items.append((name, p_tensor(dtype, str(i), len(raw) // SIZE[dtype], shape)))
+        storages[str(i)] = raw
+    body = p_dict(items)
+    if wrap:
+        body = p_dict([(wrap, body)])
+    return torch_zip(b"\x80\x02" + body + b".", storages, **options)
+
+
+def torch_pickle(body, storages=None, **options):
+    return torch_zip(b"\x80\x02" + body + b".", storages or {"0": floats(6)}, **options)
+
+
+# ---- llama2.c ----
+
+def llama2c(d=8, ffn=12, layers=2, heads=2, kv=1, vocab=260, ctx=16, shared=True):
+    n = vocab * d + layers * (2 * d + 2 * d * d + 2 * d * (d // heads * kv) + 3 * d * ffn) + d + ctx * (d // heads)
+    n += 0 if shared else vocab * d
+    return struct.pack("<7i", d, ffn, layers, heads, kv, vocab if shared else -vocab, ctx) + floats(n)
+
+
+def llama2c_tokenizer(extra=(" a", "b", " ab", "c", " ", "a")):
+    pieces = [("<unk>", 0.0), ("\n<s>\n", 0.0), ("\n</s>\n", 0.0)] + [("<0x%02X>" % b, 0.0) for b in range(256)]
+    pieces += [(p, -float(i)) for i, p in enumerate(extra)]
+    out = struct.pack("<i", max(len(p.encode()) for p, _ in pieces))
+    for p, score in pieces:
+        raw = p.encode()
+        out += struct.pack("<fi", score, len(raw)) + raw
+    return out
+
+
+# ---- the seeds ----
+
+def make_safetensors():
+    put("safetensors", "afm.safetensors", safetensors(filled(afm(False)), {"format": "pt"}))
+    put("safetensors", "afm-kv-scales.safetensors", safetensors(filled(afm(False, scales=True))))
+    put("safetensors", "adapter.safetensors", safetensors(adapter(), {"rank": str(RANK), "alpha": "3"}))
+    put("safetensors", "types.safetensors", safetensors({
+        "a": ("F16", [3], b"\0\x3c\0\x40\0\x44"), "b": ("BF16", [1, 3], b"\x80\x3f\0\x40\x40\x40"), "c": ("I8", [2], b"\1\xff"),
+        "d": ("I64", [], struct.pack("<q", -5)), "empty": ("F32", [0, 4], b"")}))
+    put("safetensors", "unaligned.safetensors", safetensors_text(
+        b'{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}}', b"\7" + floats(2)))
+    put("safetensors", "nothing.safetensors", safetensors({}))
+    one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    def bad(name, header, data=b"\0" * 8):
+        put("safetensors", "bad-%s.safetensors" % name, safetensors_text(header if isinstance(header, bytes) else json.dumps(header).encode(), data))
+    bad("length", b"")
+    put("safetensors", "bad-huge-length.safetensors", struct.pack("<Q", 2**63) + b"{}")
+    bad("hole", {"a": dict(one, data_offsets=[4, 12])}, b"\0" * 12)
+    bad("overlap", {"a": one, "b": dict(one, data_offsets=[4, 12])}, b"\0" * 12)
+    bad("past-end", {"a": dict(one, data_offsets=[0, 2**40], shape=[2**38])})
+    bad("negative", {"a": dict(one, data_offsets=[-8, 0])})
+    bad("shape-overflow", {"a": dict(one, shape=[2**62, 2**62])})
+    bad("shape-size", {"a": dict(one, shape=[3])})
+    bad("five-dims", {"a": dict(one, shape=[1, 1, 1, 1, 2])})
+    bad("dtype", {"a": dict(one, dtype="F8_E4M3")})
+    bad("no-dtype", {"a": {"shape": [2], "data_offsets": [0, 8]}})
+    bad("duplicate", b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}')
+    bad("not-json", b"{]")
+    bad("array", b"[1]")
+    bad("deep", b"[" * 5000 + b"]" * 5000)
+    bad("tail", {"a": one}, b"\0" * 9)
+    bad("name", {"": one})
+
+
+def make_torch():
+    put("torch", "afm.pt", torch_file(filled(afm(True))))
+    base = filled(afm(True, wrapped=True, scales=True))
+    put("torch", "afm-kv-scales.pt", torch_file(base))
+    put("torch", "afm-adapter.pt", torch_file({**base, **adapter()}))
+    put("torch", "adapter.pt", torch_file(adapter(), folder="adapter-final"))
+    put("torch", "wrapped.pt", torch_file({"x": ("F32", [2, 3], floats(6))}, wrap="state_dict", byteorder=False))
+    put("torch", "types.pt", torch_file({"h": ("F16", [2], b"\0\x3c\0\xc0"), "b": ("BF16", [2], b"\x80\x3f\0\x40"),
+                                         "i": ("I8", [3], b"\1\2\3"), "n": ("I64", [], struct.pack("<q", 9)),
+                                         "double": ("F64", [1], b"\0" * 8), "empty": ("F32", [0], b"")}))
+    t = lambda *a, **k: p_tensor("F32", "0", 6, *a, **k)
+    put("torch", "transposed.pt", torch_pickle(p_dict([("x", t([3, 2], [1, 3])), ("y", t([2, 3])), ("row", t([3], [1], 3))])))
+    put("torch", "parameter.pt", torch_pickle(p_dict([("x", b"ctorch._utils\n_rebuild_parameter\n" + p_tuple([t([6]), b"\x89", b"ccollections\nOrderedDict\n)R"]) + b"R")])))
+    put("torch", "ordered-metadata.pt", torch_pickle(
+        b"ccollections\nOrderedDict\n)Rq\0(" + p_text("x") + t([6]) + b"u" + p_dict([("_metadata", p_dict([]))]) + b"b"))
+    put("torch", "protocol4.pt", torch_zip(
+        b"\x80\x04\x95" + struct.pack("<Q", 0) + b"}\x94(\x8c\x01x\x94" + t([2, 3]) + b"\x94u.", {"0": floats(6)}))
+    def bad(name, body, **k):
+        put("torch", "bad-%s.pt" % name, torch_pickle(body, **k))
+    bad("system", b"cposix\nsystem\n" + p_tuple([p_text("true")]) + b"R")
+    bad("eval", b"c__builtin__\neval\n" + p_tuple([p_text("1")]) + b"R")
+    bad("stack-global", p_text("os") + p_text("system") + b"\x93")
+    bad("past-storage", p_dict([("x", t([7]))]))
+    bad("offset", p_dict([("x", t([1], [1], 6))]))
+    bad("huge-shape", p_dict([("x", t([2**62, 2**62], [0, 0]))]))
+    bad("huge-broadcast", p_dict([("x", t([2**31 - 1, 2**20], [0, 0]))]))
+    bad("negative-stride", p_dict([("x", t([2], [-1], 1))]))
+    bad("missing-storage", p_dict([("x", p_tensor("F32", "9", 6, [6]))]))
+    bad("path-storage", p_dict([("x", p_tensor("F32", "../../../etc/passwd", 6, [6]))]))
+    bad("cycle", b"}q\0(" + p_text("a") + b"h\0u")
+    bad("twice", b"}(" + p_text("a") + t([6]) + p_text("a") + t([6]) + b"u")
+    bad("fan", b"}q\0(" + b"".join(p_text("k%d" % i) + b"h\0" for i in range(40)) + b"u")
+    bad("memo", b"}r\xff\xff\xff\x7f")
+    bad("memo-missing", b"h\7")
+    bad("empty-stack", b"0000")
+    bad("marks", b"(" * 3000)
+    bad("odd-dict", b"}(" + p_text("a") + b"u")
+    bad("text-past-end", b"X\xff\xff\xff\x7fab")
+    bad("opcode", b"\xff")
+    bad("list", b"]")
+    bad("number", b"K\7")
+    bad("big-endian", p_dict([("x", t([6]))]), byteorder=b"big")
+    put("torch", "bad-no-stop.pt", torch_zip(b"\x80\x02}", {}))
+    put("torch", "bad-compressed.pt", torch_file({"x": ("F32", [64], b"\0" * 256)}, compress=True))
+    put("torch", "bad-not-zip.pt", b"PK\3\4 this is not a zip archive")
+    good = torch_file({"x": ("F32", [2], floats(2))})
+    put("torch", "bad-cut.pt", good[:-30])
+    put("torch", "bad-no-pickle.pt", good.replace(b"data.pkl", b"dada.pkl"))
+
+
+def make_llama2c():
+    put("llama2c", "tied.bin", llama2c())
+    put("llama2c", "untied.bin", llama2c(shared=False))
+    good = llama2c(vocab=20)
+    put("llama2c", "small.bin", good)
+    put("llama2c", "bad-cut.bin", good[:-4])
+    put("llama2c", "bad-longer.bin", good + b"\0" * 4)
+    put("llama2c", "bad-short.bin", good[:20])
+    for i, value in enumerate((0, -1, 2**31 - 1, -2**31, 3)):
+        for field in range(7):
+            put("llama2c", "bad-%d-%d.bin" % (field, i), good[:4 * field] + struct.pack("<i", value) + good[4 * field + 4:400])
+
+
+def make_tokenizer():
+    good = llama2c_tokenizer()
+    put("tokenizer", "tok.bin", good)
+    put("tokenizer", "bad-cut.bin", good[:-1])
+    put("tokenizer", "bad-few.bin", llama2c_tokenizer(())[:-20])
+    put("tokenizer", "bad-length.bin", good[:8] + struct.pack("<i", 2**31 - 1) + good[12:])
+    put("tokenizer", "bad-negative.bin", good[:8] + struct.pack("<i", -1) + good[12:])
+    put("tokenizer", "nan.bin", good[:4] + struct.pack("<f", float("nan")) + good[8:])
+    put("tokenizer", "empty.bin", b"")
+
+
+AFM = {"model_type": "afm7", "vocab_size": VOCAB, "hidden_dim": D, "num_layers": FULL + REUSE, "num_kv_reuse_layers": REUSE,
+       "num_heads": HEADS, "num_kv_heads": KV, "hidden_dim_scale_factor": 3.25, "rms_norm_eps": 1e-5, "rope_theta": 500000.0}
+LLAMA = {"model_type": "llama", "vocab_size": 384, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "intermediate_size": 176, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "bos_token_id": 1,
+         "eos_token_id": [2, 3], "tie_word_embeddings": True, "rope_scaling": {
+             "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}
+
+
+def make_config():
+    def one(name, value):
+        put("config", name + ".json", value if isinstance(value, bytes) else json.dumps(value).encode())
+    one("afm", AFM)
+    one("afm-rope-parameters", {**{k: v for k, v in AFM.items() if k != "rope_theta"}, "rope_parameters": {"rope_theta": 1e6}})
+    one("llama", LLAMA)
+    one("qwen2", {**LLAMA, "model_type": "qwen2", "rope_scaling": None, "use_sliding_window": False})
+    one("qwen3", {**LLAMA, "model_type": "qwen3", "head_dim": 32, "rope_scaling": {"type": "default"}})
+    one("bad-sliding", {**LLAMA, "model_type": "qwen2", "rope_scaling": None, "use_sliding_window": True})
+    one("bad-family", {**LLAMA, "model_type": "gpt2"})
+    one("bad-scaling", {**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 4}})
+    for name, change in {"zero-heads": {"num_heads": 0}, "negative": {"vocab_size": -1}, "huge": {"hidden_dim": 2**40},
+                         "text": {"num_layers": "five"}, "reuse-all": {"num_kv_reuse_layers": 3}, "odd-head": {"hidden_dim": 6},
+                         "uneven": {"num_heads": 4, "num_kv_heads": 3}, "theta": {"rope_theta": -1}, "eps": {"rms_norm_eps": 7},
+                         "ffn": {"hidden_dim_scale_factor": 1e300}, "float": {"num_layers": 3.5}}.items():
+        one("bad-" + name, {**AFM, **change})
+    one("bad-missing", {k: v for k, v in AFM.items() if k != "num_heads"})
+    one("bad-array", b"[]")
+    one("bad-json", b'{"model_type": "afm7",')
+    one("bad-deep", b"[" * 5000)
+    one("empty", b"")
+
+
+make_safetensors()
+make_torch()
+make_llama2c()
+make_tokenizer()
+make_config()
