@@ -1,0 +1,173 @@
+/*
+ * faults_test.c - the n-th allocation fails, for every n: of opening each kind of model, of adapters, of sessions, of
+ * evaluating, scoring, generating and saving; once, and from then on. Each time there is an error or success, nothing
+ * leaks, and the same call works afterwards. Allocations of the libraries underneath count too: malloc itself is replaced.
+ */
+#define _DEFAULT_SOURCE
+#include <dirent.h>
+#include <unistd.h>
+
+#include "tests/support.h"
+
+#if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
+int main(void)
+{
+    puts("SKIPPED faults_test: malloc cannot be replaced under this sanitizer or libc");
+    return 0;
+}
+#else
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *block, size_t size);
+extern void *__libc_memalign(size_t align, size_t size);
+extern void __libc_free(void *block);
+
+static atomic_long live;                 /* blocks that exist */
+static atomic_long countdown;            /* allocations until one fails; 0 or less: none will */
+static atomic_bool persistent, happened; /* all after it fail too; it has failed */
+
+static bool fails(void)
+{
+    if (atomic_load(&countdown) <= 0) return false;
+    if (atomic_fetch_sub(&countdown, 1) > 1) return false;
+    atomic_store(&happened, true);
+    if (atomic_load(&persistent)) atomic_store(&countdown, 1);
+    return true;
+}
+
+static void *counted(void *block)
+{
+    if (block) atomic_fetch_add(&live, 1);
+    return block;
+}
+
+void *malloc(size_t size) { return fails() ? NULL : counted(__libc_malloc(size)); }
+void *calloc(size_t n, size_t size) { return fails() ? NULL : counted(__libc_calloc(n, size)); }
+void *aligned_alloc(size_t align, size_t size) { return fails() ? NULL : counted(__libc_memalign(align, size)); }
+
+void *realloc(void *block, size_t size)
+{
+    if (!block) return malloc(size);
+    return fails() ? NULL : __libc_realloc(block, size);
+}
+
+void free(void *block)
+{
+    if (block) atomic_fetch_sub(&live, 1);
+    __libc_free(block);
+}
+
+/* ---- the operations ---- */
+
+static char corpus[4096], folder[64];
+
+static const char *in_corpus(const char *name)
+{
+    static char path[2][4200];
+    static int next;
+    char *p = path[next++ % 2];
+    snprintf(p, sizeof *path, "%s/%s", corpus, name);
+    return p;
+}
+
+/* Opens a model and uses it in every way; gives back the first error. */
+static pippin_status use_model(const char *path, const char *tokenizer, const char *adapter_path)
+{
+    pippin_model_options options = {.tokenizer = tokenizer};
+    pippin_model *model;
+    pippin_adapter *adapter = NULL;
+    pippin_session *session = NULL;
+    pippin_error err = {0};
+    int32_t ids[16] = {1, 2, 3};
+    size_t n = 3;
+    pippin_status status = pippin_model_open(path, &options, &model, &err);
+    if (status != PIPPIN_OK) return status;
+    if (adapter_path) status = pippin_adapter_open(adapter_path, model, &adapter, &err);
+    if (status == PIPPIN_OK) status = pippin_session_create(model, &(pippin_session_options){.n_ctx = 32, .n_threads = 2}, &session, &err);
+    if (status == PIPPIN_OK && adapter) status = pippin_session_set_adapters(session, &(pippin_adapter_use){adapter, 1}, 1, &err);
+    if (status == PIPPIN_OK && tokenizer) status = pippin_tokenize(pippin_model_tokenizer(model), "a b ab", 6, NULL, ids, 16, &n, &err);
+    if (status == PIPPIN_OK) status = pippin_generate(session, ids, n, &(pippin_generate_options){.max_tokens = 3}, NULL, 0, NULL, &err);
+    pippin_score score = {.tokens = ids, .n_tok = n, .reference = true};
+    char npy[100];
+    snprintf(npy, sizeof npy, "%s/logits.npy", folder);
+    if (status == PIPPIN_OK) status = pippin_session_score_npy(session, &score, npy, &err);
+    pippin_session_free(session);
+    pippin_adapter_free(adapter);
+    pippin_model_free(model);
+    return status;
+}
+
+static pippin_status use_toolkit(void) { return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt")); }
+static pippin_status use_llama2c(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer/tok.bin"), NULL); }
+static pippin_status use_folder(void) { return use_model(folder, NULL, in_corpus("safetensors/adapter.safetensors")); }
+
+static pippin_status make_and_save(void)
+{
+    pippin_config c;
+    pippin_model *model;
+    pippin_status status = pippin_config_load(in_corpus("config/afm.json"), &c, NULL);
+    if (status == PIPPIN_OK) status = pippin_model_random(&c, PIPPIN_BF16, 1, NULL, &model, NULL);
+    if (status != PIPPIN_OK) return status;
+    status = pippin_model_save(model, folder, NULL);
+    pippin_model_free(model);
+    return status;
+}
+
+/* No half-written file may stay behind. */
+static void no_leftovers(void)
+{
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));) assert_null(strstr(e->d_name, ".tmp-"));
+    closedir(dir);
+}
+
+static void fail_each(pippin_status (*operation)(void))
+{
+    assert_int_equal(operation(), PIPPIN_OK); /* also warms up what libc keeps */
+    for (int mode = 0; mode < 2; mode++) {
+        atomic_store(&persistent, mode == 1);
+        long n = 0;
+        do {
+            const long before = atomic_load(&live);
+            atomic_store(&happened, false);
+            atomic_store(&countdown, ++n);
+            const pippin_status status = operation();
+            atomic_store(&countdown, 0);
+            if (atomic_load(&happened) && status != PIPPIN_OK && status != PIPPIN_E_MEMORY && status != PIPPIN_E_IO && status != PIPPIN_E_FORMAT)
+                fail_msg("allocation %ld: status %s", n, pippin_status_name(status));
+            if (!atomic_load(&happened)) assert_int_equal(status, PIPPIN_OK);
+            if (atomic_load(&live) != before || pippin_memory_used().live_bytes)
+                fail_msg("allocation %ld: %ld blocks leaked, status %s", n, atomic_load(&live) - before, pippin_status_name(status));
+            no_leftovers();
+        } while (atomic_load(&happened));
+        print_message("%s: %ld allocations failed one by one\n", mode ? "from there on" : "once", n - 1);
+        assert_true(n > 20);
+    }
+    assert_int_equal(operation(), PIPPIN_OK);
+}
+
+static void test_save(void **state) { (void)state, fail_each(make_and_save); }
+static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
+static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
+static void test_folder(void **state) { (void)state, fail_each(use_folder); }
+
+int main(void)
+{
+    snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
+    snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
+    if (!mkdtemp(folder)) return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
+                                       cmocka_unit_test(test_folder)};
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    static const char *const files[] = {"config.json", "model.safetensors", "logits.npy"};
+    for (int i = 0; i < 3; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+    return failed;
+}
+#endif
