@@ -213,7 +213,7 @@ def torch_pickle(body, storages=None, **options):
 
 # ---- llama2.c ----
 
-def llama2c(d=8, ffn=12, layers=2, heads=2, kv=1, vocab=260, ctx=16, shared=True):
+def llama2c(d=8, ffn=12, layers=2, heads=2, kv=1, vocab=265, ctx=16, shared=True):
     n = vocab * d + layers * (2 * d + 2 * d * d + 2 * d * (d // heads * kv) + 3 * d * ffn) + d + ctx * (d // heads)
     n += 0 if shared else vocab * d
     return struct.pack("<7i", d, ffn, layers, heads, kv, vocab if shared else -vocab, ctx) + floats(n)

@@ -19,7 +19,8 @@ typedef enum pp_option_kind {
     PP_OPTION_TEXTS,  /* pp_texts: may be given several times */
     PP_OPTION_CHOICE, /* const char *, one of `choices` */
     PP_OPTION_TYPE,   /* pippin_type, one of `choices` */
-    PP_OPTION_INT,    /* int32_t, `low` to `high` */
+    PP_OPTION_INT,    /* int32_t, `low` to `high`; low > 0, as 0 means "not given" */
+    PP_OPTION_ID,     /* pp_optional_id */
     PP_OPTION_SEED,   /* uint64_t, any */
     PP_OPTION_REAL    /* double, `low` to `high` */
 } pp_option_kind;
@@ -39,6 +40,11 @@ typedef struct pp_option_group {
     const char *title; /* NULL: continues the group before */
     const pp_option *options;
 } pp_option_group;
+
+typedef struct pp_optional_id {
+    bool given;
+    int32_t id;
+} pp_optional_id;
 
 enum { PP_MAX_TEXTS = 16 };
 
@@ -145,7 +151,7 @@ int pp_table_print(pp_table *table, bool markdown);
 
 typedef struct pp_buffer {
     char *bytes; /* free with pp_free */
-    size_t n;
+    size_t n, room;
 } pp_buffer;
 
 /* All of a file, "-" being stdin; 0 or an exit code after a message. */

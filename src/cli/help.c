@@ -15,17 +15,14 @@ static void print_wrapped(const char *text, int at, int indent)
             text++;
             continue;
         }
-        int n = (int)strcspn(text, " \n");
+        const int n = (int)strcspn(text, " \n");
         if (at > indent && at + 1 + n > WIDTH) {
             pp_print("\n");
             at = 0;
         }
-        if (at < indent)
-            at += (pp_print("%*s", indent - at, ""), indent - at);
-        else if (at > indent)
-            at += (pp_print(" "), 1);
-        pp_print("%.*s", n, text);
-        at += n;
+        const int gap = at < indent ? indent - at : at > indent;
+        pp_print("%*s%.*s", gap, "", n, text);
+        at += gap + n;
         text += n;
         while (*text == ' ') text++;
     }

@@ -6,15 +6,14 @@
 
 bool pp_append(pp_buffer *buffer, const char *bytes, size_t n)
 {
-    /* Room doubles, and is kept in no field: it is the power of two at or above n, at least 4096. */
-    size_t room = 4096, wanted;
-    if (!pp_add(buffer->n, n, &wanted) || wanted > SIZE_MAX / 4) return false;
-    while (room < buffer->n) room *= 2;
-    if (!buffer->bytes || wanted > room) {
-        while (room < wanted) room *= 2;
+    size_t wanted;
+    if (!pp_add(buffer->n, n, &wanted) || wanted > SIZE_MAX / 2) return false;
+    if (wanted > buffer->room) {
+        const size_t room = PP_MAX(2 * wanted, 4096);
         char *bigger = pp_grow(buffer->bytes, buffer->n, room, 1);
         if (!bigger) return false;
         buffer->bytes = bigger;
+        buffer->room = room;
     }
     if (n) memcpy(buffer->bytes + buffer->n, bytes, n);
     buffer->n = wanted;

@@ -27,7 +27,7 @@ const pp_option pp_options_tokenizer[] = {
 
 const pp_option pp_options_compute[] = {
     {.name = "threads", .letter = 't', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_threads), .low = 1,
-     .high = 1024, .help = "threads to compute with (default: all cores)"},
+     .high = 256, .help = "threads to compute with (default: all cores)"},
     {.name = "cpu", .kind = PP_OPTION_CHOICE, .argument = "LEVEL", .target = AT(cpu), .choices = "scalar|avx2|avx512",
      .help = "highest instruction set to use: scalar, avx2 or avx512 (default: all that the CPU has)"},
     {0}};
@@ -39,8 +39,8 @@ const pp_option pp_options_session[] = {
     {.name = "kv-type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(kv_type), .choices = "int8|bf16|f32",
      .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its weights "
              "are f32, else bf16)"},
-    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_ctx), .low = 1, .high = 1 << 24,
-     .help = "tokens that the context holds"},
+    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_ctx), .low = 1, .high = 1 << 20,
+     .help = "tokens that the context holds (default: what the model was trained on, at most 4096)"},
     {0}};
 
 /* ---- numbers ---- */
@@ -173,6 +173,8 @@ static int bad_value(const pp_command *command, const pp_option *o, const char *
         snprintf(expected, sizeof expected, "one of %s", o->choices);
     else if (o->kind == PP_OPTION_INT)
         snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f", o->low, o->high);
+    else if (o->kind == PP_OPTION_ID)
+        snprintf(expected, sizeof expected, "a token id from 0 to %d", INT32_MAX);
     else if (o->kind == PP_OPTION_SEED)
         snprintf(expected, sizeof expected, "a whole number from 0 to %" PRIu64, UINT64_MAX);
     else
@@ -217,6 +219,10 @@ static int store(const pp_command *command, const pp_option *o, const char *valu
     case PP_OPTION_INT:
         fits = pp_parse_int(value, strlen(value), (int64_t)o->low, (int64_t)o->high, &whole);
         if (fits) *(int32_t *)target = (int32_t)whole;
+        break;
+    case PP_OPTION_ID:
+        fits = pp_parse_int(value, strlen(value), 0, INT32_MAX, &whole);
+        if (fits) *(pp_optional_id *)target = (pp_optional_id){true, (int32_t)whole};
         break;
     case PP_OPTION_SEED: fits = parse_seed(value, target); break;
     case PP_OPTION_REAL:

@@ -1,83 +1,169 @@
 /*
- * torch_zip.c - the zip archive of a torch.save file. libzip reads the directory; what it does not tell is where a stored
- * member's bytes lie, and a 12 GB checkpoint must be mapped, not copied. So libzip is given the mapping as a source of our
- * own that remembers the position of its last read: after opening a member and reading one byte of it, that is where the
- * member begins.
+ * torch_zip.c - the zip archive of a torch.save file: finds where stored members lie, so that a 12 GB checkpoint is mapped
+ * and never copied. Written here and not taken from libzip because libzip does not tell a member's place in the file, and
+ * its 1.7 leaks when an allocation fails while a member is opened. Only what torch.save writes is known: one disk,
+ * stored members, zip64 where sizes need it. (Layout: PKWARE's APPNOTE 6.3, sections 4.3.7 to 4.3.16 and 4.5.3.)
  */
+#include <stdlib.h>
 #include <string.h>
-#include <zip.h>
 
 #include "formats/torch.h"
+
+enum {
+    LOCAL_SIGNATURE = 0x04034b50,
+    CENTRAL_SIGNATURE = 0x02014b50,
+    END_SIGNATURE = 0x06054b50,
+    END64_SIGNATURE = 0x06064b50,
+    LOCATOR64_SIGNATURE = 0x07064b50,
+    END_SIZE = 22,
+    LOCATOR64_SIZE = 20,
+    MAX_COMMENT = 65535,
+    FLAG_ENCRYPTED = 1,
+    EXTRA_ZIP64 = 1
+};
+
+typedef struct entry {
+    const char *name; /* in the file, not 0-terminated */
+    uint16_t name_size, flags, method;
+    uint64_t packed, size, local; /* bytes stored, bytes of the member, place of its local header */
+} entry;
 
 struct pp_zip {
     const uint8_t *data;
     size_t size;
     const char *source;
-    zip_t *archive;
-    zip_error_t error;
-    zip_int64_t at, last_read; /* of the source */
+    entry *entries; /* sorted by name */
+    size_t n;
     char *folder;
 };
 
-static zip_int64_t read_source(pp_zip *z, void *to, zip_uint64_t length)
+static pippin_status bad(const pp_zip *z, const char *what, pippin_error *err)
 {
-    const zip_uint64_t left = z->size - (zip_uint64_t)z->at, n = PP_MIN(left, length);
-    z->last_read = z->at;
-    if (n) memcpy(to, z->data + z->at, n);
-    z->at += (zip_int64_t)n;
-    return (zip_int64_t)n;
+    return pp_fail(err, PIPPIN_E_FORMAT, "%s: not a readable zip archive (%s), expected a file of torch.save; check that it is whole",
+                   z->source, what);
 }
 
-static zip_int64_t stat_source(const pp_zip *z, void *to, zip_uint64_t length)
+/* Place of the end record: the last one whose comment reaches exactly to the end of the file. */
+static bool find_end(const pp_zip *z, size_t *at)
 {
-    if (length < sizeof(zip_stat_t)) return -1;
-    zip_stat_t *st = to;
-    zip_stat_init(st);
-    st->size = z->size;
-    st->valid = ZIP_STAT_SIZE;
-    return sizeof *st;
-}
-
-static zip_int64_t source_callback(void *user, void *data, zip_uint64_t length, zip_source_cmd_t command)
-{
-    pp_zip *z = user;
-    switch (command) {
-    case ZIP_SOURCE_OPEN: z->at = 0; return 0;
-    case ZIP_SOURCE_READ: return read_source(z, data, length);
-    case ZIP_SOURCE_STAT: return stat_source(z, data, length);
-    case ZIP_SOURCE_TELL: return z->at;
-    case ZIP_SOURCE_SEEK: {
-        const zip_int64_t to = zip_source_seek_compute_offset((zip_uint64_t)z->at, z->size, data, length, &z->error);
-        if (to < 0) return -1;
-        z->at = to;
-        return 0;
+    for (size_t comment = 0; comment <= MAX_COMMENT && comment + END_SIZE <= z->size; comment++) {
+        pp_bytes b = pp_bytes_of(z->data, z->size);
+        pp_bytes_take(&b, z->size - END_SIZE - comment);
+        *at = b.at;
+        if (pp_bytes_u32(&b) != END_SIGNATURE) continue;
+        pp_bytes_take(&b, 16);
+        if (pp_bytes_u16(&b) == comment) return true;
     }
-    case ZIP_SOURCE_CLOSE:
-    case ZIP_SOURCE_FREE: return 0;
-    case ZIP_SOURCE_ERROR: return zip_error_to_data(&z->error, data, length);
-    case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
-                                              ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
-    default: zip_error_set(&z->error, ZIP_ER_OPNOTSUPP, 0); return -1;
+    return false;
+}
+
+typedef struct directory {
+    uint64_t n, size, at;
+} directory;
+
+/* The 64-bit numbers of the directory, where the end record says that they do not fit it. */
+static bool read_end64(const pp_zip *z, size_t end, directory *d)
+{
+    if (end < LOCATOR64_SIZE) return false;
+    pp_bytes b = pp_bytes_of(z->data, z->size);
+    pp_bytes_take(&b, end - LOCATOR64_SIZE);
+    if (pp_bytes_u32(&b) != LOCATOR64_SIGNATURE) return false;
+    pp_bytes_u32(&b);
+    const uint64_t at = pp_bytes_u64(&b);
+    if (b.failed || at > z->size) return false;
+    b = pp_bytes_of(z->data, z->size);
+    pp_bytes_take(&b, (size_t)at);
+    if (pp_bytes_u32(&b) != END64_SIGNATURE) return false;
+    pp_bytes_take(&b, 28); /* its own size, versions, disks, entries on this disk */
+    d->n = pp_bytes_u64(&b);
+    d->size = pp_bytes_u64(&b);
+    d->at = pp_bytes_u64(&b);
+    return !b.failed;
+}
+
+static bool read_end(const pp_zip *z, directory *d)
+{
+    size_t end;
+    if (!find_end(z, &end)) return false;
+    pp_bytes b = pp_bytes_of(z->data, z->size);
+    pp_bytes_take(&b, end + 10);
+    d->n = pp_bytes_u16(&b);
+    d->size = pp_bytes_u32(&b);
+    d->at = pp_bytes_u32(&b);
+    return (d->n != UINT16_MAX && d->size != UINT32_MAX && d->at != UINT32_MAX) || read_end64(z, end, d);
+}
+
+/* Replaces the 32-bit numbers that are all ones by those of the zip64 extra field, in its fixed order. */
+static void read_extra(entry *e, pp_bytes extra)
+{
+    while (pp_bytes_left(&extra) >= 4) {
+        const uint16_t id = pp_bytes_u16(&extra), size = pp_bytes_u16(&extra);
+        pp_bytes field = pp_bytes_of(pp_bytes_take(&extra, size), extra.failed ? 0 : size);
+        if (id != EXTRA_ZIP64) continue;
+        if (e->size == UINT32_MAX) e->size = pp_bytes_u64(&field);
+        if (e->packed == UINT32_MAX) e->packed = pp_bytes_u64(&field);
+        if (e->local == UINT32_MAX) e->local = pp_bytes_u64(&field);
     }
 }
 
-static pippin_status zip_failed(const pp_zip *z, zip_error_t *e, pippin_error *err)
+static bool read_entry(pp_bytes *b, entry *e)
 {
-    if (zip_error_code_zip(e) == ZIP_ER_MEMORY) return pp_fail_memory(err, z->source, z->size);
-    return pp_fail(err, PIPPIN_E_FORMAT, "%s: not a readable zip archive (%s), expected a file of torch.save; check that it is whole", z->source,
-                   zip_error_strerror(e));
+    if (pp_bytes_u32(b) != CENTRAL_SIGNATURE) return false;
+    pp_bytes_take(b, 4); /* versions */
+    e->flags = pp_bytes_u16(b);
+    e->method = pp_bytes_u16(b);
+    pp_bytes_take(b, 8); /* time, date, checksum: torch does not check it either, and 12 GB would take seconds */
+    e->packed = pp_bytes_u32(b);
+    e->size = pp_bytes_u32(b);
+    e->name_size = pp_bytes_u16(b);
+    const uint16_t extra_size = pp_bytes_u16(b), comment_size = pp_bytes_u16(b);
+    pp_bytes_take(b, 8); /* disk, attributes */
+    e->local = pp_bytes_u32(b);
+    e->name = (const char *)pp_bytes_take(b, e->name_size);
+    const uint8_t *extra = pp_bytes_take(b, extra_size);
+    pp_bytes_take(b, comment_size);
+    if (!b->failed) read_extra(e, pp_bytes_of(extra, extra_size));
+    return !b->failed;
 }
 
-/* The folder is whatever stands before "/data.pkl" in the one member that ends so. */
+static int compare_names(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    const int order = memcmp(a, b, PP_MIN(n_a, n_b));
+    return order ? order : (n_a > n_b) - (n_a < n_b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    const int order = compare_names(x->name, x->name_size, y->name, y->name_size);
+    return order ? order : (x->local > y->local) - (x->local < y->local);
+}
+
+static pippin_status read_directory(pp_zip *z, pippin_error *err)
+{
+    enum { SMALLEST = 46 }; /* bytes of an entry without name */
+    directory d;
+    if (!read_end(z, &d)) return bad(z, "it has no directory", err);
+    if (d.at > z->size || d.size > z->size - d.at || d.n > d.size / SMALLEST) return bad(z, "its directory lies outside the file", err);
+    z->entries = pp_alloc_zero((size_t)d.n, sizeof *z->entries);
+    if (!z->entries) return pp_fail_memory(err, z->source, d.n * sizeof *z->entries);
+    pp_bytes b = pp_bytes_of(z->data + d.at, (size_t)d.size);
+    for (; z->n < d.n; z->n++)
+        if (!read_entry(&b, &z->entries[z->n])) return bad(z, "its directory is damaged", err);
+    qsort(z->entries, z->n, sizeof *z->entries, by_name);
+    return PIPPIN_OK;
+}
+
+/* The folder is whatever stands before "/data.pkl" in the member that ends so. */
 static pippin_status find_folder(pp_zip *z, pippin_error *err)
 {
-    const zip_int64_t n = zip_get_num_entries(z->archive, 0);
-    for (zip_int64_t i = 0; i < n; i++) {
-        const char *name = zip_get_name(z->archive, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
-        if (!name || !pp_path_ends(name, "/data.pkl")) continue;
-        z->folder = pp_strndup(name, strlen(name) - strlen("/data.pkl"));
-        return z->folder ? PIPPIN_OK : pp_fail_memory(err, z->source, strlen(name));
+    static const char tail[] = "/data.pkl";
+    const size_t n_tail = sizeof tail - 1;
+    for (size_t i = 0; i < z->n; i++) {
+        const entry *e = &z->entries[i];
+        if (e->name_size <= n_tail || memcmp(e->name + e->name_size - n_tail, tail, n_tail) != 0) continue;
+        z->folder = pp_strndup(e->name, e->name_size - n_tail);
+        return z->folder ? PIPPIN_OK : pp_fail_memory(err, z->source, e->name_size);
     }
     return pp_fail(err, PIPPIN_E_FORMAT, "%s: a zip archive without data.pkl, expected a file of torch.save", z->source);
 }
@@ -87,20 +173,8 @@ pippin_status pp_zip_open(const void *data, size_t size, const char *source, pp_
     *out = NULL;
     pp_zip *z = pp_alloc_zero(1, sizeof *z);
     if (!z) return pp_fail_memory(err, source, sizeof *z);
-    z->data = data;
-    z->size = size;
-    z->source = source;
-    zip_error_init(&z->error);
-    zip_error_t e;
-    zip_error_init(&e);
-    pippin_status status = PIPPIN_OK;
-    zip_source_t *s = zip_source_function_create(source_callback, z, &e);
-    z->archive = s ? zip_open_from_source(s, ZIP_RDONLY, &e) : NULL;
-    if (!z->archive) {
-        status = zip_failed(z, &e, err);
-        zip_source_free(s); /* a failed open leaves the source to its maker */
-    }
-    zip_error_fini(&e);
+    *z = (pp_zip){.data = data, .size = size, .source = source};
+    pippin_status status = read_directory(z, err);
     if (status == PIPPIN_OK) status = find_folder(z, err);
     if (status != PIPPIN_OK)
         pp_zip_close(z);
@@ -112,43 +186,48 @@ pippin_status pp_zip_open(const void *data, size_t size, const char *source, pp_
 void pp_zip_close(pp_zip *z)
 {
     if (!z) return;
-    if (z->archive) zip_discard(z->archive);
-    zip_error_fini(&z->error);
+    pp_free(z->entries);
     pp_free(z->folder);
     pp_free(z);
 }
 
 const char *pp_zip_folder(const pp_zip *z) { return z->folder; }
 
-bool pp_zip_has(pp_zip *z, const char *name) { return zip_name_locate(z->archive, name, ZIP_FL_ENC_RAW) >= 0; }
-
-/* Opens the member and reads one byte, to see where libzip reads it. */
-static bool locate(pp_zip *z, zip_uint64_t index)
+static const entry *find(const pp_zip *z, const char *name)
 {
-    char byte;
-    zip_file_t *f = zip_fopen_index(z->archive, index, ZIP_FL_COMPRESSED);
-    if (!f) return false;
-    const bool ok = zip_fread(f, &byte, 1) == 1;
-    zip_fclose(f);
-    return ok;
+    const size_t n = strlen(name);
+    size_t low = 0, high = z->n;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const entry *e = &z->entries[middle];
+        if (compare_names(e->name, e->name_size, name, n) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < z->n && compare_names(z->entries[low].name, z->entries[low].name_size, name, n) == 0 ? &z->entries[low] : NULL;
 }
 
-pippin_status pp_zip_member(pp_zip *z, const char *name, const uint8_t **bytes, size_t *size, pippin_error *err)
+bool pp_zip_has(const pp_zip *z, const char *name) { return find(z, name) != NULL; }
+
+pippin_status pp_zip_member(const pp_zip *z, const char *name, const uint8_t **bytes, size_t *size, pippin_error *err)
 {
-    zip_stat_t st;
-    const zip_int64_t index = zip_name_locate(z->archive, name, ZIP_FL_ENC_RAW);
-    const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    const entry *e = find(z, name);
     *bytes = NULL;
     *size = 0;
-    if (index < 0 || zip_stat_index(z->archive, (zip_uint64_t)index, ZIP_FL_ENC_RAW, &st) != 0 || (st.valid & needed) != needed)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s is missing, expected as torch.save writes it; check that the file is whole", z->source, name);
-    if (st.comp_method != ZIP_CM_STORE || st.encryption_method != ZIP_EM_NONE || st.comp_size != st.size)
+    if (!e) return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s is missing, expected as torch.save writes it; check that the file is whole", z->source, name);
+    if (e->method != 0 || e->flags & FLAG_ENCRYPTED || e->packed != e->size)
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s is compressed or encrypted, expected stored as torch.save writes it; save the file again with torch.save",
                        z->source, name);
-    if (st.size == 0) return PIPPIN_OK;
-    if (!locate(z, (zip_uint64_t)index) || st.size > z->size || (zip_uint64_t)z->last_read > z->size - st.size)
+    pp_bytes b = pp_bytes_of(z->data, z->size);
+    pp_bytes_take(&b, e->local <= z->size ? (size_t)e->local : SIZE_MAX);
+    const uint32_t signature = pp_bytes_u32(&b);
+    pp_bytes_take(&b, 22);
+    const uint16_t name_size = pp_bytes_u16(&b), extra_size = pp_bytes_u16(&b);
+    pp_bytes_take(&b, (size_t)name_size + extra_size);
+    if (b.failed || signature != LOCAL_SIGNATURE || e->size > pp_bytes_left(&b))
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s lies outside the file; check that it is whole", z->source, name);
-    *bytes = z->data + z->last_read;
-    *size = (size_t)st.size;
+    *bytes = z->data + b.at;
+    *size = (size_t)e->size;
     return PIPPIN_OK;
 }

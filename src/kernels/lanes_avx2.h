@@ -14,6 +14,9 @@ enum {
     WIDE_TOKENS = 1, /* up to so many tokens take 8 outputs at a time instead of 4 */
     TILE_HEADS = 2
 };
+/* The sizes that tiles are built in. */
+#define TILE_SIZES(X) X(1) X(2) X(3)
+#define HEAD_SIZES(X) X(1) X(2)
 
 INLINE __m256i mask_n(int n)
 {

@@ -10,7 +10,11 @@
 /* Kernels are written once as functions of element type and tile size, and become one loop each by constant folding. */
 #define INLINE static inline __attribute__((always_inline))
 /* Over arrays of vectors: each element becomes a register only where the loop is gone. */
-#define UNROLL _Pragma("GCC unroll 16")
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 typedef __m128 quad;
 

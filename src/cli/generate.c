@@ -1,0 +1,248 @@
+/* generate.c - one continuation of a prompt, streamed as it comes. */
+#define _POSIX_C_SOURCE 200809L
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+typedef struct generate_args {
+    pp_common common;
+    const char *prompt, *file, *tokens;
+    int32_t n;
+    double temperature;
+    uint64_t seed;
+    bool raw, echo, count_tokens, verbose;
+} generate_args;
+
+#define AT(field) offsetof(generate_args, field)
+
+static const pp_option prompt_options[] = {
+    {.name = "prompt", .letter = 'p', .kind = PP_OPTION_TEXT, .argument = "TEXT", .target = AT(prompt),
+     .help = "the text to continue; \"\" is the beginning of a text"},
+    {.name = "file", .letter = 'f', .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(file),
+     .help = "read the prompt from a file, - for stdin (default: stdin, unless it is a terminal)"},
+    {.name = "tokens", .kind = PP_OPTION_TEXT, .argument = "IDS", .target = AT(tokens),
+     .help = "the prompt as token ids, separated by commas or white space; @FILE reads them from a file, - from stdin"},
+    {.name = "raw", .kind = PP_OPTION_FLAG, .target = AT(raw),
+     .help = "the prompt as it is, without chat template; what models without one do anyway"},
+    {0}};
+
+static const pp_option sampling_options[] = {
+    {.name = "max-tokens", .letter = 'n', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n), .low = 1, .high = 1 << 20,
+     .help = "tokens to generate at most (default: until the context is full)"},
+    {.name = "temp", .kind = PP_OPTION_REAL, .argument = "T", .target = AT(temperature), .low = 0, .high = 1000,
+     .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
+    {.name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = AT(seed),
+     .help = "same seed, same text, whatever the number of threads (default: 0)"},
+    {0}};
+
+static const pp_option output_options[] = {
+    {.name = "echo", .kind = PP_OPTION_FLAG, .target = AT(echo), .help = "put the prompt before the continuation"},
+    {.name = "count-tokens", .kind = PP_OPTION_FLAG, .target = AT(count_tokens),
+     .help = "only print how many tokens the prompt has"},
+    {.name = "verbose", .letter = 'v', .kind = PP_OPTION_FLAG, .target = AT(verbose), .help = "rates on stderr at the end"},
+    {0}};
+
+/* ---- the prompt ---- */
+
+typedef struct prompt {
+    pp_buffer text; /* empty when ids were given */
+    pp_ids ids;
+} prompt;
+
+static void free_prompt(prompt *p)
+{
+    pp_free(p->text.bytes);
+    pp_free(p->ids.items);
+}
+
+/* Reads what does not need the model, so that a slip shows before a large file is opened. */
+static int read_prompt(const generate_args *args, prompt *out)
+{
+    *out = (prompt){0};
+    const int n_given = (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL);
+    if (n_given > 1)
+        return pp_error(PP_EXIT_USAGE, "prompt: found more than one of --prompt, --file and --tokens, expected one; leave others out");
+    if (args->tokens) return pp_read_ids("--tokens", args->tokens, &out->ids);
+    if (args->prompt) return pp_append(&out->text, args->prompt, strlen(args->prompt)) ? 0 : pp_no_memory();
+    if (!args->file && isatty(STDIN_FILENO))
+        return pp_error(PP_EXIT_USAGE, "prompt: found none, expected -p TEXT, -f FILE, --tokens IDS, or text on stdin");
+    return pp_read_all(args->file ? args->file : "-", &out->text);
+}
+
+static int tokenize_prompt(const generate_args *args, const pippin_model *model, prompt *p)
+{
+    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(model);
+    if (args->tokens) {
+        if (p->ids.n == 0) return pp_error(PP_EXIT_USAGE, "--tokens: found no ids, expected at least one, such as 1,2,3");
+        return 0;
+    }
+    if (!tokenizer)
+        return pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one for a prompt in text; pass --tokenizer FILE, or the "
+                                         "prompt as --tokens IDS",
+                        args->common.model);
+    int code = pp_text_to_ids(tokenizer, p->text.bytes, p->text.n, pippin_tokenizer_bos(tokenizer) >= 0, &p->ids);
+    if (!code && p->ids.n == 0)
+        code = pp_error(PP_EXIT_FAILURE, "prompt: found no text, expected some, as this model has no token that begins a text");
+    return code;
+}
+
+/* ---- the answer ---- */
+
+typedef struct answer {
+    bool streams, has_text;
+    int32_t *ids; /* [n_ctx + 1] */
+    size_t n;
+    pp_buffer text; /* gathered for --json only */
+    bool no_memory;
+} answer;
+
+static void emit_text(answer *a, const char *bytes, size_t n)
+{
+    if (a->streams)
+        pp_write(bytes, n);
+    else if (!pp_append(&a->text, bytes, n))
+        a->no_memory = true;
+}
+
+static void emit_id(answer *a, int32_t id, bool first)
+{
+    if (a->streams) pp_print(first ? "%d" : " %d", (int)id);
+}
+
+static int on_token(void *user, const pippin_token_event *event)
+{
+    answer *a = user;
+    if (event->id >= 0) a->ids[a->n++] = event->id;
+    if (a->has_text)
+        emit_text(a, event->text, event->n_bytes);
+    else if (event->id >= 0)
+        emit_id(a, event->id, a->n == 1);
+    /* Nobody reads what cannot be written: stop computing it. */
+    return a->no_memory || (a->streams && !pp_flush()) || pp_interrupted();
+}
+
+static int echo_prompt(const generate_args *args, const pippin_tokenizer *tokenizer, const prompt *p, answer *a)
+{
+    if (!args->tokens) {
+        emit_text(a, p->text.bytes, p->text.n);
+        return 0;
+    }
+    if (!tokenizer) {
+        for (size_t i = 0; i < p->ids.n; i++) emit_id(a, p->ids.items[i], i == 0);
+        if (a->streams) pp_print(" ");
+        return 0;
+    }
+    pippin_error err;
+    size_t n;
+    if (pippin_detokenize(tokenizer, p->ids.items, p->ids.n, NULL, 0, &n, &err) != PIPPIN_OK) return pp_failed(&err);
+    char *text = pp_alloc(n);
+    if (!text) return pp_no_memory();
+    const pippin_status status = pippin_detokenize(tokenizer, p->ids.items, p->ids.n, text, n, &n, &err);
+    if (status == PIPPIN_OK) emit_text(a, text, n);
+    pp_free(text);
+    return status == PIPPIN_OK ? 0 : pp_failed(&err);
+}
+
+static double rate(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
+
+static json_t *to_json(const answer *a, const pippin_generate_result *r, double load_seconds)
+{
+    static const char *const reasons[] = {[PIPPIN_FINISH_STOP] = "stop", [PIPPIN_FINISH_LENGTH] = "length",
+                                          [PIPPIN_FINISH_CANCELLED] = "cancelled"};
+    const size_t n_read = r->n_prompt - r->n_cached;
+    json_t *timings = json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:i, s:i}", "load_ms", 1e3 * load_seconds, "prompt_n",
+                                (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds, "prompt_per_second",
+                                rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n, "predicted_ms",
+                                1e3 * r->generate_seconds, "predicted_per_second", rate(a->n, r->generate_seconds), "draft_n", 0,
+                                "draft_n_accepted", 0);
+    return json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
+                     a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens", pp_json_ids(a->ids, a->n),
+                     "finish_reason", reasons[r->finish], "usage", "prompt_tokens", (json_int_t)r->n_prompt, "cached_tokens",
+                     (json_int_t)r->n_cached, "completion_tokens", (json_int_t)a->n, "timings", timings, "peak_rss_bytes",
+                     (json_int_t)pp_peak_rss());
+}
+
+static void print_footer(const answer *a, const pippin_generate_result *r, double load_seconds)
+{
+    const size_t n_read = r->n_prompt - r->n_cached;
+    fprintf(stderr, "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s; peak memory %s\n",
+            load_seconds, r->n_prompt, rate(n_read, r->prompt_seconds), a->n, rate(a->n, r->generate_seconds),
+            pp_size(pp_peak_rss()).text);
+}
+
+static int generate(const generate_args *args, const pp_loaded *loaded, const prompt *p, answer *a)
+{
+    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(loaded->model);
+    int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
+    if (code) return code;
+    if (a->streams) pp_flush();
+    const pippin_generate_options options = {.max_tokens = (size_t)args->n, .temperature = args->temperature,
+                                             .seed = args->seed, .on_token = on_token, .user = a};
+    pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
+    pippin_error err;
+    const pippin_status status =
+        pippin_generate(loaded->session, p->ids.items, p->ids.n, &options, NULL, 0, &result, &err);
+    const bool begun = a->n > 0 || args->echo;
+    if (a->streams && (begun || status == PIPPIN_OK)) pp_print("\n");
+    if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) return pp_failed(&err);
+    if (a->no_memory) return pp_no_memory();
+    if (!a->streams) code = pp_print_json(to_json(a, &result, loaded->seconds));
+    if (args->verbose) print_footer(a, &result, loaded->seconds);
+    return pp_interrupted() ? PP_EXIT_INTERRUPTED : code;
+}
+
+static int start(const generate_args *args, pippin_model *model, double open_seconds, const prompt *p)
+{
+    pp_loaded loaded;
+    int code = pp_load_session(&args->common, model, 0, &loaded);
+    if (code) return code;
+    loaded.seconds += open_seconds;
+    answer a = {.streams = !args->common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
+    a.ids = pp_alloc_zero((size_t)pippin_session_n_ctx(loaded.session) + 1, sizeof *a.ids);
+    code = a.ids ? generate(args, &loaded, p, &a) : pp_no_memory();
+    pp_free(a.ids);
+    pp_free(a.text.bytes);
+    pp_unload(&loaded);
+    return code;
+}
+
+static int run(const void *raw)
+{
+    const generate_args *args = raw;
+    prompt p;
+    pippin_model *model = NULL;
+    int code = read_prompt(args, &p);
+    const double opening = pp_seconds();
+    if (!code) code = pp_load_model(&args->common, &model);
+    const double open_seconds = pp_seconds() - opening;
+    if (!code) code = tokenize_prompt(args, model, &p);
+    if (code || args->count_tokens) {
+        if (!code && args->common.json)
+            code = pp_print_json(json_pack("{s:I}", "prompt_tokens", (json_int_t)p.ids.n));
+        else if (!code)
+            pp_print("%zu\n", p.ids.n);
+        pippin_model_free(model);
+    } else
+        code = start(args, model, open_seconds, &p);
+    free_prompt(&p);
+    return code;
+}
+
+static const pp_option_group groups[] = {
+    {"Prompt", prompt_options},     {"Sampling", sampling_options}, {"Model", pp_options_model},        {NULL, pp_options_tokenizer},
+    {NULL, pp_options_session},     {"Output", output_options},     {"Computing", pp_options_compute},  {"General", pp_options_general},
+    {0}};
+
+const pp_command pp_command_generate = {
+    .name = "generate",
+    .summary = "Continue a prompt, and print the continuation as it comes.",
+    .synopsis = "-m MODEL [options] [-p TEXT | -f FILE | --tokens IDS]",
+    .details = "Prints the continuation only, then a newline; with --echo the prompt before it. A text prompt is taken to its last "
+               "byte, and the token that begins a text is put before it where the model has one. Without tokenizer the prompt is "
+               "given as --tokens, and ids are printed. Ctrl-C stops and keeps what is there (exit code 130).\n\n"
+               "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60",
+    .groups = groups,
+    .args_size = sizeof(generate_args),
+    .run = run,
+};

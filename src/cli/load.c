@@ -1,0 +1,180 @@
+/* load.c - from the options that commands share to models, adapters and sessions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+int pp_load_preset(const char *name, pippin_config *out)
+{
+    pippin_error err;
+    if (strchr(name, '/') || pp_path_ends(name, ".json"))
+        return pippin_config_load(name, out, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    if (pippin_config_preset(name, out, &err) == PIPPIN_OK) return 0;
+    const char *names[PP_MAX_TEXTS];
+    size_t n = 0;
+    for (; n < PP_MAX_TEXTS && pippin_preset_name(n); n++) names[n] = pippin_preset_name(n);
+    return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\", the nearest is %s; name a preset or the path of a config.json", name,
+                    pp_nearest(name, names, n));
+}
+
+int pp_load_model(const pp_common *common, pippin_model **out)
+{
+    const pippin_model_options options = {.tokenizer = common->tokenizer, .cpu = common->cpu};
+    pippin_error err;
+    *out = NULL;
+    if (!common->model)
+        return pp_error(PP_EXIT_USAGE, "--model: none given, and there is no built-in model yet; pass -m MODEL");
+    return pippin_model_open(common->model, &options, out, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+}
+
+/* ---- adapters ---- */
+
+/* "FILE" or "FILE=S": only a number after the last '=' is a scale, so that a name may hold one. */
+static char *split_adapter(const char *text, double *scale)
+{
+    const char *equals = strrchr(text, '=');
+    *scale = 1;
+    if (equals && equals != text && pp_parse_real(equals + 1, scale)) return pp_strndup(text, (size_t)(equals - text));
+    *scale = 1;
+    return pp_strdup(text);
+}
+
+static int open_adapter(pp_loaded *loaded, const char *text, pippin_adapter_use *use)
+{
+    double scale;
+    char *path = split_adapter(text, &scale);
+    if (!path) return pp_no_memory();
+    pippin_error err;
+    pippin_adapter *adapter;
+    pippin_status status = pippin_adapter_open(path, loaded->model, &adapter, &err);
+    pp_free(path);
+    if (status != PIPPIN_OK) return pp_failed(&err);
+    loaded->adapters[loaded->n_adapter++] = adapter;
+    *use = (pippin_adapter_use){adapter, (float)scale};
+    return 0;
+}
+
+static int attach_adapters(pp_loaded *loaded, const pp_texts *texts)
+{
+    pippin_adapter_use uses[PP_MAX_TEXTS];
+    size_t n = 0;
+    for (size_t i = 0; i < texts->n; i++) {
+        if (strcmp(texts->items[i], "none") == 0) continue;
+        int code = open_adapter(loaded, texts->items[i], &uses[n]);
+        if (code) return code;
+        /* The API reads 0 as "not given"; an adapter without effect is one that is not attached. */
+        if (uses[n].scale != 0) n++;
+    }
+    pippin_error err;
+    return pippin_session_set_adapters(loaded->session, uses, n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+}
+
+/* ---- sessions ---- */
+
+int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out)
+{
+    const double start = pp_seconds();
+    *out = (pp_loaded){.model = model};
+    const pippin_session_options options = {.n_ctx = common->n_ctx ? common->n_ctx : n_ctx,
+                                            .n_threads = common->n_threads,
+                                            .kv_type = common->kv_type,
+                                            .no_embedded_adapter = common->adapters.n > 0};
+    pippin_error err;
+    int code = 0;
+    if (pippin_session_create(model, &options, &out->session, &err) != PIPPIN_OK) code = pp_failed(&err);
+    if (!code && common->adapters.n) code = attach_adapters(out, &common->adapters);
+    if (code)
+        pp_unload(out);
+    else
+        pp_interrupt_cancels(out->session);
+    out->seconds = pp_seconds() - start;
+    return code;
+}
+
+int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out)
+{
+    const double start = pp_seconds();
+    pippin_model *model;
+    *out = (pp_loaded){0};
+    int code = pp_load_model(common, &model);
+    if (!code) code = pp_load_session(common, model, n_ctx, out);
+    out->seconds = pp_seconds() - start;
+    return code;
+}
+
+void pp_unload(pp_loaded *loaded)
+{
+    pp_interrupt_cancels(NULL);
+    pippin_session_free(loaded->session);
+    for (size_t i = 0; i < loaded->n_adapter; i++) pippin_adapter_free(loaded->adapters[i]);
+    pippin_model_free(loaded->model);
+    *loaded = (pp_loaded){0};
+}
+
+/* ---- what inspect and plan talk about ---- */
+
+int pp_subject_open(const char *preset, const char *path, pp_subject *out)
+{
+    pippin_error err;
+    int code = 0;
+    *out = (pp_subject){0};
+    if (preset && path)
+        return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\" and the model %s, expected one of them; leave one out", preset,
+                        path);
+    if (preset || (path && pp_path_ends(path, ".json") && !pp_path_ends(path, ".index.json"))) {
+        code = preset ? pp_load_preset(preset, &out->config)
+                      : pippin_config_load(path, &out->config, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    } else {
+        code = pp_load_model(&(pp_common){.model = path}, &out->model);
+        if (code) return code;
+        out->config = *pippin_model_config(out->model);
+        out->type = pippin_model_type(out->model);
+        /* As a session chooses: exact where the model says how to round, else no worse than its weights. */
+        out->kv_type = pippin_model_has_kv_scales(out->model) ? PIPPIN_I8 : out->type == PIPPIN_F32 ? PIPPIN_F32 : PIPPIN_BF16;
+    }
+    if (!code) pippin_ledger_compute(&out->config, &out->ledger);
+    return code;
+}
+
+void pp_subject_close(pp_subject *subject)
+{
+    pippin_model_free(subject->model);
+    *subject = (pp_subject){0};
+}
+
+/* ---- random weights ---- */
+
+pippin_type pp_random_type(const pippin_config *config)
+{
+    pippin_ledger ledger;
+    pippin_ledger_compute(config, &ledger);
+    return ledger.frozen <= 500000000 ? PIPPIN_F32 : PIPPIN_BF16;
+}
+
+/* Bytes that this machine, or the container around the program, can still give; UINT64_MAX where nobody says. */
+static uint64_t memory_available(void)
+{
+    char line[128];
+    uint64_t bytes = UINT64_MAX;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "MemAvailable:", 13) == 0) bytes = strtoull(line + 13, NULL, 10) * 1024;
+    if (file) fclose(file);
+    file = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (file && fgets(line, sizeof line, file) && line[0] >= '0' && line[0] <= '9')
+        bytes = PP_MIN(bytes, strtoull(line, NULL, 10));
+    if (file) fclose(file);
+    return bytes;
+}
+
+int pp_check_random(const char *command, const pippin_config *config, pippin_type type, uint64_t n_bytes)
+{
+    if (type == PIPPIN_Q8 || type == PIPPIN_Q4 || type == PIPPIN_Q2)
+        return pp_error(PP_EXIT_FAILURE, "--type: found %s, expected f32, f16 or bf16; this version makes no low-bit weights yet",
+                        pippin_type_name(type));
+    const uint64_t available = memory_available();
+    if (n_bytes <= available) return 0;
+    return pp_error(PP_EXIT_FAILURE, "%s: %s at %s needs %s of memory, %s are available; %s", command,
+                    *config->name ? config->name : "the model", pippin_type_name(type), pp_size(n_bytes).text,
+                    pp_size(available).text, type == PIPPIN_F32 ? "use --type bf16, or close other programs" : "close other programs");
+}

@@ -1,0 +1,125 @@
+/* vector.h - what is done to one row, element by element or to a single number, for any lanes_*.h. */
+
+/* See level.h. */
+INLINE vec v_exp(vec x)
+{
+    x = v_min(v_set1(EXP_HIGH), v_max(v_set1(EXP_LOW), x));
+    vec n = v_round(v_mul(x, v_set1(EXP_LOG2E)));
+    vec r = v_fma(n, v_set1(-EXP_LN2), x);
+    r = v_fma(n, v_set1(-EXP_LN2_REST), r);
+    vec p = v_fma(v_set1(EXP_P5), r, v_set1(EXP_P4));
+    p = v_fma(p, r, v_set1(EXP_P3));
+    p = v_fma(p, r, v_set1(EXP_P2));
+    p = v_fma(p, r, v_set1(EXP_P1));
+    p = v_fma(p, r, v_set1(EXP_P0));
+    return v_ldexp(v_add(v_fma(p, v_mul(r, r), r), v_set1(1.0f)), n);
+}
+
+/* Four sums hide the latency of the additions and keep each short, hence accurate. */
+static float sum_of_squares(const float *x, int n)
+{
+    vec sum[4];
+    int i = 0;
+    UNROLL for (int j = 0; j < 4; j++) sum[j] = v_zero();
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        UNROLL for (int j = 0; j < 4; j++) {
+            vec a = v_load(x + i + j * LANES);
+            sum[j] = v_fma(a, a, sum[j]);
+        }
+    for (; i < n; i += LANES) {
+        vec a = v_load_n(x + i, PP_MIN(n - i, LANES));
+        sum[0] = v_fma(a, a, sum[0]);
+    }
+    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
+static void k_rmsnorm(float *y, const float *x, const float *w, int n, float eps)
+{
+    const vec r = v_set1((float)(1.0 / sqrt((double)sum_of_squares(x, n) / n + (double)eps)));
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, v_mul(v_mul(v_load(x + i), r), v_load(w + i)));
+    const int rest = n - i;
+    if (rest) v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, rest), r), v_load_n(w + i, rest)), rest);
+}
+
+static void k_rope_adjacent(float *x, const float *cosine, const float *sine, int d_head)
+{
+    for (int i = 0; i < d_head / 2; i += LANES / 2) {
+        const int n = PP_MIN(d_head / 2 - i, LANES / 2);
+        vec a = v_load_n(x + 2 * i, 2 * n), c = v_dup(v_load_n(cosine + i, n)), s = v_dup(v_load_n(sine + i, n));
+        v_store_n(x + 2 * i, v_add(v_mul(a, c), v_negate_even(v_mul(v_swap_pairs(a), s))), 2 * n);
+    }
+}
+
+static void k_rope_halves(float *x, const float *cosine, const float *sine, int d_head)
+{
+    float *y = x + d_head / 2;
+    for (int i = 0; i < d_head / 2; i += LANES) {
+        const int n = PP_MIN(d_head / 2 - i, LANES);
+        vec a = v_load_n(x + i, n), b = v_load_n(y + i, n), c = v_load_n(cosine + i, n), s = v_load_n(sine + i, n);
+        v_store_n(x + i, v_sub(v_mul(a, c), v_mul(b, s)), n);
+        v_store_n(y + i, v_add(v_mul(b, c), v_mul(a, s)), n);
+    }
+}
+
+INLINE vec gated(vec gate, vec up)
+{
+    vec e = v_exp(v_sub(v_set1(-0.0f), gate));
+    return v_mul(v_div(gate, v_add(v_set1(1.0f), e)), up);
+}
+
+static void k_swiglu(float *y, const float *gate, const float *up, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, gated(v_load(gate + i), v_load(up + i)));
+    const int rest = n - i;
+    if (rest) v_store_n(y + i, gated(v_load_n(gate + i, rest), v_load_n(up + i, rest)), rest);
+}
+
+static void k_add(float *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
+    const int rest = n - i;
+    if (rest) v_store_n(y + i, v_add(v_load_n(y + i, rest), v_load_n(x + i, rest)), rest);
+}
+
+static void k_scale(float *y, float s, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, v_mul(v_load(y + i), v_set1(s)));
+    const int rest = n - i;
+    if (rest) v_store_n(y + i, v_mul(v_load_n(y + i, rest), v_set1(s)), rest);
+}
+
+/* A true division: a product with 1 / scale would round some halves the other way. */
+INLINE vec level_i8(vec x, vec scale)
+{
+    vec v = v_nan_to_zero(v_div(x, scale));
+    return v_round(v_min(v_set1(127.0f), v_max(v_set1(-128.0f), v)));
+}
+
+static void k_quantize_i8(int8_t *q, const float *x, int n, float scale)
+{
+    const vec s = v_set1(scale);
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store_i8(q + i, level_i8(v_load(x + i), s));
+    const int rest = n - i;
+    if (rest) v_store_i8_n(q + i, level_i8(v_load_n(x + i, rest), s), rest);
+}
+
+static float k_absmax(const float *x, int n)
+{
+    vec max = v_zero(); /* second, so that a NaN gives way to it */
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) max = v_max(v_abs(v_load(x + i)), max);
+    if (i < n) max = v_max(v_abs(v_load_n(x + i, n - i)), max);
+    return v_first(v_max_across(max));
+}
+
+static void k_to_bf16(uint16_t *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store_bf16(y + i, v_load(x + i));
+    if (i < n) v_store_bf16_n(y + i, v_load_n(x + i, n - i), n - i);
+}

@@ -1,0 +1,21 @@
+/* x86_avx2.c - the kernels for AVX2, FMA and F16C. */
+#if defined(__x86_64__)
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/level.h"
+
+#include "kernels/lanes_avx2.h"
+
+#include "kernels/matmul.h"
+#include "kernels/vector.h"
+#include "kernels/attend.h"
+
+void pp_kernels_set_avx2(pp_kernels *t)
+{
+#define SET(name, type, parameters) t->name = k_##name;
+    PP_KERNELS(SET)
+#undef SET
+}
+#endif

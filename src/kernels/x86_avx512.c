@@ -1,0 +1,21 @@
+/* x86_avx512.c - the kernels for AVX-512 F, BW, DQ and VL. */
+#if defined(__x86_64__)
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/level.h"
+
+#include "kernels/lanes_avx512.h"
+
+#include "kernels/matmul.h"
+#include "kernels/vector.h"
+#include "kernels/attend.h"
+
+void pp_kernels_set_avx512(pp_kernels *t)
+{
+#define SET(name, type, parameters) t->name = k_##name;
+    PP_KERNELS(SET)
+#undef SET
+}
+#endif
