@@ -143,7 +143,7 @@ typedef struct pippin_adapter pippin_adapter;
 typedef struct pippin_session pippin_session;
 
 typedef struct pippin_model_options {
-    const char *tokenizer; /* path of a tokenizer file; NULL: the one beside the model, if any */
+    const char *tokenizer; /* path of a tokenizer file (a llama2.c tok*.bin); NULL: none */
     const char *cpu;       /* highest kernel level to use: "scalar", "avx2", "avx512"; NULL: all that the CPU has */
 } pippin_model_options;
 
@@ -217,7 +217,7 @@ PIPPIN_API const char *pippin_tokenizer_piece(const pippin_tokenizer *tokenizer,
 
 /*
  * Opens an adapter (.safetensors or .pt, toolkit names or mlx-lm's) and checks it against the model. The adapter keeps
- * the model alive. `scale` multiplies alpha/rank; 0 means 1.
+ * the model alive.
  */
 PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out, pippin_error *err);
 PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);
@@ -226,7 +226,7 @@ PIPPIN_API float pippin_adapter_alpha(const pippin_adapter *adapter);
 
 typedef struct pippin_adapter_use {
     const pippin_adapter *adapter; /* must outlive the session, or the next pippin_session_set_adapters */
-    float scale;                   /* multiplies alpha/rank; 0 means 1 */
+    float scale;                   /* multiplies alpha/rank: 1 is the adapter as it was trained, 0 has no effect */
 } pippin_adapter_use;
 
 /* ---- sessions ----------------------------------------------------------------------------------------------------- */
@@ -265,7 +265,8 @@ PIPPIN_API const float *pippin_session_logits(const pippin_session *session); /*
 PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session);        /* tokens in the cache */
 PIPPIN_API size_t pippin_session_n_reused(const pippin_session *session);     /* of the last sync's, those found in the cache */
 
-/* May be called from another thread or a signal handler: the running call returns CANCELLED within one layer's time. */
+/* May be called from another thread or a signal handler: the call that runs, or else the next one that evaluates, returns
+   CANCELLED within one layer's time. */
 PIPPIN_API void pippin_session_cancel(pippin_session *session);
 
 /*

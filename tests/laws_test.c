@@ -328,6 +328,10 @@ static void test_cancel(void **state)
     const pippin_score score = {.tokens = tokens, .n_tok = N, .row = stop_at_once};
     assert_int_equal(pippin_session_score(s, &score, &err), PIPPIN_E_CANCELLED);
     OK(pippin_session_sync(s, tokens, N, err)); /* and it still works */
+    /* A request that comes between two calls stops the next one, and only that. */
+    pippin_session_cancel(s);
+    assert_int_equal(pippin_session_sync(s, tokens, N / 2, &err), PIPPIN_E_CANCELLED);
+    OK(pippin_session_sync(s, tokens, N, err));
     pippin_session_free(s);
     pippin_model_free(model);
 }

@@ -21,7 +21,7 @@ typedef enum pp_option_kind {
     PP_OPTION_TYPE,   /* pippin_type, one of `choices` */
     PP_OPTION_INT,    /* int32_t, `low` to `high`; low > 0, as 0 means "not given" */
     PP_OPTION_ID,     /* pp_optional_id */
-    PP_OPTION_SEED,   /* uint64_t, any */
+    PP_OPTION_SEED,   /* uint64_t, 0 to INT64_MAX */
     PP_OPTION_REAL    /* double, `low` to `high` */
 } pp_option_kind;
 

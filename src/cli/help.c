@@ -5,17 +5,11 @@
 
 enum { WIDTH = 80, OPTION_COLUMN = 26 };
 
-/* Prints text from column `at` on, wrapped at WIDTH, further lines indented; newlines in it are kept. */
+/* Prints text from column `at` on, wrapped at WIDTH, further lines indented. */
 static void print_wrapped(const char *text, int at, int indent)
 {
     while (*text) {
-        if (*text == '\n') {
-            pp_print("\n");
-            at = 0;
-            text++;
-            continue;
-        }
-        const int n = (int)strcspn(text, " \n");
+        const int n = (int)strcspn(text, " ");
         if (at > indent && at + 1 + n > WIDTH) {
             pp_print("\n");
             at = 0;
@@ -46,6 +40,21 @@ static void print_option(const pp_option *o)
     print_wrapped(o->help, n, OPTION_COLUMN);
 }
 
+/* Paragraphs; a line that begins with a space is an example, and stays as it is. */
+static void print_details(const char *text)
+{
+    while (*text) {
+        char line[512];
+        const size_t n = strcspn(text, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        if (line[0] == ' ')
+            pp_print("%s\n", line);
+        else
+            print_wrapped(line, 0, 0);
+        text += n + (text[n] != 0);
+    }
+}
+
 void pp_help_command(const pp_command *command)
 {
     pp_print("usage: pippin %s %s\n\n", command->name, command->synopsis);
@@ -59,7 +68,7 @@ void pp_help_command(const pp_command *command)
     }
     if (command->details) {
         pp_print("\n");
-        print_wrapped(command->details, 0, 0);
+        print_details(command->details);
     }
 }
 

@@ -33,8 +33,8 @@ typedef struct scoring {
     const pp_ids *tokens;
     int32_t *segments, *positions; /* NULL: the library's default */
     int32_t n_vocab;
-    double nll;
-    size_t n_predicted; /* tokens with a predecessor in their own segment */
+    double nll, nll_within;
+    size_t n_predicted, n_within; /* tokens after the first, padding apart; of them those that continue their segment */
 } scoring;
 
 static double negative_log_likelihood(const float *logits, int32_t n_vocab, int32_t id)
@@ -50,10 +50,13 @@ static int on_row(void *user, size_t i, const float *logits)
     scoring *s = user;
     const size_t n = s->tokens->n, next = i + 1;
     pp_progress("logits: %zu of %zu tokens", next, n);
-    const bool same = next < n && (!s->segments || (s->segments[i] >= 0 && s->segments[next] == s->segments[i]));
-    if (same) {
-        s->nll += negative_log_likelihood(logits, s->n_vocab, s->tokens->items[next]);
+    if (next < n && (!s->segments || (s->segments[i] >= 0 && s->segments[next] >= 0))) {
+        const double nll = negative_log_likelihood(logits, s->n_vocab, s->tokens->items[next]);
+        const bool within = !s->segments || s->segments[next] == s->segments[i];
+        s->nll += nll;
+        s->nll_within += within ? nll : 0;
         s->n_predicted++;
+        s->n_within += within;
     }
     return pp_interrupted();
 }
@@ -81,17 +84,21 @@ static int lay_out(const logits_args *args, const pippin_config *config, scoring
     return 0;
 }
 
+static double mean_of(double sum, size_t n) { return n ? sum / (double)n : (double)NAN; }
+
 static int report(const logits_args *args, const pp_loaded *loaded, const scoring *s, double seconds)
 {
-    const double mean = s->n_predicted ? s->nll / (double)s->n_predicted : (double)NAN;
+    const double mean = mean_of(s->nll, s->n_predicted), within = mean_of(s->nll_within, s->n_within);
     if (args->common.json)
         return pp_print_json(json_pack(
-            "{s:[I, i], s:o, s:I, s:f, s:f, s:b, s:s, s:i, s:o}", "shape", (json_int_t)s->tokens->n, s->n_vocab, "mean_nll",
-            pp_json_number(mean), "predicted", (json_int_t)s->n_predicted, "seconds", seconds, "load_seconds", loaded->seconds,
+            "{s:[I, i], s:o, s:I, s:o, s:I, s:f, s:f, s:b, s:s, s:i, s:o}", "shape", (json_int_t)s->tokens->n, s->n_vocab, "mean_nll",
+            pp_json_number(mean), "predicted", (json_int_t)s->n_predicted, "mean_nll_within_segments",
+            pp_json_number(within), "predicted_within_segments", (json_int_t)s->n_within, "seconds", seconds, "load_seconds", loaded->seconds,
             "reference", (int)args->reference, "kv_type", pippin_type_name(pippin_session_kv_type(loaded->session)), "threads",
             (int)pippin_session_n_threads(loaded->session), "path", pp_json_text(args->output, strlen(args->output))));
     pp_print("%s: float32 [%zu, %d], %.2f s", args->output, s->tokens->n, (int)s->n_vocab, seconds);
     if (s->n_predicted) pp_print(", mean nll of %zu predicted tokens %.6f", s->n_predicted, mean);
+    if (s->n_within != s->n_predicted) pp_print(" (of the %zu within a segment %.6f)", s->n_within, within);
     pp_print("\n");
     return 0;
 }
@@ -158,7 +165,7 @@ const pp_command pp_command_logits = {
     .summary = "Write what a model predicts after every token of a text.",
     .synopsis = "-m MODEL --tokens IDS [options] -o FILE.npy",
     .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative log-likelihood of "
-               "the tokens that have a predecessor in their own segment.",
+               "every token after the first, and of those that continue a segment where there are several.",
     .groups = groups,
     .args_size = sizeof(logits_args),
     .run = run,

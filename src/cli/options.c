@@ -77,7 +77,7 @@ static bool parse_seed(const char *text, uint64_t *out)
     if (*text < '0' || *text > '9') return false;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (errno || *end) return false;
+    if (errno || *end || value > INT64_MAX) return false; /* JSON has no larger ones */
     *out = value;
     return true;
 }
@@ -176,7 +176,7 @@ static int bad_value(const pp_command *command, const pp_option *o, const char *
     else if (o->kind == PP_OPTION_ID)
         snprintf(expected, sizeof expected, "a token id from 0 to %d", INT32_MAX);
     else if (o->kind == PP_OPTION_SEED)
-        snprintf(expected, sizeof expected, "a whole number from 0 to %" PRIu64, UINT64_MAX);
+        snprintf(expected, sizeof expected, "a whole number from 0 to %" PRId64, INT64_MAX);
     else
         snprintf(expected, sizeof expected, "a number from %g to %g", o->low, o->high);
     return pp_error(PP_EXIT_USAGE, "--%s: found \"%s\", expected %s; see pippin help %s", o->name, value, expected,

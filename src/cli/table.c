@@ -44,14 +44,16 @@ static size_t text_width(const char *text)
     return n;
 }
 
-static void print_padded(const pp_table *table, size_t col, size_t width, const char *text)
+static void print_row(const pp_table *table, char *const *row, const size_t *widths)
 {
-    int padding = (int)(width - text_width(text));
-    bool right = table->align[col] == 'r', last = col + 1 == table->n_col;
-    if (right)
-        pp_print("%*s%s", padding, "", text);
-    else
-        pp_print("%s%*s", text, last ? 0 : padding, "");
+    size_t n = table->n_col; /* nothing is padded at the end of a line */
+    while (n && !*row[n - 1]) n--;
+    for (size_t col = 0; col < n; col++) {
+        const int padding = (int)(widths[col] - text_width(row[col]));
+        const bool right = table->align[col] == 'r';
+        pp_print("  %*s%s%*s", right ? padding : 0, "", row[col], right || col + 1 == n ? 0 : padding, "");
+    }
+    pp_print("\n");
 }
 
 static void print_text(const pp_table *table, const size_t *widths)
@@ -60,12 +62,14 @@ static void print_text(const pp_table *table, const size_t *widths)
     for (size_t i = 0; i < table->n_col && i < table->n_cell; i++)
         if (*table->cells[i]) first = 0;
     if (table->title) pp_heading(table->title);
-    for (size_t i = first; i < table->n_cell; i++) {
-        size_t col = i % table->n_col;
-        pp_print("  ");
-        print_padded(table, col, widths[col], table->cells[i]);
-        if (col + 1 == table->n_col) pp_print("\n");
-    }
+    for (size_t i = first; i + table->n_col <= table->n_cell; i += table->n_col) print_row(table, table->cells + i, widths);
+}
+
+static void print_dashes(size_t n, bool right)
+{
+    pp_print("| ");
+    for (size_t i = right; i < n; i++) pp_print("-");
+    pp_print(right ? ": " : " ");
 }
 
 static void print_markdown(const pp_table *table, const size_t *widths)
@@ -73,14 +77,13 @@ static void print_markdown(const pp_table *table, const size_t *widths)
     if (table->title) pp_print("### %s\n\n", table->title);
     for (size_t i = 0; i < table->n_cell; i++) {
         size_t col = i % table->n_col;
-        int padding = (int)(widths[col] - text_width(table->cells[i]));
+        int padding = (int)(PP_MAX(widths[col], 3) - text_width(table->cells[i]));
         bool right = table->align[col] == 'r';
-        pp_print(right ? "| %*s%s " : "| %*.0s%s ", right ? padding : 0, "", table->cells[i]);
-        if (!right) pp_print("%*s", padding, "");
+        pp_print("| %*s%s%*s ", right ? padding : 0, "", table->cells[i], right ? 0 : padding, "");
         if (col + 1 < table->n_col) continue;
         pp_print("|\n");
         if (i + 1 != table->n_col) continue;
-        for (size_t j = 0; j < table->n_col; j++) pp_print(table->align[j] == 'r' ? "| ---: " : "| --- ");
+        for (size_t j = 0; j < table->n_col; j++) print_dashes(PP_MAX(widths[j], 3), table->align[j] == 'r');
         pp_print("|\n");
     }
 }

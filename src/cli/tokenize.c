@@ -158,13 +158,13 @@ static int decode(const tokenize_args *args, const pippin_tokenizer *tokenizer)
 static int run(const void *raw)
 {
     const tokenize_args *args = raw;
-    source source;
+    source from;
     if (args->decode && (args->ids || args->bos))
         return pp_error(PP_EXIT_USAGE, "--decode: found with --%s, expected alone; leave one out", args->ids ? "ids" : "bos");
-    int code = open_source(&args->common, &source);
+    int code = open_source(&args->common, &from);
     if (code) return code;
-    code = args->decode ? decode(args, source.tokenizer) : encode(args, source.tokenizer);
-    close_source(&source);
+    code = args->decode ? decode(args, from.tokenizer) : encode(args, from.tokenizer);
+    close_source(&from);
     return code;
 }
 

@@ -46,7 +46,7 @@ static pippin_status fast_score(pippin_session *s, const pippin_score *score, pi
                                   .slot = (int32_t)t, .wants_logits = true};
         }
         const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
-        status = pp_forward(&engine, &pass, err);
+        status = pp_session_pass(s, &pass, err);
         if (status == PIPPIN_OK) status = emit(s, &engine, score, at, n, err);
         at += (size_t)n;
     }
@@ -61,7 +61,6 @@ pippin_status pippin_session_score(pippin_session *s, const pippin_score *in, pi
     for (size_t i = 0; in->positions && i < in->n_tok; i++)
         if (in->positions[i] < 0)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: position %d, expected 0 or more", i, (int)in->positions[i]);
-    atomic_store(&s->cancel, 0);
     complete(s, in, &score);
     pp_kv_rewind(&s->kv, 0);
     s->has_logits = false;

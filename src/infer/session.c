@@ -117,10 +117,8 @@ pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapte
     for (size_t i = 0; i < n; i++)
         if (uses[i].adapter->model != s->model && uses[i].adapter != s->model->adapter)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter %zu: was opened for another model; open it for this one", i);
-    for (size_t i = 0; i < n; i++) {
-        const float factor = uses[i].scale != 0 ? uses[i].scale : 1;
-        s->loras[i] = (pp_lora_use){&uses[i].adapter->lora, factor * uses[i].adapter->lora.scale};
-    }
+    for (size_t i = 0; i < n; i++)
+        s->loras[i] = (pp_lora_use){&uses[i].adapter->lora, uses[i].scale * uses[i].adapter->lora.scale};
     s->n_lora = (int32_t)n;
     forget(s); /* what is cached was computed with others */
     return PIPPIN_OK;
@@ -145,6 +143,14 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
     return PIPPIN_OK;
 }
 
+pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err)
+{
+    const pp_engine engine = pp_session_engine(s);
+    pippin_status status = pp_forward(&engine, pass, err);
+    if (status == PIPPIN_E_CANCELLED) atomic_store(&s->cancel, 0); /* the request has been served */
+    return status;
+}
+
 pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err)
 {
     const pp_engine engine = pp_session_engine(s);
@@ -156,7 +162,7 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
             s->rows[i] = (pp_row){.token = s->tokens[at + i], .position = at + i, .slot = at + i,
                                   .wants_logits = want && at + i == last - 1};
         const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
-        pippin_status status = pp_forward(&engine, &pass, err);
+        pippin_status status = pp_session_pass(s, &pass, err);
         if (status != PIPPIN_OK) return status;
         at += n;
     }
@@ -168,12 +174,6 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
 }
 
 pippin_status pippin_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
-{
-    atomic_store(&s->cancel, 0);
-    return pp_session_sync(s, tokens, n_tok, err);
-}
-
-pippin_status pp_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
 {
     pippin_status status = pp_session_check_tokens(s, tokens, n_tok, err);
     if (status != PIPPIN_OK) return status;

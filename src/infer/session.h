@@ -24,8 +24,8 @@ struct pippin_session {
     size_t n_reused;
 };
 
-/* pippin_session_sync without clearing a cancel request that came before. */
-pippin_status pp_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err);
+/* pp_forward on the session's engine; a cancel request that it served is cleared. */
+pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err);
 /* Evaluates tokens[first..last) as one sequence from slot `first` on; logits of the last one if `want`. */
 pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err);
 /* Every id inside the vocabulary? */

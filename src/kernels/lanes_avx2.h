@@ -62,27 +62,37 @@ INLINE vec widen_f16(__m128i h) { return _mm256_cvtph_ps(h); }
 INLINE vec widen_bf16(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
 INLINE vec widen_i8(__m128i b) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)); }
 
-/* AVX2 masks nothing narrower than 32 bits, so tails pass through a small buffer. */
-INLINE __m128i load_u16_n(const uint16_t *p, int n)
+/* n < 8 bytes, then zeros. AVX2 masks nothing narrower than 32 bits, and a call of memcpy would spill all sums. */
+INLINE uint64_t load_few(const uint8_t *p, size_t n)
 {
-    uint16_t a[LANES] = {0};
-    for (int i = 0; i < n; i++) a[i] = p[i];
-    return _mm_loadu_si128((const __m128i *)a);
+    uint64_t v = n & 1 ? p[n - 1] : 0;
+    uint16_t two;
+    uint32_t four;
+    if (n & 2) {
+        memcpy(&two, p + (n & 4), sizeof two);
+        v = v << 16 | two;
+    }
+    if (n & 4) {
+        memcpy(&four, p, sizeof four);
+        v = v << 32 | four;
+    }
+    return v;
 }
 
-INLINE __m128i load_i8_n(const int8_t *p, int n)
+/* n < 16 bytes, then zeros. */
+INLINE __m128i load_bytes(const void *data, size_t n)
 {
-    int8_t a[LANES] = {0};
-    for (int i = 0; i < n; i++) a[i] = p[i];
-    return _mm_loadl_epi64((const __m128i *)a);
+    const uint8_t *p = data;
+    if (n < 8) return _mm_set_epi64x(0, (long long)load_few(p, n));
+    return _mm_insert_epi64(_mm_loadl_epi64(data), (long long)load_few(p + 8, n - 8), 1);
 }
 
 INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm_loadu_si128((const __m128i *)p)); }
-INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_u16_n(p, n)); }
+INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm_loadu_si128((const __m128i *)p)); }
-INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_u16_n(p, n)); }
+INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_i8(const int8_t *p) { return widen_i8(_mm_loadl_epi64((const __m128i *)p)); }
-INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(load_i8_n(p, n)); }
+INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(load_bytes(p, (size_t)n)); }
 
 /* a is integral and within -128..127. */
 INLINE __m128i narrow_i8(vec a)

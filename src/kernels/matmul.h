@@ -50,8 +50,10 @@ INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load(x + (size_t)t * x_stride + k);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row(type, row[o], k);
+            __asm__ volatile("" : "+v"(b));
             if (ahead) prefetch((const char *)row[o] + k * element_bytes(type) + ahead);
             UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
+            UNROLL for (int t = 0; t < n_x; t++) __asm__ volatile("" : "+v"(acc[t * n_row + o]));
         }
     }
     if (rest) {
