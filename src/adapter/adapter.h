@@ -18,10 +18,11 @@ struct pippin_adapter {
 /* Does this file hold adapter tensors at all? */
 bool pp_adapter_present(const pp_tensors *t);
 /*
- * Reads all adapter tensors of t for a model of this shape. alpha <= 0: from the metadata, else rank / 2, which is said
- * to the log. *out is NULL without error when all of its B (or A) are zero and `drop_zero` is set.
+ * Reads all adapter tensors of t for a model of this shape. alpha: from the metadata, else the argument, else the
+ * argument `scale` times the rank, else rank / 2, which is said to the log (0: not given). *out is NULL without error
+ * when all of its B (or A) are zero and `drop_zero` is set.
  */
-pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, bool drop_zero,
+pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale, bool drop_zero,
                                       pippin_adapter **out, pippin_error *err);
 /* Frees the adapter itself; pippin_adapter_free also lets go of the model. NULL accepted. */
 void pp_adapter_destroy(pippin_adapter *adapter);

@@ -155,7 +155,7 @@ static void check_all_used(loader *l)
                             l->t->source, n, l->n_used, example);
 }
 
-pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, bool drop_zero,
+pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale, bool drop_zero,
                                       pippin_adapter **out, pippin_error *err)
 {
     loader l = {.t = t, .config = config, .zero_a = true, .zero_b = true, .err = err};
@@ -176,7 +176,8 @@ pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *
     pippin_adapter *a = l.adapter;
     const int32_t rank = a->lora.rank;
     a->lora.sites = a->sites;
-    a->alpha = alpha > 0 ? alpha : metadata_number(t, "alpha");
+    a->alpha = metadata_number(t, "alpha");
+    if (!(a->alpha > 0)) a->alpha = alpha > 0 ? alpha : scale * (float)rank;
     if (!(a->alpha > 0)) {
         a->alpha = (float)rank / 2;
         pp_log("%s: no alpha found, the toolkit's rank/2 = %g is used", t->source, (double)a->alpha);
@@ -194,23 +195,20 @@ void pp_adapter_destroy(pippin_adapter *a)
     pp_free(a);
 }
 
-/* adapter_config.json beside the file: PEFT's lora_alpha and r, or mlx-lm's scale and rank. 0: it does not say. */
-static pippin_status beside_alpha(const char *path, float *alpha, pippin_error *err)
+/* adapter_config.json beside the file: PEFT's lora_alpha, or mlx-lm's scale, which is alpha / rank. 0: it does not say. */
+static pippin_status read_beside(const char *path, float *alpha, float *scale, pippin_error *err)
 {
     char *dir = pp_path_dir(path), *name = dir ? pp_path_join(dir, "adapter_config.json") : NULL;
     pippin_status status = name ? PIPPIN_OK : pp_fail_memory(err, path, strlen(path));
     pp_map map = {0};
-    *alpha = 0;
+    *alpha = *scale = 0;
     if (name && pp_path_exists(name)) {
         json_error_t at;
         status = pp_map_open(name, &map, err);
         json_t *root = status == PIPPIN_OK ? json_loadb((const char *)map.data, map.size, 0, &at) : NULL;
         json_t *inner = json_object_get(root, "lora_parameters") ? json_object_get(root, "lora_parameters") : root;
-        const double rank = json_number_value(json_object_get(inner, "rank")), scale = json_number_value(json_object_get(inner, "scale"));
-        if (json_is_number(json_object_get(root, "lora_alpha")))
-            *alpha = (float)json_number_value(json_object_get(root, "lora_alpha"));
-        else if (rank > 0 && scale > 0)
-            *alpha = (float)(rank * scale);
+        *alpha = (float)json_number_value(json_object_get(root, "lora_alpha"));
+        *scale = (float)json_number_value(json_object_get(inner, "scale"));
         if (status == PIPPIN_OK && !root)
             status = pp_fail(err, PIPPIN_E_FORMAT, "%s: line %d: %s; expected a JSON object, or no such file", name, at.line, at.text);
         json_decref(root);
@@ -224,13 +222,13 @@ static pippin_status beside_alpha(const char *path, float *alpha, pippin_error *
 pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err)
 {
     pp_tensors t;
-    float alpha = 0;
+    float alpha = 0, scale = 0;
     *out = NULL;
     const bool torch = pp_path_ends(path, ".pt") || pp_path_ends(path, ".pth");
     pippin_status status = torch ? pp_torch_open(path, &t, err) : pp_safetensors_open(path, &t, err);
     if (status != PIPPIN_OK) return status;
-    if (!(metadata_number(&t, "alpha") > 0)) status = beside_alpha(path, &alpha, err);
-    if (status == PIPPIN_OK) status = pp_adapter_from_tensors(&t, config, alpha, false, out, err);
+    if (!(metadata_number(&t, "alpha") > 0)) status = read_beside(path, &alpha, &scale, err);
+    if (status == PIPPIN_OK) status = pp_adapter_from_tensors(&t, config, alpha, scale, false, out, err);
     pp_tensors_free(&t);
     return status;
 }

@@ -45,7 +45,7 @@ static pippin_status open_toolkit(const char *path, pippin_model *m, pippin_erro
     if (status == PIPPIN_OK) status = read_theta(path, &c, err);
     name_after(&c, path);
     if (status == PIPPIN_OK && pp_adapter_present(&tensors))
-        status = pp_adapter_from_tensors(&tensors, &c, 0, true, &m->adapter, err);
+        status = pp_adapter_from_tensors(&tensors, &c, 0, 0, true, &m->adapter, err);
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_TOOLKIT, &tensors, &m->weights, err);
     pp_tensors_free(&tensors);
     return status;

@@ -87,7 +87,16 @@ INLINE __m128i load_bytes(const void *data, size_t n)
     return _mm_insert_epi64(_mm_loadl_epi64(data), (long long)load_few(p + 8, n - 8), 1);
 }
 
-INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm_loadu_si128((const __m128i *)p)); }
+INLINE vec v_load_f16(const uint16_t *p)
+{
+    vec a = widen_f16(_mm_loadu_si128((const __m128i *)p));
+#ifdef __clang__
+    /* clang 14 would load a row early, keep one sum of a full tile on the stack for it, and run at half the speed. */
+    __asm__ volatile("" : "+x"(a));
+#endif
+    return a;
+}
+
 INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_bytes(p, 2 * (size_t)n)); }

@@ -50,10 +50,8 @@ INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load(x + (size_t)t * x_stride + k);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row(type, row[o], k);
-            __asm__ volatile("" : "+v"(b));
             if (ahead) prefetch((const char *)row[o] + k * element_bytes(type) + ahead);
-            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
-            UNROLL for (int t = 0; t < n_x; t++) __asm__ volatile("" : "+v"(acc[t * n_row + o]));
+            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(b, a[t], acc[t * n_row + o]);
         }
     }
     if (rest) {
@@ -61,7 +59,7 @@ INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load_n(x + (size_t)t * x_stride + whole, rest);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row_n(type, row[o], whole, rest);
-            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
+            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(b, a[t], acc[t * n_row + o]);
         }
     }
     UNROLL for (int i = 0; i < n_x * n_row / QUAD; i++)
@@ -113,7 +111,7 @@ INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int la
     for (int o = 0; o < m->n_out; o += QUAD)
         for (int t = first; t < last; t += step)
             switch (PP_MIN(step, last - t)) {
-#define CASE(n) case n: tile(type, n, QUAD, 0, m, t, o); break;
+#define CASE(n) case n: tile(type, n, QUAD, PREFETCH_BYTES, m, t, o); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }

@@ -1,0 +1,125 @@
+#!/bin/bash
+# accept.sh BUILD [SHARED] - the claims, each with the command that shows it. Every figure comes from running the command
+# here and now. Exit 1 when a line does not hold; a line that needs files which this machine lacks is SKIPPED.
+set -u
+build=$(cd "${1:?build folder}" && pwd)
+SHARED=$(cd "${2:-/nonexistent}" 2>/dev/null && pwd || echo "${2:-shared}")
+cd "$(dirname "$0")/.." || exit 1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export SHARED TMP_OUT="$scratch/out.npy"
+export PATH="$build:$build/tests:$PATH"
+n_ok=0 n_bad=0 n_skipped=0
+
+# ---- how a figure is taken from what a command printed ----
+# json PATH - the number or text at PATH (a.b.c) of the JSON object on stdin
+json() {
+    local text key
+    text=$(tr -d '\n')
+    IFS=. read -ra keys <<<"$1"
+    for key in "${keys[@]}"; do text=${text#*\""$key"\":}; done
+    sed -E 's/^ *"?([^",}\]]*).*/\1/' <<<"$text"
+}
+# number PATTERN [N] - the N-th number (1) of the first line that matches PATTERN, without thousands separators
+number() { grep -m1 -E -- "$1" | grep -oE -- '-?[0-9][0-9,]*(\.[0-9]+)?(e[-+]?[0-9]+)?' | tr -d , | sed -n "${2:-1}p"; }
+# count PATTERN - how many lines match
+count() { grep -cE -- "$1"; }
+# passed - "N" cases passed of a test program, or what it said last when one failed
+passed() {
+    local text
+    text=$(cat)
+    if grep -qE '^\[  FAILED  \]' <<<"$text"; then echo failed; else grep -cE '^\[       OK \]' <<<"$text"; fi
+}
+
+# ---- the table ----
+# line CLAIM COMMAND FIGURE COMPARISON BOUND
+#   COMMAND     run by bash; pippin, npy_compare and the test programs are in the path; $SHARED and $TMP_OUT may be used
+#   FIGURE      reads the command's output (stdout and stderr), prints the figure: json KEY, number PATTERN, passed, ...
+#   COMPARISON  ==, <=, <, >=, >, or "is" for texts
+line() {
+    local claim=$1 command=$2 figure=$3 comparison=$4 bound=$5 got status=0 verdict
+    local program=${command%% *}
+    if [[ $command == *'$SHARED'* && ! -d $SHARED ]]; then
+        verdict=SKIPPED got='needs data'
+    elif ! command -v "$program" >/dev/null; then
+        verdict=NO got="no $program"
+    else
+        bash -c "$command" >"$scratch/said" 2>&1 || status=$?
+        got=$(eval "$figure" <"$scratch/said")
+        if [ $status != 0 ]; then
+            verdict=NO got="exit $status: $(tail -n 1 "$scratch/said" | cut -c 1-60)"
+        elif [ -z "$got" ]; then
+            verdict=NO got='no figure'
+        elif holds "$got" "$comparison" "$bound"; then
+            verdict=ok
+        else
+            verdict=NO
+        fi
+    fi
+    case $verdict in ok) n_ok=$((n_ok + 1)) ;; NO) n_bad=$((n_bad + 1)) ;; *) n_skipped=$((n_skipped + 1)) ;; esac
+    printf '%-46s | %-72s | %16s | %-18s | %s\n' "$claim" "$command" "$got" "$comparison $bound" "$verdict"
+}
+holds() {
+    if [ "$2" = is ]; then [ "$1" = "$3" ]; return; fi
+    awk -v a="$1" -v b="$3" -v how="$2" 'BEGIN {
+        if (a !~ /^-?[0-9.]/) exit 1
+        a += 0; b += 0
+        exit !(how == "==" ? a == b : how == "<=" ? a <= b : how == "<" ? a < b : how == ">=" ? a >= b : a > b) }'
+}
+section() { printf '\n%s\n' "$1"; }
+
+printf '%-46s | %-72s | %16s | %-18s | %s\n' claim command figure bound ok
+
+section 'parameters'
+for preset in afm-base:3178001792:3111368064:66633728 afm-draft:48765952:48765952:0; do
+    IFS=: read -r name total frozen trainable <<<"$preset"
+    line "$name, all parameters" "pippin inspect --preset $name --json" 'json parameters.total' == "$total"
+    line "$name, frozen" "pippin inspect --preset $name --json" 'json parameters.frozen' == "$frozen"
+    line "$name, LoRA" "pippin inspect --preset $name --json" 'json parameters.trainable' == "$trainable"
+done
+line 'llama-3.2-3b, all parameters' 'pippin inspect --preset llama-3.2-3b --json' 'json parameters.total' == 3212749824
+line 'qwen2.5-3b, all parameters' 'pippin inspect --preset qwen2.5-3b --json' 'json parameters.total' == 3085938688
+line 'afm-base, attention' 'pippin inspect --preset afm-base --json' 'json parameters.attention' == 526429568
+line 'afm-base, feed-forward' 'pippin inspect --preset afm-base --json' 'json parameters.feed_forward' == 2336997376
+line 'afm-base, norms' 'pippin inspect --preset afm-base --json' 'json parameters.norm' == 243072
+line 'afm-base, LoRA modules' 'pippin inspect --preset afm-base --json' 'json lora.modules' == 350
+line 'afm-base, LoRA tensors' 'pippin inspect --preset afm-base --json' 'json lora.tensors' == 700
+
+section 'memory, before anything is loaded'
+line 'afm-base, K/V bytes a token' 'pippin inspect --preset afm-base --json' 'json memory.kv_bytes_per_token' == 17920
+line 'afm-base, K/V cache of 4096 tokens' 'pippin plan --preset afm-base --ctx 4096 --json' 'json kv' == 73400320
+
+section 'one pass through afm-draft'
+line 'output shape' 'pippin check --preset afm-draft' "grep -oE -m1 '\[1, 64, [0-9]+\]'" is '[1, 64, 153600]'
+line 'all values are finite' 'pippin check --preset afm-draft' "count 'all finite'" == 1
+
+section 'laws, kernels, damage: cases that passed'
+line 'threads, chunks, bypass, reuse, packing' laws_test passed '>=' 12
+line 'every kernel = scalar, at every level' kernels_test passed '>=' 1
+line '500 damaged copies of each kind of file' damage_test passed '>=' 6
+line 'every allocation failed once' faults_test passed '>=' 4
+
+section "golden cases: largest difference over the row's largest logit"
+# golden NAME BOUND [OPTIONS] - the case's tokens through `pippin logits`, compared with its logits.npy
+golden() {
+    local name=$1 bound=$2 tokens
+    shift 2
+    tokens=$(tr -d ' \n' <"$SHARED/golden/$name/expected.json" 2>/dev/null | sed -n 's/.*"tokens":\[\([0-9,]*\)\].*/\1/p')
+    printf '%s\n' "$tokens" >"$scratch/$name.ids"
+    line "$name" "pippin logits -m \$SHARED/golden/$name --tokens @$name.ids${*:+ $*} -o \$TMP_OUT && npy_compare \$TMP_OUT \$SHARED/golden/$name/logits.npy" \
+        "number . " '<=' "$bound"
+}
+cd "$scratch" || exit 1
+golden base 5e-5
+golden base-kv8 5e-3
+golden base-lora 5e-5 -a '$SHARED/golden/base-lora/adapter.safetensors'
+golden base-lora-alpha 5e-5 -a '$SHARED/golden/base-lora-alpha/adapter.safetensors'
+golden base-packed 5e-5 --segments 2
+golden base-packed-continue 5e-5 --segments 2 --positions continue
+golden draft 5e-5
+golden hf-llama3 5e-5
+golden hf-qwen2 5e-5
+golden hf-qwen3 5e-5
+
+printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
+[ "$n_bad" = 0 ]

@@ -1,0 +1,210 @@
+/* adapter_test.c - adapter files: both naming conventions, where alpha comes from, blending, and what is refused. */
+#define _DEFAULT_SOURCE
+#include <unistd.h>
+
+#include "formats/formats.h"
+#include "tests/support.h"
+
+static char folder[] = "/tmp/pippin-adapter-XXXXXX", last_log[1000];
+
+static void keep_log(void *user, const char *line)
+{
+    (void)user;
+    snprintf(last_log, sizeof last_log, "%s", line);
+}
+
+static const char *in_corpus(const char *name)
+{
+    static char path[2][4200];
+    static int next;
+    char *p = path[next++ % 2];
+    snprintf(p, sizeof *path, "%s/fuzz/corpus/%s", PIPPIN_SOURCE, name);
+    return p;
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[2][100];
+    static int next;
+    char *p = path[next++ % 2];
+    snprintf(p, sizeof *path, "%s/%s", folder, name);
+    return p;
+}
+
+static void write_text(const char *path, const char *text)
+{
+    pp_writer w;
+    OK(pp_writer_open(path, &w, err));
+    OK(pp_writer_write(&w, text, strlen(text), err));
+    OK(pp_writer_commit(&w, err));
+}
+
+static pippin_model *model(void)
+{
+    pippin_model *m;
+    OK(pippin_model_open(in_corpus("torch/afm.pt"), NULL, &m, err));
+    return m;
+}
+
+enum { N_VOCAB = 16 };
+
+/* Logits after a few tokens with these adapters. */
+static void logits_with(pippin_model *m, const pippin_adapter_use *uses, size_t n, float out[N_VOCAB])
+{
+    const int32_t tokens[] = {3, 7, 1, 12};
+    pippin_session *s;
+    OK(pippin_session_create(m, &(pippin_session_options){.n_ctx = 8, .n_threads = 1}, &s, err));
+    OK(pippin_session_set_adapters(s, uses, n, err));
+    OK(pippin_session_sync(s, tokens, 4, err));
+    memcpy(out, pippin_session_logits(s), N_VOCAB * sizeof *out);
+    pippin_session_free(s);
+}
+
+/* The toolkit's tensors again under mlx-lm's names, with other or no metadata. */
+static void rewrite(const char *path, const pp_entry *metadata, size_t n_metadata, bool mlx, size_t leave_out)
+{
+    static const char *const names[][2] = {
+        {"attention.qkv_transform.adapters.base_adapter.lora_0", "self_attn.qkv_proj.lora_%c.0"},
+        {"attention.qkv_transform.adapters.base_adapter.lora_1", "self_attn.qkv_proj.lora_%c.1"},
+        {"attention.qkv_transform.adapters.base_adapter.lora_2", "self_attn.qkv_proj.lora_%c.2"},
+        {"attention.q_transform.adapters.base_adapter", "self_attn.q_proj.lora_%c"},
+        {"attention.output_transform.adapters.base_adapter", "self_attn.out_proj.lora_%c"},
+        {"feed_forward.hidden_transform.linear_0.adapters.base_adapter", "mlp.gate_proj.lora_%c"},
+        {"feed_forward.hidden_transform.linear_1.adapters.base_adapter", "mlp.up_proj.lora_%c"},
+        {"feed_forward.output_transform.adapters.base_adapter", "mlp.down_proj.lora_%c"}};
+    pp_tensors t;
+    OK(pp_safetensors_open(in_corpus("safetensors/adapter.safetensors"), &t, err));
+    pp_tensor items[64];
+    static char text[64][160];
+    for (size_t i = 0; i < t.n; i++) {
+        items[i] = t.items[i];
+        int segment, layer;
+        for (size_t j = 0; mlx && j < 8; j++)
+            if (strstr(t.items[i].name, names[j][0])) {
+                char part[80];
+                const char which = t.items[i].name[strlen(t.items[i].name) - strlen("a_transpose")];
+                assert_int_equal(sscanf(t.items[i].name, "layers.segment_%d.layer_%d.", &segment, &layer), 2);
+                snprintf(part, sizeof part, names[j][1], which);
+                snprintf(text[i], sizeof text[i], "model.%s.%d.%s", segment ? "kv_reuse_layers" : "layers", layer, part);
+                items[i].name = text[i];
+            }
+    }
+    OK(pp_safetensors_write(path, items, t.n - leave_out, metadata, n_metadata, err));
+    pp_tensors_free(&t);
+}
+
+static void expect_alpha(pippin_model *m, const char *path, float alpha)
+{
+    pippin_adapter *a;
+    OK(pippin_adapter_open(path, m, &a, err));
+    assert_int_equal(pippin_adapter_rank(a), 2);
+    assert_float_equal(pippin_adapter_alpha(a), alpha, 1e-6f);
+    pippin_adapter_free(a);
+}
+
+static void test_alpha(void **state)
+{
+    (void)state;
+    pippin_model *m = model();
+    expect_alpha(m, in_corpus("safetensors/adapter.safetensors"), 3); /* its metadata */
+    rewrite(in_folder("plain.safetensors"), NULL, 0, false, 0);
+    last_log[0] = 0;
+    expect_alpha(m, in_folder("plain.safetensors"), 1); /* rank / 2, and said */
+    assert_non_null(strstr(last_log, "rank/2 = 1"));
+    write_text(in_folder("adapter_config.json"), "{\"r\": 2, \"lora_alpha\": 8}"); /* PEFT */
+    expect_alpha(m, in_folder("plain.safetensors"), 8);
+    write_text(in_folder("adapter_config.json"), "{\"lora_parameters\": {\"rank\": 2, \"scale\": 10.0}}"); /* mlx-lm */
+    expect_alpha(m, in_folder("plain.safetensors"), 20);
+    rewrite(in_folder("plain.safetensors"), &(pp_entry){"alpha", "5.5"}, 1, false, 0);
+    expect_alpha(m, in_folder("plain.safetensors"), 5.5f); /* the file's own word goes first */
+    write_text(in_folder("adapter_config.json"), "{");
+    rewrite(in_folder("plain.safetensors"), NULL, 0, false, 0);
+    pippin_adapter *a;
+    pippin_error err;
+    assert_int_equal(pippin_adapter_open(in_folder("plain.safetensors"), m, &a, &err), PIPPIN_E_FORMAT);
+    assert_non_null(strstr(err.text, "adapter_config.json"));
+    unlink(in_folder("adapter_config.json"));
+    pippin_model_free(m);
+}
+
+static void test_names_and_blends(void **state)
+{
+    (void)state;
+    pippin_model *m = model();
+    pippin_adapter *toolkit, *mlx;
+    float bare[N_VOCAB], one[N_VOCAB], other[N_VOCAB], twice[N_VOCAB];
+    rewrite(in_folder("mlx.safetensors"), &(pp_entry){"alpha", "3"}, 1, true, 0);
+    OK(pippin_adapter_open(in_corpus("safetensors/adapter.safetensors"), m, &toolkit, err));
+    OK(pippin_adapter_open(in_folder("mlx.safetensors"), m, &mlx, err));
+    logits_with(m, NULL, 0, bare);
+    logits_with(m, &(pippin_adapter_use){toolkit, 1}, 1, one);
+    logits_with(m, &(pippin_adapter_use){mlx, 1}, 1, other);
+    assert_memory_not_equal(bare, one, sizeof bare);
+    assert_memory_equal(one, other, sizeof one);
+    logits_with(m, &(pippin_adapter_use){toolkit, 0}, 1, other); /* scale 0 is the bare base */
+    assert_memory_equal(bare, other, sizeof bare);
+    logits_with(m, (pippin_adapter_use[]){{toolkit, 1}, {mlx, 1}}, 2, other); /* twice = scale 2 */
+    logits_with(m, &(pippin_adapter_use){toolkit, 2}, 1, twice);
+    for (int i = 0; i < N_VOCAB; i++) assert_float_equal(other[i], twice[i], 1e-5f);
+    pippin_adapter_free(toolkit);
+    pippin_adapter_free(mlx);
+    pippin_model_free(m);
+}
+
+static void refused(pippin_model *m, const char *path, const char *word)
+{
+    pippin_adapter *a;
+    pippin_error err;
+    assert_int_equal(pippin_adapter_open(path, m, &a, &err), PIPPIN_E_FORMAT);
+    assert_null(a);
+    if (!strstr(err.text, word)) fail_msg("\"%s\" does not say %s", err.text, word);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    pippin_model *m = model(), *other;
+    rewrite(in_folder("half.safetensors"), NULL, 0, false, 1); /* a B is missing */
+    refused(m, in_folder("half.safetensors"), "b_transpose is missing");
+    refused(m, in_corpus("safetensors/afm.safetensors"), "no adapter tensor");
+    pippin_config c = small_afm();
+    OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, &other, err));
+    refused(other, in_corpus("safetensors/adapter.safetensors"), "another model");
+    pippin_adapter *a;
+    pippin_session *s;
+    pippin_error err;
+    OK(pippin_adapter_open(in_corpus("safetensors/adapter.safetensors"), m, &a, err));
+    OK(pippin_session_create(other, &(pippin_session_options){.n_ctx = 8}, &s, err));
+    assert_int_equal(pippin_session_set_adapters(s, &(pippin_adapter_use){a, 1}, 1, &err), PIPPIN_E_ARGUMENT);
+    pippin_session_free(s);
+    pippin_model_free(m);
+    pippin_model_free(other);
+    pippin_adapter_free(a); /* kept its model alive until here */
+    assert_int_equal(pippin_memory_used().live_bytes, 0);
+}
+
+/* Adapters inside a checkpoint are attached; -a none (no_embedded_adapter) is the bare base. */
+static void test_embedded(void **state)
+{
+    (void)state;
+    pippin_model *with, *without = model();
+    OK(pippin_model_open(in_corpus("torch/afm-adapter.pt"), NULL, &with, err));
+    assert_non_null(pippin_model_adapter(with));
+    assert_null(pippin_model_adapter(without));
+    pippin_model_free(with);
+    pippin_model_free(without);
+}
+
+int main(void)
+{
+    const pippin_hooks hooks = {.log = keep_log};
+    pippin_set_hooks(&hooks);
+    if (!mkdtemp(folder)) return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha), cmocka_unit_test(test_names_and_blends), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_embedded)};
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors"};
+    for (int i = 0; i < 3; i++) unlink(in_folder(files[i]));
+    rmdir(folder);
+    return failed;
+}
