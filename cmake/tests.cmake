@@ -2,14 +2,15 @@
 # tests/*_test.sh  a script each, called with the command and the folder of golden cases
 # tests/support/*.c  linked into every test program; any other tests/*.c is a program of its own in build/tests/
 # fuzz/fuzz_NAME.c + fuzz/replay.c  replay the inputs in fuzz/corpus/NAME
-# Each test runs in a folder of its own; 77 is the exit status of a script that could not run.
+# PIPPIN_SHARED and PIPPIN_SOURCE are the folders of golden cases and of this repository. Each test runs in a folder of
+# its own; 77 is the exit status of a script that could not run.
 set(TEST_DIR ${CMAKE_BINARY_DIR}/tests)
 
 function(pippin_test_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE pippin_static)
-  target_include_directories(${name} PRIVATE tests)
-  target_compile_definitions(${name} PRIVATE PIPPIN_SHARED="${PIPPIN_SHARED_DIR}")
+  target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE PIPPIN_SHARED="${PIPPIN_SHARED_DIR}" PIPPIN_SOURCE="${CMAKE_CURRENT_SOURCE_DIR}")
   target_compile_options(${name} PRIVATE -UNDEBUG)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${TEST_DIR})
 endfunction()

@@ -1,0 +1,122 @@
+/*
+ * kernels_bench.c - speed of the kernels, one thread, at every level that the CPU has: weights streamed from memory
+ * (GB/s), products of many tokens (GMAC/s), attention (keys a microsecond), and a row of each small kernel (ns).
+ *
+ *     kernels_bench [LEVEL]     scalar, avx2, avx512; default: all but scalar
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+enum { N_IN = 2048, N_OUT_STREAM = 16384, N_OUT_BLOCK = 512, N_TOK = 512, N_SLOT = 4096, D_HEAD = 128, N_GROUP = 8 };
+
+static float *x, *y;
+static void *w; /* [N_OUT_STREAM][N_IN] of any type */
+
+/* The best of some rounds, each at least 20 ms: what the code can do when neighbours let it. */
+#define BEST_SECONDS(best, call)                                                                                        \
+    do {                                                                                                                \
+        best = 1e9;                                                                                                     \
+        for (int round_ = 0; round_ < 9; round_++) {                                                                    \
+            int n_ = 0;                                                                                                 \
+            double begin_ = pp_seconds(), end_;                                                                         \
+            do {                                                                                                        \
+                call;                                                                                                   \
+                n_++;                                                                                                   \
+                end_ = pp_seconds();                                                                                    \
+            } while (end_ - begin_ < 0.02);                                                                             \
+            best = PP_MIN(best, (end_ - begin_) / n_);                                                                  \
+        }                                                                                                               \
+    } while (0)
+
+static void fill_weights(pippin_type type, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float f = (float)(pp_random_unit(1, 1, i % 8191) - 0.5);
+        pp_encode_row(type, &f, (char *)w + i * pp_type_bytes(type, 1), 1);
+    }
+}
+
+static void bench_matmul(const pp_kernels *k, pippin_type type)
+{
+    const pp_matmul_kernel kernel = pp_kernels_matmul(k, type);
+    pp_matmul m = {.x = x, .x_stride = N_IN, .w = w, .y = y, .n_tok = 1, .n_in = N_IN, .n_out = N_OUT_STREAM,
+                   .y_stride = N_OUT_STREAM};
+    double s;
+    fill_weights(type, (size_t)N_OUT_STREAM * N_IN);
+    BEST_SECONDS(s, kernel(&m));
+    printf("  matmul_%-5s n_tok 1 %6.1f GB/s", pippin_type_name(type),
+           1e-9 * (double)pp_type_bytes(type, (size_t)N_OUT_STREAM * N_IN) / s);
+    for (m.n_tok = 2; m.n_tok <= 8; m.n_tok *= 2) {
+        double many;
+        BEST_SECONDS(many, kernel(&m));
+        printf("   x%d %.2f", m.n_tok, many / s); /* time against one token's */
+    }
+    m.n_out = N_OUT_BLOCK;
+    m.y_stride = N_OUT_BLOCK;
+    for (m.n_tok = 64; m.n_tok <= N_TOK; m.n_tok *= 8) {
+        BEST_SECONDS(s, kernel(&m));
+        printf("   n_tok %d %6.1f GMAC/s", m.n_tok, 1e-9 * m.n_tok * N_IN * N_OUT_BLOCK / s);
+    }
+    printf("\n");
+}
+
+static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
+{
+    static int32_t slots[N_SLOT];
+    static float scratch[N_GROUP * PP_ATTEND_BLOCK];
+    for (int i = 0; i < N_SLOT; i++) slots[i] = i;
+    if (type == PIPPIN_I8)
+        for (size_t i = 0; i < 2 * (size_t)N_SLOT * D_HEAD; i++) ((int8_t *)w)[i] = (int8_t)(i * 37 % 255 - 127);
+    else
+        fill_weights(type, 2 * (size_t)N_SLOT * D_HEAD);
+    const void *v = (char *)w + pp_type_bytes(type, (size_t)N_SLOT * D_HEAD);
+    const pp_attend a = {.q = x, .out = y, .n_group = N_GROUP, .d_head = D_HEAD, .k = w, .v = v, .slots = slots,
+                         .n_key = N_SLOT, .scale = 0.088f, .k_scale = 0.01f, .v_scale = 0.01f, .scratch = scratch};
+    double s;
+    BEST_SECONDS(s, kernel(&a));
+    printf("  attend_%-5s d_head %d, %d heads, %d keys: %6.1f keys/us, %6.1f GMAC/s\n", pippin_type_name(type), D_HEAD,
+           N_GROUP, N_SLOT, 1e-6 * N_SLOT / s, 2e-9 * N_SLOT * D_HEAD * N_GROUP / s);
+}
+
+static void bench_rows(const pp_kernels *k)
+{
+    double norm, gate, quantize, bf16, rope;
+    BEST_SECONDS(norm, k->rmsnorm(y, x, x + N_IN, N_IN, 1e-5f));
+    BEST_SECONDS(gate, k->swiglu(y, x, x + N_IN, N_IN));
+    BEST_SECONDS(quantize, k->quantize_i8(w, x, N_IN, 0.01f));
+    BEST_SECONDS(bf16, k->to_bf16(w, x, N_IN));
+    BEST_SECONDS(rope, k->rope_adjacent(y, x, x + N_IN, D_HEAD));
+    printf("  rows of %d: rmsnorm %.0f ns, swiglu %.0f, quantize_i8 %.0f, to_bf16 %.0f; rope_adjacent of %d: %.0f ns\n",
+           N_IN, 1e9 * norm, 1e9 * gate, 1e9 * quantize, 1e9 * bf16, D_HEAD, 1e9 * rope);
+}
+
+int main(int argc, char **argv)
+{
+    const size_t n_x = (size_t)N_TOK * N_IN, n_y = (size_t)8 * N_OUT_STREAM;
+    x = pp_alloc(n_x * sizeof *x);
+    y = pp_alloc_zero(PP_MAX(n_y, (size_t)N_TOK * N_OUT_BLOCK), sizeof *y);
+    w = pp_alloc((size_t)N_OUT_STREAM * N_IN * sizeof(float));
+    if (!x || !y || !w) return 1;
+    for (size_t i = 0; i < n_x; i++) x[i] = (float)(pp_random_unit(1, 2, i) - 0.5);
+    for (pp_isa isa = argc > 1 ? PP_ISA_SCALAR : PP_ISA_AVX2; isa < PP_ISA_COUNT; isa++) {
+        pp_kernels k;
+        if (argc > 1 && strcmp(argv[1], pp_isa_name(isa)) != 0) continue;
+        pp_kernels_fill(&k, isa);
+        if (k.isa != isa) continue;
+        printf("%s\n", pp_isa_name(isa));
+        bench_matmul(&k, PIPPIN_F32);
+        bench_matmul(&k, PIPPIN_F16);
+        bench_matmul(&k, PIPPIN_BF16);
+        bench_attend(k.attend_f32, PIPPIN_F32);
+        bench_attend(k.attend_bf16, PIPPIN_BF16);
+        bench_attend(k.attend_i8, PIPPIN_I8);
+        bench_rows(&k);
+    }
+    pp_free(x);
+    pp_free(y);
+    pp_free(w);
+    return 0;
+}
