@@ -120,9 +120,9 @@ static void test_alpha(void **state)
     write_text(in_folder("adapter_config.json"), "{");
     rewrite(in_folder("plain.safetensors"), NULL, 0, false, 0);
     pippin_adapter *a;
-    pippin_error err;
-    assert_int_equal(pippin_adapter_open(in_folder("plain.safetensors"), m, &a, &err), PIPPIN_E_FORMAT);
-    assert_non_null(strstr(err.text, "adapter_config.json"));
+    pippin_error failure;
+    assert_int_equal(pippin_adapter_open(in_folder("plain.safetensors"), m, &a, &failure), PIPPIN_E_FORMAT);
+    assert_non_null(strstr(failure.text, "adapter_config.json"));
     unlink(in_folder("adapter_config.json"));
     pippin_model_free(m);
 }
@@ -154,10 +154,10 @@ static void test_names_and_blends(void **state)
 static void refused(pippin_model *m, const char *path, const char *word)
 {
     pippin_adapter *a;
-    pippin_error err;
-    assert_int_equal(pippin_adapter_open(path, m, &a, &err), PIPPIN_E_FORMAT);
+    pippin_error failure;
+    assert_int_equal(pippin_adapter_open(path, m, &a, &failure), PIPPIN_E_FORMAT);
     assert_null(a);
-    if (!strstr(err.text, word)) fail_msg("\"%s\" does not say %s", err.text, word);
+    if (!strstr(failure.text, word)) fail_msg("\"%s\" does not say %s", failure.text, word);
 }
 
 static void test_refused(void **state)
@@ -172,10 +172,10 @@ static void test_refused(void **state)
     refused(other, in_corpus("safetensors/adapter.safetensors"), "another model");
     pippin_adapter *a;
     pippin_session *s;
-    pippin_error err;
+    pippin_error failure;
     OK(pippin_adapter_open(in_corpus("safetensors/adapter.safetensors"), m, &a, err));
     OK(pippin_session_create(other, &(pippin_session_options){.n_ctx = 8}, &s, err));
-    assert_int_equal(pippin_session_set_adapters(s, &(pippin_adapter_use){a, 1}, 1, &err), PIPPIN_E_ARGUMENT);
+    assert_int_equal(pippin_session_set_adapters(s, &(pippin_adapter_use){a, 1}, 1, &failure), PIPPIN_E_ARGUMENT);
     pippin_session_free(s);
     pippin_model_free(m);
     pippin_model_free(other);

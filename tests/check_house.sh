@@ -72,7 +72,7 @@ prepare() {
     code=(include/*.h src/*/*.c src/*/*.h)
     others=(tests/*.c tests/*.h tests/support/*.c fuzz/*.c fuzz/*.h bench/*.c bench/*.h examples/*.c)
     scripts=(tools/*.sh tests/*.sh .ci/run)
-    texts=(*.md docs/*.md CMakeLists.txt cmake/* src/LAYERS .clang-format .gitignore)
+    texts=(.editorconfig *.md docs/*.md CMakeLists.txt cmake/* src/LAYERS .clang-format .gitignore)
     rm -rf "$scratch/code"
     local dir
     for dir in include src/*; do mkdir -p "$scratch/code/$dir"; done

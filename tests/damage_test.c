@@ -99,11 +99,11 @@ static int child(const kind *k, const char *dir)
     pippin_model *model;
     pippin_adapter *adapter = NULL;
     pippin_session *session;
-    pippin_error err = {0};
-    if (pippin_model_open(model_path, &options, &model, &err) != PIPPIN_OK) return says(&err, dir);
-    if (k->adapter && pippin_adapter_open(adapter_path, model, &adapter, &err) != PIPPIN_OK) {
+    pippin_error failure = {0};
+    if (pippin_model_open(model_path, &options, &model, &failure) != PIPPIN_OK) return says(&failure, dir);
+    if (k->adapter && pippin_adapter_open(adapter_path, model, &adapter, &failure) != PIPPIN_OK) {
         pippin_model_free(model);
-        return says(&err, dir);
+        return says(&failure, dir);
     }
     const pippin_adapter_use use = {adapter, 1};
     int32_t ids[8] = {1, 2, 3};

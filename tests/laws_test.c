@@ -2,6 +2,7 @@
  * laws_test.c - what must hold for every model: the same numbers, bit for bit, whatever the threads, the size of a pass,
  * the bypass, the cache's history, padding and packing.
  */
+#define _DEFAULT_SOURCE
 #include "tests/support.h"
 
 enum { N = 40 };
@@ -284,13 +285,13 @@ static void generation(pippin_model *model, pippin_type kv_type)
 static void context_full(pippin_model *model, pippin_type kv_type)
 {
     int32_t tokens[N], ids[N];
-    pippin_error err;
+    pippin_error failure;
     pippin_generate_result result;
     make_tokens(tokens, N, pippin_model_config(model)->n_vocab, 11);
     pippin_session *s = session(model, (pippin_session_options){.kv_type = kv_type, .n_ctx = N - 1});
-    assert_int_equal(pippin_session_sync(s, tokens, N, &err), PIPPIN_E_CONTEXT);
-    assert_non_null(strstr(err.text, "40 tokens"));
-    assert_non_null(strstr(err.text, "39"));
+    assert_int_equal(pippin_session_sync(s, tokens, N, &failure), PIPPIN_E_CONTEXT);
+    assert_non_null(strstr(failure.text, "40 tokens"));
+    assert_non_null(strstr(failure.text, "39"));
     OK(pippin_generate(s, tokens, N - 3, &(pippin_generate_options){.stop_ids = tokens}, ids, N, &result, err));
     assert_int_equal(result.n_generated, 3); /* two more fit the cache, and the last one need not be evaluated */
     pippin_session_free(s);
@@ -320,17 +321,17 @@ static void test_cancel(void **state)
     (void)state;
     pippin_config c = small_afm();
     pippin_model *model;
-    pippin_error err;
+    pippin_error failure;
     int32_t tokens[N];
     make_tokens(tokens, N, c.n_vocab, 12);
     OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, &model, err));
     pippin_session *s = session(model, (pippin_session_options){0});
     const pippin_score score = {.tokens = tokens, .n_tok = N, .row = stop_at_once};
-    assert_int_equal(pippin_session_score(s, &score, &err), PIPPIN_E_CANCELLED);
+    assert_int_equal(pippin_session_score(s, &score, &failure), PIPPIN_E_CANCELLED);
     OK(pippin_session_sync(s, tokens, N, err)); /* and it still works */
     /* A request that comes between two calls stops the next one, and only that. */
     pippin_session_cancel(s);
-    assert_int_equal(pippin_session_sync(s, tokens, N / 2, &err), PIPPIN_E_CANCELLED);
+    assert_int_equal(pippin_session_sync(s, tokens, N / 2, &failure), PIPPIN_E_CANCELLED);
     OK(pippin_session_sync(s, tokens, N, err));
     pippin_session_free(s);
     pippin_model_free(model);

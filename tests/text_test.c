@@ -59,8 +59,8 @@ static void test_special_ids(void **state)
     char text[16];
     OK(pippin_detokenize(t, ids, n, text, sizeof text, &n, err));
     assert_int_equal(n, 1); /* special ids give no text */
-    pippin_error err;
-    assert_int_equal(pippin_detokenize(t, &(int32_t){265}, 1, text, sizeof text, &n, &err), PIPPIN_E_ARGUMENT);
+    pippin_error failure;
+    assert_int_equal(pippin_detokenize(t, &(int32_t){265}, 1, text, sizeof text, &n, &failure), PIPPIN_E_ARGUMENT);
     /* With too little room the count is told and nothing is written past it. */
     int32_t guard[3] = {-1, -1, -1};
     OK(pippin_tokenize(t, "a a a", 5, NULL, guard, 2, &n, err));
@@ -167,11 +167,11 @@ static void test_damaged(void **state)
     for (size_t i = 0; i < 5; i++) {
         char path[4096];
         pippin_tokenizer *t;
-        pippin_error err;
+        pippin_error failure;
         snprintf(path, sizeof path, "%s/fuzz/corpus/tokenizer/%s", PIPPIN_SOURCE, names[i]);
-        assert_int_equal(pippin_tokenizer_open(path, &t, &err), PIPPIN_E_FORMAT);
+        assert_int_equal(pippin_tokenizer_open(path, &t, &failure), PIPPIN_E_FORMAT);
         assert_null(t);
-        assert_non_null(strstr(err.text, names[i]));
+        assert_non_null(strstr(failure.text, names[i]));
     }
 }
 

@@ -45,40 +45,44 @@ int pp_read_all(const char *path, pp_buffer *out)
     return code;
 }
 
+static bool is_between(char c) { return c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+/* One more id; n_room grows by doubling. */
+static bool append_id(pp_ids *ids, size_t *n_room, int32_t id)
+{
+    if (ids->n == *n_room) {
+        const size_t n_new = *n_room ? 2 * *n_room : 256;
+        int32_t *items = pp_grow(ids->items, ids->n, n_new, sizeof *items);
+        if (!items) return false;
+        ids->items = items;
+        *n_room = n_new;
+    }
+    ids->items[ids->n++] = id;
+    return true;
+}
+
 int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out)
 {
-    static const char between[] = ", \t\r\n";
-    size_t n_room = 0;
+    size_t n_room = 0, end;
+    int code = 0;
     *out = (pp_ids){0};
-    for (size_t i = 0; i < n;) {
-        if (text[i] && strchr(between, text[i])) {
-            i++;
-            continue;
-        }
-        size_t end = i;
-        while (end < n && !(text[end] && strchr(between, text[end]))) end++;
+    for (size_t i = 0; i < n && !code; i = end) {
         int64_t id;
-        if (!pp_parse_int(text + i, end - i, 0, INT32_MAX, &id)) {
-            int code = pp_error(PP_EXIT_USAGE, "%s: token %zu: found \"%.*s\", expected an id from 0 to %d; separate ids by "
-                                               "commas or white space", where, out->n, (int)PP_MIN(end - i, 40), text + i,
-                                INT32_MAX);
-            pp_free(out->items);
-            return code;
-        }
-        if (out->n == n_room) {
-            size_t n_new = n_room ? 2 * n_room : 256;
-            int32_t *items = pp_grow(out->items, out->n, n_new, sizeof *items);
-            if (!items) {
-                pp_free(out->items);
-                return pp_no_memory();
-            }
-            out->items = items;
-            n_room = n_new;
-        }
-        out->items[out->n++] = (int32_t)id;
-        i = end;
+        for (end = i; end < n && !is_between(text[end]);) end++;
+        if (end == i)
+            end++;
+        else if (!pp_parse_int(text + i, end - i, 0, INT32_MAX, &id))
+            code = pp_error(PP_EXIT_USAGE, "%s: token %zu: found \"%.*s\", expected an id from 0 to %d; separate ids by "
+                                           "commas or white space",
+                            where, out->n, (int)PP_MIN(end - i, 40), text + i, INT32_MAX);
+        else if (!append_id(out, &n_room, (int32_t)id))
+            code = pp_no_memory();
     }
-    return 0;
+    if (code) {
+        pp_free(out->items);
+        *out = (pp_ids){0};
+    }
+    return code;
 }
 
 int pp_read_ids(const char *flag, const char *text, pp_ids *out)
@@ -104,5 +108,6 @@ int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n
     if (!out->items) return pp_no_memory();
     if (pippin_tokenize(tokenizer, text, n, &options, out->items, n_ids, &out->n, &err) == PIPPIN_OK) return 0;
     pp_free(out->items);
+    *out = (pp_ids){0};
     return pp_failed(&err);
 }
