@@ -46,7 +46,8 @@ int main(int argc, char **argv)
         pippin_generate_options options = {0};
         options.max_tokens = MAX_NEW;
         options.on_token = print_token;
-        status = pippin_generate(session, prompt, n_prompt < MAX_PROMPT ? n_prompt : MAX_PROMPT, &options, NULL, 0, NULL, &err);
+        status = pippin_generate(session, prompt, n_prompt < MAX_PROMPT ? n_prompt : (size_t)MAX_PROMPT, &options, NULL,
+                                 0, NULL, &err);
         putchar('\n');
     }
     if (status != PIPPIN_OK) fprintf(stderr, "%s\n", err.text);

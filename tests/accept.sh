@@ -90,8 +90,9 @@ line 'afm-base, K/V bytes a token' 'pippin inspect --preset afm-base --json' 'js
 line 'afm-base, K/V cache of 4096 tokens' 'pippin plan --preset afm-base --ctx 4096 --json' 'json kv' == 73400320
 
 section 'one pass through afm-draft'
-line 'output shape' 'pippin check --preset afm-draft' "grep -oE -m1 '\[1, 64, [0-9]+\]'" is '[1, 64, 153600]'
-line 'all values are finite' 'pippin check --preset afm-draft' "count 'all finite'" == 1
+line 'output shape' 'pippin check --preset afm-draft --json' "grep -oE -m1 '\[1, 64, [0-9]+\]'" is '[1, 64, 153600]'
+line 'all values are finite' 'pippin check --preset afm-draft --json' 'json finite' is true
+line 'peak memory, MB, of 206.6 planned' 'pippin check --preset afm-draft --json' "awk '{print \$1 / 1e6}' <<<\$(json peak_rss_bytes)" '<=' 240
 
 section 'laws, kernels, damage: cases that passed'
 line 'threads, chunks, bypass, reuse, packing' laws_test passed '>=' 12
@@ -106,8 +107,8 @@ golden() {
     shift 2
     tokens=$(tr -d ' \n' <"$SHARED/golden/$name/expected.json" 2>/dev/null | sed -n 's/.*"tokens":\[\([0-9,]*\)\].*/\1/p')
     printf '%s\n' "$tokens" >"$scratch/$name.ids"
-    line "$name" "pippin logits -m \$SHARED/golden/$name --tokens @$name.ids${*:+ $*} -o \$TMP_OUT && npy_compare \$TMP_OUT \$SHARED/golden/$name/logits.npy" \
-        "number . " '<=' "$bound"
+    line "$name" "pippin logits -m \$SHARED/golden/$name --tokens @$name.ids${*:+ $*} -o \$TMP_OUT && npy_compare \$TMP_OUT \$SHARED/golden/$name/logits.npy $bound" \
+        'number "at row"' '<=' "$bound"
 }
 cd "$scratch" || exit 1
 golden base 5e-5

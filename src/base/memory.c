@@ -2,8 +2,10 @@
  * memory.c - every allocation of the library goes through one hook and is counted. Each block carries its size in a
  * header of one cache line, so that releasing can count too and the caller's pointer stays aligned to 64 bytes.
  */
+#define _DEFAULT_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/base.h"
 #include "base/hooks.h"
@@ -75,6 +77,16 @@ void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size)
     if (block) memcpy(bigger, block, n_old * size);
     pp_free(block);
     return bigger;
+}
+
+void pp_advise_whole(void *block, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 4096, start = ((uintptr_t)block + page - 1) & ~(page - 1), end = ((uintptr_t)block + size) & ~(page - 1);
+    if (end > start) madvise((void *)start, end - start, MADV_HUGEPAGE); /* only a hint: a refusal changes nothing */
+#else
+    (void)block, (void)size;
+#endif
 }
 
 char *pp_strndup(const char *text, size_t n)

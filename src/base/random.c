@@ -18,6 +18,20 @@ uint64_t pp_random_bits(uint64_t seed, uint64_t stream, uint64_t index)
     return (uint64_t)c[0] | (uint64_t)c[1] << 32;
 }
 
+/* Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014). */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+uint64_t pp_random_fast(uint64_t seed, uint64_t stream, uint64_t index)
+{
+    const uint64_t golden = 0x9E3779B97F4A7C15u;
+    return mix(mix(seed * golden + stream) + (index + 1) * golden);
+}
+
 double pp_random_unit(uint64_t seed, uint64_t stream, uint64_t index)
 {
     return (double)(pp_random_bits(seed, stream, index) >> 11) * 0x1p-53;

@@ -156,6 +156,17 @@ void pp_team_run(pp_team *team, pp_task task, void *arg)
     wait_until_done(team);
 }
 
+/* Some microseconds of arithmetic: what a region costs when a worker has to be waited for on a busy machine. */
+enum { WORTH_SHARING = 1 << 16 };
+
+void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg)
+{
+    if (work < WORTH_SHARING)
+        task(arg, 0, 1);
+    else
+        pp_team_run(team, task, arg);
+}
+
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last)
 {
     size_t n_grain = (n + grain - 1) / grain, team = (size_t)n_thread, me = (size_t)thread;

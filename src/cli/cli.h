@@ -111,8 +111,9 @@ int pp_error(int code, const char *format, ...) PP_PRINTF(2, 3);
 /* The library's error: PP_EXIT_INTERRUPTED for CANCELLED, else PP_EXIT_FAILURE. */
 int pp_failed(const pippin_error *err);
 int pp_no_memory(void);
-/* A line that the next one replaces, and an empty one at the end; nothing unless stderr is a terminal. */
+/* A line that the next one replaces; nothing unless stderr is a terminal. */
 void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
+void pp_progress_end(void); /* takes the line away */
 
 void pp_heading(const char *text); /* a line, bold where that is welcome */
 int pp_print_json(json_t *object); /* one line; takes the reference; NULL counts as out of memory */

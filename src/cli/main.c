@@ -74,7 +74,7 @@ static int dispatch(int argc, char **argv)
 static void log_line(void *user, const char *line)
 {
     (void)user;
-    pp_progress(" ");
+    pp_progress_end();
     fprintf(stderr, "pippin: %s\n", line);
 }
 

@@ -40,7 +40,7 @@ bool pp_flush(void)
 
 int pp_finish(int code)
 {
-    pp_progress(" ");
+    pp_progress_end();
     if (pp_flush()) return code;
     /* A reader that went away (`| head`) wants no more of anything, messages included. */
     if (write_errno != EPIPE)
@@ -68,7 +68,7 @@ int pp_error(int code, const char *format, ...)
     va_end(args);
     for (char *c = err.text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?'; /* one line, whatever a file's name holds */
-    pp_progress(" ");
+    pp_progress_end();
     pp_flush(); /* what came before is to be seen before */
     fprintf(stderr, "pippin: %s\n", err.text);
     return code;
@@ -85,19 +85,24 @@ int pp_no_memory(void)
     return pp_error(PP_EXIT_FAILURE, "memory: found none left, expected room for the result; close other programs");
 }
 
+static bool progress_shown;
+
 void pp_progress(const char *format, ...)
 {
-    static bool shown;
-    bool clears = strcmp(format, " ") == 0;
-    if (!isatty(STDERR_FILENO) || (clears && !shown)) return;
-    shown = !clears;
-    fputs("\r\033[K", stderr);
-    if (clears) return;
+    if (!isatty(STDERR_FILENO)) return;
     va_list args;
     va_start(args, format);
+    fputs("\r\033[K", stderr);
     vfprintf(stderr, format, args);
-    va_end(args);
     fflush(stderr);
+    va_end(args);
+    progress_shown = true;
+}
+
+void pp_progress_end(void)
+{
+    if (progress_shown) fputs("\r\033[K", stderr);
+    progress_shown = false;
 }
 
 /* ---- JSON ---- */

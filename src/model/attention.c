@@ -144,6 +144,15 @@ static void attend_task(void *arg, int thread, int n_thread)
     }
 }
 
+/* Multiply-adds of all rows: every head with every key up to the row's own slot, twice. */
+static uint64_t attend_work(const pp_state *st)
+{
+    const pippin_config *c = &st->engine->weights->config;
+    uint64_t keys = 0;
+    for (int32_t i = 0; i < st->s->n_live; i++) keys += (uint64_t)st->s->rows[i].slot + 1;
+    return 2 * keys * (uint64_t)c->n_head * (uint64_t)c->d_head;
+}
+
 /* Does anything still read the rows that want no logits? Not once the last full layer has written its K and V. */
 static bool can_drop(const pp_state *st)
 {
@@ -173,6 +182,6 @@ void pp_attention_forward(const pp_state *st)
         pp_linears(st, jobs + 2, 1);
     }
     pp_each_row(st, prepare_queries, (void *)(uintptr_t)st);
-    pp_team_run(st->engine->team, attend_task, (void *)(uintptr_t)st);
+    pp_team_run_worth(st->engine->team, attend_work(st), attend_task, (void *)(uintptr_t)st);
     pp_linears(st, &(pp_job){PP_O, s->mixed, s->x, true}, 1);
 }

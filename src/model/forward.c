@@ -172,6 +172,7 @@ static void head_task(void *arg, int thread, int n_thread)
 
 const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
 {
-    pp_team_run(e->team, head_task, &(head_args){e, first, n});
+    const pp_linear *l = &e->weights->head;
+    pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task, &(head_args){e, first, n});
     return e->scratch->logits;
 }

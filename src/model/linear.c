@@ -98,7 +98,9 @@ static void lora_b_task(void *arg, int thread, int n_thread)
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
 {
     region r = {.st = st, .jobs = jobs, .n_job = n_job};
-    pp_team_run(st->engine->team, base_task, &r);
+    uint64_t work = 0;
+    for (int i = 0; i < n_job; i++) work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
+    pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
     /* Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
     for (int32_t row = 0; row < st->s->n_live; row += r.n_row) {
         const int32_t sequence = st->s->rows[row].sequence;
@@ -107,8 +109,10 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
         const pp_sequence *q = &st->pass->sequences[sequence];
         for (int32_t i = 0; i < q->n_lora; i++) {
             r.lora = &q->loras[i];
-            pp_team_run(st->engine->team, lora_a_task, &r);
-            pp_team_run(st->engine->team, lora_b_task, &r);
+            uint64_t lora_work = 0;
+            for (int j = 0; j < n_job; j++) lora_work += (uint64_t)r.lora->lora->rank * (uint64_t)linear_of(st, &jobs[j])->n_in;
+            pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_a_task, &r);
+            pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_b_task, &r);
         }
     }
 }
@@ -131,12 +135,10 @@ static void row_task(void *arg, int thread, int n_thread)
 
 void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
 {
+    /* Element-wise work on a row is some operations for each of the widest part's elements. */
+    enum { OPERATIONS = 8 };
     row_region r = {fn, arg, (size_t)st->s->n_live};
-    /* Waking the team costs more than a few rows of element-wise work. */
-    if (r.n < 4)
-        row_task(&r, 0, 1);
-    else
-        pp_team_run(st->engine->team, row_task, &r);
+    pp_team_run_worth(st->engine->team, (uint64_t)r.n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn, row_task, &r);
 }
 
 typedef struct norm_args {

@@ -48,7 +48,7 @@ static void fill_share(void *arg, int thread, int n_thread)
     pp_team_share(f->n, 4, thread, n_thread, &first, &last);
     uint64_t bits = 0; /* of four values; shares start at a multiple of four */
     for (size_t i = first; i < last; i++) {
-        if (i % 4 == 0) bits = pp_random_bits(f->seed, f->stream, i / 4);
+        if (i % 4 == 0) bits = pp_random_fast(f->seed, f->stream, i / 4);
         const uint16_t pick = (uint16_t)(bits >> (16 * (i % 4)));
         if (f->type == PIPPIN_F32)
             ((float *)f->data)[i] = f->values[pick];
@@ -79,6 +79,7 @@ static pippin_status make(maker *m, const char *name, const int64_t *shape, int3
     void *data = pp_alloc(t.bytes);
     if (!data) return pp_fail_memory(m->err, name, t.bytes);
     t.data = data;
+    pp_advise_whole(data, t.bytes);
     if (deviation > 0) {
         fill *f = m->fill;
         f->type = t.type;
