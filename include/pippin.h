@@ -303,7 +303,7 @@ typedef struct pippin_generate_options {
     size_t max_tokens;  /* 0: until the context is full */
     double temperature; /* 0: greedy */
     uint64_t seed;      /* same seed, same text, whatever the thread count */
-    const int32_t *stop_ids; /* [n_stop_ids]; NULL: the model's end-of-sequence id */
+    const int32_t *stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text, none for a model without tokenizer */
     size_t n_stop_ids;
     int (*on_token)(void *user, const pippin_token_event *event); /* may be NULL; non-zero stops */
     void *user;

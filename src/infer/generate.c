@@ -9,16 +9,16 @@ typedef struct generation {
     pippin_generate_result *result;
 } generation;
 
-/* Without a list from the caller, what ends a text: its end id, or the id that begins the next one. */
+/* Without a list from the caller, what ends a text: its end id, or the id that begins the next one. Where no tokenizer
+   says what ids mean, none is special. */
 static bool is_stop(const generation *g, int32_t id)
 {
     const pippin_model *m = g->s->model;
     const pippin_config *c = &m->weights.config;
     for (size_t i = 0; i < g->o.n_stop_ids; i++)
         if (g->o.stop_ids[i] == id) return true;
-    if (g->o.stop_ids) return false;
-    if (m->tokenizer && (id == pippin_tokenizer_eos(m->tokenizer) || id == pippin_tokenizer_bos(m->tokenizer))) return true;
-    return id == c->eos_id || id == c->bos_id;
+    if (g->o.stop_ids || !m->tokenizer) return false;
+    return id == pippin_tokenizer_eos(m->tokenizer) || id == pippin_tokenizer_bos(m->tokenizer) || id == c->eos_id || id == c->bos_id;
 }
 
 /* Hands out one token; false when the caller wants no more. */
