@@ -90,11 +90,21 @@ typedef enum pippin_type {
     PIPPIN_Q4,
     PIPPIN_Q2,
     PIPPIN_I8, /* K/V cache: one scale a layer where the model has static scales, else one a token and head */
-    PIPPIN_I64 /* counters in checkpoints; never a weight */
+    PIPPIN_I64, /* counters in checkpoints; never a weight */
+    PIPPIN_GGUF_Q4_0, /* block types of other makers' GGUF files */
+    PIPPIN_GGUF_Q4_1,
+    PIPPIN_GGUF_Q5_0,
+    PIPPIN_GGUF_Q5_1,
+    PIPPIN_GGUF_Q8_0,
+    PIPPIN_GGUF_Q2_K,
+    PIPPIN_GGUF_Q3_K,
+    PIPPIN_GGUF_Q4_K,
+    PIPPIN_GGUF_Q5_K,
+    PIPPIN_GGUF_Q6_K
 } pippin_type;
 
 PIPPIN_API const char *pippin_type_name(pippin_type type);
-/* "f32", "f16", "bf16", "q8", "q4", "q2", "int8"; PIPPIN_TYPE_AUTO when the name is none of them. */
+/* "f32", "f16", "bf16", "q8", "q4", "q2", "int8", "Q4_K", ...; PIPPIN_TYPE_AUTO when the name is none of them. */
 PIPPIN_API pippin_type pippin_type_from_name(const char *name);
 
 typedef enum pippin_arch { PIPPIN_ARCH_AFM = 1, PIPPIN_ARCH_LLAMA, PIPPIN_ARCH_QWEN2, PIPPIN_ARCH_QWEN3 } pippin_arch;

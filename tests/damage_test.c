@@ -30,6 +30,8 @@ static const kind kinds[] = {
     {"adapter .safetensors", {{"torch/afm.pt", "base.pt"}, {"safetensors/adapter.safetensors", "adapter.safetensors"}}, "adapter.safetensors", "base.pt", "adapter.safetensors", NULL},
     {"llama2.c .bin", {{"llama2c/untied.bin", "model.bin"}}, "model.bin", "model.bin", NULL, NULL},
     {"llama2.c tokenizer", {{"llama2c/tied.bin", "model.bin"}, {"tokenizer/tok.bin", "tok.bin"}}, "tok.bin", "model.bin", NULL, "tok.bin"},
+    {".gguf", {{"gguf/llama-Q8_0.gguf", "model.gguf"}}, "model.gguf", "model.gguf", NULL, NULL},
+    {"real .gguf", {{"golden/gguf-types/qwen3-Q4_K_M.gguf", "model.gguf"}}, "model.gguf", "model.gguf", NULL, NULL},
     {"real llama2.c .bin", {{"data/stories260K/stories260K.bin", "model.bin"}}, "model.bin", "model.bin", NULL, NULL},
     {"real tokenizer", {{"data/stories260K/tok512.bin", "tok.bin"}, {"data/stories260K/stories260K.bin", "model.bin"}}, "tok.bin", "model.bin", NULL, "tok.bin"},
     {"real toolkit .pt", {{"golden/base-lora/toolkit.pt", "base.pt"}}, "base.pt", "base.pt", NULL, NULL},

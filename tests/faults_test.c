@@ -100,6 +100,7 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
 
 static pippin_status use_toolkit(void) { return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt")); }
 static pippin_status use_llama2c(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer/tok.bin"), NULL); }
+static pippin_status use_gguf(void) { return use_model(in_corpus("gguf/qwen2-Q4_0.gguf"), NULL, NULL); }
 static pippin_status use_folder(void) { return use_model(folder, NULL, in_corpus("safetensors/adapter.safetensors")); }
 
 static pippin_status make_and_save(void)
@@ -151,6 +152,7 @@ static void fail_each(pippin_status (*operation)(void))
 static void test_save(void **state) { (void)state, fail_each(make_and_save); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
+static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
 static void test_folder(void **state) { (void)state, fail_each(use_folder); }
 
 int main(void)
@@ -158,7 +160,7 @@ int main(void)
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c), cmocka_unit_test(test_gguf),
                                        cmocka_unit_test(test_folder)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"config.json", "model.safetensors", "logits.npy"};

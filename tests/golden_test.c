@@ -143,46 +143,93 @@ static void test_golden(void **state)
     json_decref(expected);
 }
 
-/* ---- stories260K: per position the id that follows, its log-probability and the five largest logits, by llama2.c ---- */
+/* ---- GGUF's block types: logits of the decoded weights, by the plain path ---- */
+
+static void check_gguf(const char *file, json_t *expected)
+{
+    char npy[256];
+    int32_t tokens[MAX_TOK];
+    const size_t n_tok = read_ints(json_object_get(expected, "tokens"), tokens);
+    snprintf(npy, sizeof npy, "%.200s.npy", file);
+    memcpy(strstr(npy, ".gguf"), ".npy", 5);
+    pippin_model *model;
+    pippin_session *s;
+    OK(pippin_model_open(in_golden("gguf-types", file), NULL, &model, err));
+    OK(pippin_session_create(model, &(pippin_session_options){.n_threads = 2, .kv_type = PIPPIN_F32, .n_ctx = 64}, &s, err));
+    const size_t n_vocab = (size_t)pippin_model_config(model)->n_vocab;
+    float *values = read_npy(in_golden("gguf-types", npy), n_tok * n_vocab);
+    for (int reference = 0; reference < 2; reference++) {
+        comparison c = {values, n_vocab, 0};
+        OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n_tok, .reference = reference, .row = compare_row, .user = &c}, err));
+        print_message("gguf-types %s %s: %.2g of 5e-05\n", file, reference ? "reference" : "fast", c.worst);
+        assert_true(c.worst <= 5e-5);
+    }
+    test_free(values);
+    pippin_session_free(s);
+    pippin_model_free(model);
+}
+
+static void test_gguf_types(void **state)
+{
+    (void)state;
+    const char *path = in_golden("gguf-types", "expected.json"), *file;
+    if (!path) return;
+    json_t *all = json_load_file(path, 0, NULL), *expected;
+    assert_true(json_object_size(all) >= 12);
+    json_object_foreach (all, file, expected) check_gguf(file, expected);
+    json_decref(all);
+}
+
+/* ---- trained models of others: per position the id that follows, its log-probability and the five largest logits ---- */
+
+typedef struct published {
+    json_t *positions;
+    int32_t n_vocab;
+} published;
 
 static int compare_top5(void *user, size_t i, const float *logits)
 {
-    json_t *position = json_array_get(user, i);
+    const published *p = user;
+    json_t *position = json_array_get(p->positions, i), *pair;
     double largest = -INFINITY, sum = 0;
-    for (int j = 0; j < 512; j++) largest = fmax(largest, (double)logits[j]);
-    for (int j = 0; j < 512; j++) sum += exp((double)logits[j] - largest);
+    size_t j;
+    for (int32_t v = 0; v < p->n_vocab; v++) largest = fmax(largest, (double)logits[v]);
+    for (int32_t v = 0; v < p->n_vocab; v++) sum += exp((double)logits[v] - largest);
     const double logprob = (double)logits[json_integer_value(json_object_get(position, "next"))] - largest - log(sum);
     assert_true(fabs(logprob - json_number_value(json_object_get(position, "logprob"))) < 1e-3);
-    for (size_t j = 0; j < 5; j++) {
-        json_t *pair = json_array_get(json_object_get(position, "top5"), j);
-        const double expected = json_number_value(json_array_get(pair, 1));
-        assert_true(fabs((double)logits[json_integer_value(json_array_get(pair, 0))] - expected) < 1e-3);
-    }
+    json_array_foreach (json_object_get(position, "top5"), j, pair)
+        assert_true(fabs((double)logits[json_integer_value(json_array_get(pair, 0))] - json_number_value(json_array_get(pair, 1))) < 1e-3);
     return 0;
 }
 
-static void test_stories(void **state)
+static void check_published(const char *model_name, const char *reference_name)
 {
-    (void)state;
-    static const char *const files[] = {"data/stories260K/reference_logits_bos.json", "data/stories260K/reference_logits_zoo.json"};
-    const char *model_path = shared_file("data/stories260K/stories260K.bin");
-    if (!model_path) return;
+    const char *model_path = shared_file(model_name), *reference_path = shared_file(reference_name);
+    if (!model_path || !reference_path) return;
     pippin_model *model;
     pippin_session *s;
     OK(pippin_model_open(model_path, NULL, &model, err));
-    OK(pippin_session_create(model, NULL, &s, err));
-    for (int f = 0; f < 2; f++) {
-        json_t *reference = json_load_file(shared_file(files[f]), 0, NULL), *positions = json_object_get(reference, "positions");
-        int32_t tokens[MAX_TOK];
-        const size_t n = json_array_size(positions);
-        assert_true(n > 10 && n <= MAX_TOK);
-        for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)json_integer_value(json_object_get(json_array_get(positions, i), "in"));
-        OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n, .row = compare_top5, .user = positions}, err));
-        print_message("%s: %zu positions within 1e-3\n", files[f], n);
-        json_decref(reference);
-    }
+    OK(pippin_session_create(model, &(pippin_session_options){.kv_type = PIPPIN_F32}, &s, err));
+    json_t *reference = json_load_file(reference_path, 0, NULL);
+    published p = {json_object_get(reference, "positions"), pippin_model_config(model)->n_vocab};
+    int32_t tokens[MAX_TOK];
+    const size_t n = json_array_size(p.positions);
+    assert_true(n > 5 && n <= MAX_TOK);
+    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)json_integer_value(json_object_get(json_array_get(p.positions, i), "in"));
+    OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n, .row = compare_top5, .user = &p}, err));
+    print_message("%s: %zu positions within 1e-3\n", reference_name, n);
+    json_decref(reference);
     pippin_session_free(s);
     pippin_model_free(model);
+}
+
+static void test_published(void **state)
+{
+    (void)state;
+    check_published("data/stories260K/stories260K.bin", "data/stories260K/reference_logits_bos.json");
+    check_published("data/stories260K/stories260K.bin", "data/stories260K/reference_logits_zoo.json");
+    check_published("data/gguf-tiny-random/llama-2-tiny-random.gguf", "data/gguf-tiny-random/reference_logits_a.json");
+    check_published("data/tinystories-656k", "data/tinystories-656k/reference_logits_tokenizer_prompt.json");
 }
 
 /* ---- the ledger: what the architecture's public parameter counts say, to the last one ---- */
@@ -227,8 +274,8 @@ static void test_ledgers(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[N_CASE + 2] = {cmocka_unit_test(test_ledgers), cmocka_unit_test(test_stories)};
+    struct CMUnitTest tests[N_CASE + 3] = {cmocka_unit_test(test_ledgers), cmocka_unit_test(test_published), cmocka_unit_test(test_gguf_types)};
     for (size_t i = 0; i < N_CASE; i++)
-        tests[i + 2] = (struct CMUnitTest){.name = cases[i].folder, .test_func = test_golden, .initial_state = (void *)(uintptr_t)&cases[i]};
+        tests[i + 3] = (struct CMUnitTest){.name = cases[i].folder, .test_func = test_golden, .initial_state = (void *)(uintptr_t)&cases[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,72 @@ def llama2c_tokenizer(extra=(" a", "b", " ab", "c", " ", "a")):
     return out
 
 
+# ---- GGUF ----
+
+GGUF_TYPES = {"u8": (0, "<B"), "i32": (5, "<i"), "u32": (4, "<I"), "f32": (6, "<f"), "bool": (7, "<B"), "u64": (10, "<Q"), "f64": (12, "<d")}
+# name -> number, elements and bytes of a block
+BLOCKS = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20), "Q5_0": (6, 32, 22), "Q5_1": (7, 32, 24),
+          "Q8_0": (8, 32, 34), "Q2_K": (10, 256, 84), "Q3_K": (11, 256, 110), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176),
+          "Q6_K": (14, 256, 210), "BF16": (30, 1, 2)}
+
+
+def g_text(s):
+    raw = s.encode()
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def g_value(value):
+    if isinstance(value, str):
+        return struct.pack("<I", 8) + g_text(value)
+    kind, payload = value
+    if kind == "texts":
+        return struct.pack("<IIQ", 9, 8, len(payload)) + b"".join(g_text(p) for p in payload)
+    if kind.startswith("["):
+        number, form = GGUF_TYPES[kind[1:-1]]
+        return struct.pack("<IIQ", 9, number, len(payload)) + b"".join(struct.pack(form, p) for p in payload)
+    number, form = GGUF_TYPES[kind]
+    return struct.pack("<I", number) + struct.pack(form, payload)
+
+
+def gguf(values, tensors, alignment=32, version=3):
+    """tensors: name -> (type, shape, data or None for random bytes whose block scales are small)"""
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(values))
+    for key, value in values.items():
+        head += g_text(key) + g_value(value)
+    data = b""
+    for name, (kind, shape, raw) in tensors.items():
+        number, block, size = BLOCKS[kind]
+        if raw is None:
+            raw = bytes(rng.randrange(64) for _ in range(product(shape) // block * size))
+        head += g_text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", s) for s in reversed(shape))
+        head += struct.pack("<IQ", number, len(data))
+        data += raw + b"\0" * (-len(raw) % alignment)
+    return head + b"\0" * (-len(head) % alignment) + data
+
+
+def gguf_model(arch, kind="F32", d=32, ffn=64, vocab=40, heads=2, kv=1):
+    d_head = d // heads
+    values = {"general.architecture": arch, arch + ".context_length": ("u32", 64), arch + ".embedding_length": ("u32", d),
+              arch + ".block_count": ("u32", 1), arch + ".feed_forward_length": ("u32", ffn), arch + ".attention.head_count": ("u32", heads),
+              arch + ".attention.head_count_kv": ("u32", kv), arch + ".rope.freq_base": ("f32", 10000.0),
+              arch + ".attention.layer_norm_rms_epsilon": ("f32", 1e-5), "tokenizer.ggml.bos_token_id": ("u32", 1),
+              "tokenizer.ggml.tokens": ("texts", ["t%d" % i for i in range(vocab)]), "tokenizer.ggml.scores": ("[f32]", [0.5] * vocab),
+              "general.file_type": ("u32", 0), "a.bool": ("bool", 1), "a.double": ("f64", 2.5)}
+    norm = lambda n: ("F32", [n], floats(n, 1))
+    matrix = lambda rows, columns: (kind, [rows, columns], floats(rows * columns) if kind == "F32" else None)
+    t = {"token_embd.weight": matrix(vocab, d), "output_norm.weight": norm(d), "output.weight": matrix(vocab, d),
+         "blk.0.attn_norm.weight": norm(d), "blk.0.attn_q.weight": matrix(d, d), "blk.0.attn_k.weight": matrix(kv * d_head, d),
+         "blk.0.attn_v.weight": matrix(kv * d_head, d), "blk.0.attn_output.weight": matrix(d, d), "blk.0.ffn_norm.weight": norm(d),
+         "blk.0.ffn_gate.weight": matrix(ffn, d), "blk.0.ffn_up.weight": matrix(ffn, d), "blk.0.ffn_down.weight": matrix(d, ffn)}
+    if arch == "qwen2":
+        for part, n in (("q", d), ("k", kv * d_head), ("v", kv * d_head)):
+            t["blk.0.attn_%s.bias" % part] = norm(n)
+    if arch == "qwen3":
+        t["blk.0.attn_q_norm.weight"] = norm(d_head)
+        t["blk.0.attn_k_norm.weight"] = norm(d_head)
+    return values, t
+
+
 # ---- the seeds ----
 
 def make_safetensors():
@@ -368,8 +434,69 @@ def make_config():
     one("empty", b"")
 
 
-make_safetensors()
-make_torch()
-make_llama2c()
-make_tokenizer()
-make_config()
+def make_found():
+    """Inputs that once broke a limit. Made last, so that the random numbers of the seeds above stay as they are."""
+    t = p_tensor("F32", "0", 6, [2, 3])
+    # A storage at an odd place, and tensors that share it: copied once and shared still.
+    for n in range(1, 5):
+        data = torch_pickle(p_dict([("a", t), ("b", t), ("c", p_tensor("F32", "0", 6, [2], [1], 4))]), folder="f" * n)
+        with zipfile.ZipFile(io.BytesIO(data)) as z:
+            at = z.getinfo("f" * n + "/data/0").header_offset + 30 + n + len("/data/0")
+        if at % 4:
+            put("torch", "unaligned.pt", data)
+            break
+    # 30 x 30 x 30 x 30 names for one tensor.
+    body, memo = t + b"r\1\0\0\0" + b"0", 1
+    for depth in range(4):
+        keys = b"".join(p_text(("%d" % i).ljust(80, "x")) + b"j" + struct.pack("<I", memo) for i in range(30))
+        memo += 1
+        body += b"}(" + keys + b"ur" + struct.pack("<I", memo) + (b"0" if depth < 3 else b"")
+    put("torch", "bad-fan-names.pt", torch_pickle(body))
+    put("torch", "empty-huge-dims.pt", torch_pickle(p_dict([("x", p_tensor("F32", "0", 6, [0, 2**62, 4], [0, 4, 1]))])))
+    put("torch", "bad-append-below-mark.pt", torch_pickle(b"]N(at."))
+    put("torch", "bad-utf8.pt", torch_pickle(b"}(X" + struct.pack("<I", 2) + b"a\xff" + t + b"u"))
+    put("safetensors", "bad-blank.safetensors", safetensors_text(b' {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', b"\0" * 8))
+    put("llama2c", "bad-many-layers.bin", struct.pack("<7i", 2, 1, 600000, 1, 1, 3, 1) + b"\0" * 400)
+
+
+def make_gguf():
+    for arch, kind in (("llama", "Q8_0"), ("qwen2", "Q4_0"), ("qwen3", "Q5_1")):
+        put("gguf", "%s-%s.gguf" % (arch, kind), gguf(*gguf_model(arch, kind)))
+    values, tensors = gguf_model("llama")
+    tied = {k: v for k, v in tensors.items() if k != "output.weight"}
+    tied["rope_freqs.weight"] = ("F32", [8], struct.pack("<8f", *[1.0 + i for i in range(8)]))
+    good = gguf(values, tied)
+    put("gguf", "llama-F32-tied.gguf", good)
+    put("gguf", "alignment.gguf", gguf({**values, "general.alignment": ("u32", 64)}, tied, alignment=64))
+    put("gguf", "version2.gguf", gguf({"general.architecture": "llama"}, {"x": ("F32", [2], floats(2))}, version=2))
+    put("gguf", "vocabulary.gguf", gguf({"general.architecture": "llama", "tokenizer.ggml.tokens": ("texts", ["a", "b"])}, {}))
+    put("gguf", "types.gguf", gguf({}, {name: (name, [256], None) for name in BLOCKS}))
+    def bad(name, data):
+        put("gguf", "bad-%s.gguf" % name, data)
+    tiny = gguf({"k": ("u32", 1)}, {"x": ("F32", [2, 2], floats(4))})
+    bad("magic", b"GGML" + tiny[4:])
+    bad("version", tiny[:4] + struct.pack("<I", 4) + tiny[8:])
+    bad("big-endian", tiny[:4] + struct.pack(">I", 3) + tiny[8:])
+    bad("many-tensors", tiny[:8] + struct.pack("<Q", 2**63) + tiny[16:])
+    bad("many-values", tiny[:16] + struct.pack("<Q", 2**63) + tiny[24:])
+    bad("cut", tiny[:-4])
+    bad("alignment", gguf({"general.alignment": ("u32", 3)}, {"x": ("F32", [2], floats(2))}))
+    bad("key-size", tiny[:24] + struct.pack("<Q", 2**64 - 1) + tiny[32:])
+    bad("offset", tiny.replace(struct.pack("<IQ", 0, 0), struct.pack("<IQ", 0, 2**64 - 32), 1))
+    bad("shape", tiny.replace(struct.pack("<QQ", 2, 2), struct.pack("<QQ", 2**62, 2**62), 1))
+    bad("rows", gguf({}, {"x": ("Q4_0", [32], None)}).replace(struct.pack("<Q", 32), struct.pack("<Q", 33), 1))
+    bad("type", tiny.replace(struct.pack("<IQ", 0, 0), struct.pack("<IQ", 16, 0), 1))
+    bad("array", gguf({"k": ("[u32]", [1])}, {}).replace(struct.pack("<IQ", 4, 1), struct.pack("<IQ", 4, 2**62), 1))
+    bad("nested", gguf({"k": ("[u32]", [1])}, {}).replace(struct.pack("<IQ", 4, 1), struct.pack("<IQ", 9, 1), 1))
+    bad("twice", gguf({}, {"x": ("F32", [2], floats(2)), "y": ("F32", [2], floats(2))}).replace(g_text("y"), g_text("x")))
+    bad("family", gguf({**values, "general.architecture": "gpt2"}, tied))
+    bad("no-architecture", gguf({k: v for k, v in values.items() if k != "general.architecture"}, tied))
+    bad("no-layers", gguf({k: v for k, v in values.items() if k != "llama.block_count"}, tied))
+    bad("scaling", gguf({**values, "llama.rope.scaling.type": "yarn"}, tied))
+    bad("tensor-missing", gguf(values, {k: v for k, v in tied.items() if k != "blk.0.attn_q.weight"}))
+
+
+# Each kind starts from the same seed, so that a new one leaves the others as they are.
+for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found):
+    rng.seed(1)
+    make()

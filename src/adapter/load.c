@@ -78,7 +78,7 @@ static pippin_status fail_shape(loader *l, const pp_tensor *t, int64_t rows, int
 /* Copies t [rows][columns] transposed; remembers whether all of it was zero. */
 static const float *transposed(loader *l, const pp_tensor *t, int64_t rows, int64_t columns, bool *zero)
 {
-    if (t->n_dim != 2 || t->shape[0] != rows || t->shape[1] != columns || !pp_type_is_weight(t->type)) {
+    if (t->n_dim != 2 || t->shape[0] != rows || t->shape[1] != columns || !pp_type_is_weight(t->type) || pp_type_block(t->type) != 1) {
         fail_shape(l, t, rows, columns);
         return NULL;
     }

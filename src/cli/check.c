@@ -18,7 +18,8 @@ typedef struct check_args {
 
 static const pp_option own_options[] = {
     {.name = "preset", .kind = PP_OPTION_TEXT, .argument = "NAME", .target = AT(preset),
-     .help = "check random weights of this shape: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
+     .help = "check random weights of this shape: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a "
+             "config.json"},
     {.name = "type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(type), .choices = "f32|f16|bf16|q8|q4|q2",
      .help = "type of random weights: f32, f16 or bf16 (default: f32 up to 500 million parameters, else bf16)"},
     {.name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = AT(seed),
@@ -74,17 +75,17 @@ static json_t *to_json(const check_args *args, const statistics *s, const outcom
     const pippin_config *config = pippin_model_config(o->loaded->model);
     const double nan = (double)NAN;
     json_t *json = json_pack("{s:o, s:[i, I, i], s:b, s:o, s:o, s:o, s:o}", "name",
-                             pp_json_text(config->name, strlen(config->name)), "shape", 1, (json_int_t)s->n_row, s->n_vocab,
-                             "finite", s->n_not_finite == 0, "mean", pp_json_number(mean_of(s)), "std",
+                             pp_json_text(config->name, strlen(config->name)), "shape", 1, (json_int_t)s->n_row,
+                             s->n_vocab, "finite", s->n_not_finite == 0, "mean", pp_json_number(mean_of(s)), "std",
                              pp_json_number(deviation_of(s)), "min", pp_json_number(s->n ? s->low : nan), "max",
                              pp_json_number(s->n ? s->high : nan));
-    json_t *rest = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "seconds", o->seconds, "tokens_per_second",
-                             (double)s->n_row / o->seconds, "load_seconds", o->load_seconds, "type",
-                             pippin_type_name(pippin_model_type(o->loaded->model)), "kv_type",
+    json_t *rest = json_pack("{s:f, s:f, s:f, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "seconds", o->seconds,
+                             "tokens_per_second", (double)s->n_row / o->seconds, "load_seconds", o->load_seconds,
+                             "type", pippin_type_name(pippin_model_type(o->loaded->model)), "kv_type",
                              pippin_type_name(pippin_session_kv_type(o->loaded->session)), "cpu",
-                             pippin_model_cpu(o->loaded->model), "threads", (int)pippin_session_n_threads(o->loaded->session),
-                             "seed", (json_int_t)args->seed, "planned_bytes", (json_int_t)o->n_planned, "peak_rss_bytes",
-                             (json_int_t)pp_peak_rss());
+                             pippin_model_cpu(o->loaded->model), "threads",
+                             (int)pippin_session_n_threads(o->loaded->session), "seed", (json_int_t)args->seed,
+                             "planned_bytes", (json_int_t)o->n_planned, "peak_rss_bytes", (json_int_t)pp_peak_rss());
     if (json && rest) json_object_update(json, rest);
     json_decref(rest);
     return json;
@@ -99,9 +100,11 @@ static void print_text(const statistics *s, const outcome *o)
         pp_print("%zu values are NaN or infinite\n", s->n_not_finite);
     else
         pp_print("all finite\n");
-    if (s->n) pp_print("  values   mean %.6g, std %.6g, range %.6g to %.6g\n", mean_of(s), deviation_of(s), s->low, s->high);
-    pp_print("  time     %.3f s, %.1f tokens/s with %d threads (%s); loading %.2f s\n", o->seconds, (double)s->n_row / o->seconds,
-             (int)pippin_session_n_threads(o->loaded->session), pippin_model_cpu(model), o->load_seconds);
+    if (s->n)
+        pp_print("  values   mean %.6g, std %.6g, range %.6g to %.6g\n", mean_of(s), deviation_of(s), s->low, s->high);
+    pp_print("  time     %.3f s, %.1f tokens/s with %d threads (%s); loading %.2f s\n", o->seconds,
+             (double)s->n_row / o->seconds, (int)pippin_session_n_threads(o->loaded->session), pippin_model_cpu(model),
+             o->load_seconds);
     pp_print("  memory   %s at the peak, %s planned\n", pp_size(pp_peak_rss()).text, pp_size(o->n_planned).text);
 }
 
@@ -123,8 +126,10 @@ static int forward(const check_args *args, outcome *o)
     else
         print_text(&s, o);
     if (!code && s.n_not_finite)
-        code = pp_error(PP_EXIT_FAILURE, "logits: %zu of %zu values are not finite, expected none; the weights or this build are damaged",
-                        s.n_not_finite, s.n_not_finite + s.n);
+        code =
+            pp_error(PP_EXIT_FAILURE,
+                     "logits: %zu of %zu values are not finite, expected none; the weights or this build are damaged",
+                     s.n_not_finite, s.n_not_finite + s.n);
     return code;
 }
 
@@ -150,7 +155,8 @@ static int run(const void *raw)
     if (args->preset && args->common.model)
         return pp_error(PP_EXIT_USAGE, "--preset: found together with --model, expected one of them; leave one out");
     if (!args->preset && args->type)
-        return pp_error(PP_EXIT_USAGE, "--type: found without --preset, expected the type of random weights; a model has its own");
+        return pp_error(PP_EXIT_USAGE,
+                        "--type: found without --preset, expected the type of random weights; a model has its own");
     const double start = pp_seconds();
     pippin_model *model;
     pp_loaded loaded;
@@ -158,8 +164,10 @@ static int run(const void *raw)
     if (!code) code = pp_load_session(&args->common, model, N_TOK, &loaded);
     if (code) return code;
     pippin_plan plan;
-    const pippin_plan_options options = {.type = pippin_model_type(model), .kv_type = pippin_session_kv_type(loaded.session),
-                                         .n_ctx = N_TOK, .n_batch = N_TOK};
+    const pippin_plan_options options = {.type = pippin_model_type(model),
+                                         .kv_type = pippin_session_kv_type(loaded.session),
+                                         .n_ctx = N_TOK,
+                                         .n_batch = N_TOK};
     pippin_plan_compute(pippin_model_config(model), &options, &plan);
     outcome o = {.loaded = &loaded, .load_seconds = pp_seconds() - start, .n_planned = plan.total};
     code = forward(args, &o);
@@ -177,7 +185,8 @@ const pp_command pp_command_check = {
     .name = "check",
     .summary = "Send 64 tokens through the forward pass: shape, finiteness, statistics, time and memory.",
     .synopsis = "--preset NAME | -m MODEL [options]",
-    .details = "The tokens are pseudo-random and the same for the same seed. Exit code 1 when a value is not finite.\n\n"
+    .details = "The tokens are pseudo-random and the same for the same seed. Exit code 1 when a value is not "
+               "finite.\n\n"
                "  pippin check --preset afm-draft",
     .groups = groups,
     .args_size = sizeof(check_args),

@@ -203,7 +203,7 @@ typedef struct pp_subject {
 int pp_subject_open(const char *preset, const char *path, pp_subject *out);
 void pp_subject_close(pp_subject *subject);
 
-/* The type for random weights when none is asked for: f32 for small models, bf16 for those that would fill a machine. */
+/* The type for random weights when none is asked for: f32 for small models, bf16 for large ones. */
 pippin_type pp_random_type(const pippin_config *config);
 /* Refuses what pippin_model_random cannot make or this machine cannot hold; 0 or an exit code after a message. */
 int pp_check_random(const char *command, const pippin_config *config, pippin_type type, uint64_t n_bytes);

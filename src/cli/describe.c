@@ -8,15 +8,19 @@ enum { AFM_MAX_CONTEXT = 205000 };
 
 const char *pp_inspect_arch(const pippin_config *c)
 {
-    static const char *const names[] = {
-        [PIPPIN_ARCH_AFM] = "afm7", [PIPPIN_ARCH_LLAMA] = "llama", [PIPPIN_ARCH_QWEN2] = "qwen2", [PIPPIN_ARCH_QWEN3] = "qwen3"};
+    static const char *const names[] = {[PIPPIN_ARCH_AFM] = "afm7",
+                                        [PIPPIN_ARCH_LLAMA] = "llama",
+                                        [PIPPIN_ARCH_QWEN2] = "qwen2",
+                                        [PIPPIN_ARCH_QWEN3] = "qwen3"};
     return names[c->arch];
 }
 
 static const char *family(const pippin_config *c)
 {
-    static const char *const names[] = {
-        [PIPPIN_ARCH_AFM] = "AFMTextV7", [PIPPIN_ARCH_LLAMA] = "Llama", [PIPPIN_ARCH_QWEN2] = "Qwen2", [PIPPIN_ARCH_QWEN3] = "Qwen3"};
+    static const char *const names[] = {[PIPPIN_ARCH_AFM] = "AFMTextV7",
+                                        [PIPPIN_ARCH_LLAMA] = "Llama",
+                                        [PIPPIN_ARCH_QWEN2] = "Qwen2",
+                                        [PIPPIN_ARCH_QWEN3] = "Qwen3"};
     return names[c->arch];
 }
 
@@ -41,8 +45,8 @@ static void layers_row(pp_table *t, const pippin_config *c)
     const int n_full = c->n_layer - c->n_reuse;
     pp_cell(t, "layers");
     if (c->n_reuse)
-        pp_cell(t, "%d = %d full (segment 0) + %d reuse (segment 1: no K/V of their own, they read layer %d's)", (int)c->n_layer,
-                n_full, (int)c->n_reuse, n_full - 1);
+        pp_cell(t, "%d = %d full (segment 0) + %d reuse (segment 1: no K/V of their own, they read layer %d's)",
+                (int)c->n_layer, n_full, (int)c->n_reuse, n_full - 1);
     else
         pp_cell(t, "%d", (int)c->n_layer);
 }
@@ -58,7 +62,8 @@ static void attention_rows(pp_table *t, const pippin_config *c)
     pp_cell(t, "positions");
     char scaling[64] = "";
     if (c->rope_factor != 0)
-        snprintf(scaling, sizeof scaling, ", scaled by %g beyond %s", c->rope_factor, pp_count(c->rope_n_ctx_original).text);
+        snprintf(scaling, sizeof scaling, ", scaled by %g beyond %s", c->rope_factor,
+                 pp_count(c->rope_n_ctx_original).text);
     pp_cell(t, "RoPE on %s, theta %s%s", c->rope_pairs == PIPPIN_ROPE_ADJACENT ? "adjacent pairs" : "half-split pairs",
             pp_count((int64_t)c->rope_theta).text, scaling);
     if (c->qk_norm != PIPPIN_QK_NORM_NONE) {
@@ -87,7 +92,8 @@ static int print_architecture(const pp_subject *s, bool markdown)
     pp_cell(&t, "norm");
     pp_cell(&t, "RMSNorm before attention, before feed-forward and at the output, eps %g", (double)c->norm_eps);
     pp_cell(&t, "vocabulary");
-    pp_cell(&t, "%s, %s", pp_count(c->n_vocab).text, c->tied_head ? "the output head is the embedding" : "with an output head of its own");
+    pp_cell(&t, "%s, %s", pp_count(c->n_vocab).text,
+            c->tied_head ? "the output head is the embedding" : "with an output head of its own");
     pp_cell(&t, "context");
     const int32_t most = pp_inspect_max_context(c);
     if (c->n_ctx_train)
@@ -96,8 +102,9 @@ static int print_architecture(const pp_subject *s, bool markdown)
         pp_cell(&t, most ? "%s at most" : "%s", most ? pp_count(most).text : "not said");
     if (c->lora_rank) {
         pp_cell(&t, "adapter");
-        pp_cell(&t, "LoRA, rank %d, alpha %g: %d modules on %d linears, %d tensors", (int)c->lora_rank, (double)c->lora_alpha,
-                (int)s->ledger.lora_modules, (int)s->ledger.lora_linears, (int)s->ledger.lora_tensors);
+        pp_cell(&t, "LoRA, rank %d, alpha %g: %d modules on %d linears, %d tensors", (int)c->lora_rank,
+                (double)c->lora_alpha, (int)s->ledger.lora_modules, (int)s->ledger.lora_linears,
+                (int)s->ledger.lora_tensors);
     }
     return pp_table_print(&t, markdown);
 }
@@ -124,7 +131,8 @@ static int print_ledger(const pp_subject *s, bool markdown)
     ledger_row(&t, "embedding", l->embedding, l->total, "");
     if (l->head) ledger_row(&t, "output head", l->head, l->total, "");
     ledger_row(&t, "attention", l->attention, l->total, l->trainable ? "with its norms and LoRA" : "with its norms");
-    ledger_row(&t, "feed-forward", l->feed_forward, l->total, l->trainable ? "with its norms and LoRA" : "with its norms");
+    ledger_row(&t, "feed-forward", l->feed_forward, l->total,
+               l->trainable ? "with its norms and LoRA" : "with its norms");
     ledger_row(&t, "output norm", s->config.d_model, 0, "");
     ledger_row(&t, "total", l->total, l->total, "");
     if (l->trainable) {
@@ -170,9 +178,10 @@ int pp_inspect_print(const pp_subject *s, bool markdown)
 {
     char rounded[40] = "";
     const double n = (double)s->ledger.total;
-    if (n >= 1e6) snprintf(rounded, sizeof rounded, n >= 1e9 ? " (%.2f billion)" : " (%.2f million)", n / (n >= 1e9 ? 1e9 : 1e6));
-    pp_print(markdown ? "## %s\n\n%s, %s parameters%s.\n\n" : "%s: %s, %s parameters%s\n\n", name_of(s), family(&s->config),
-             pp_count(s->ledger.total).text, rounded);
+    if (n >= 1e6)
+        snprintf(rounded, sizeof rounded, n >= 1e9 ? " (%.2f billion)" : " (%.2f million)", n / (n >= 1e9 ? 1e9 : 1e6));
+    pp_print(markdown ? "## %s\n\n%s, %s parameters%s.\n\n" : "%s: %s, %s parameters%s\n\n", name_of(s),
+             family(&s->config), pp_count(s->ledger.total).text, rounded);
     int code = print_architecture(s, markdown);
     pp_print("\n");
     if (!code) code = print_ledger(s, markdown);
@@ -189,7 +198,8 @@ typedef enum property {
 
 static const char *const property_names[N_PROPERTY] = {
     "architecture", "parameters", "of them frozen", "of them LoRA", "layers", "model width", "query heads", "K/V heads",
-    "head width", "FFN width", "vocabulary", "embedding parameters", "RoPE theta", "trained context", "K/V bytes a token, int8",
+    "head width", "FFN width", "vocabulary", "embedding parameters", "RoPE theta",
+    "trained context", "K/V bytes a token, int8",
     "K/V bytes a token, bf16", "FLOP of a prompt token", "FLOP of a generated token", "weights, f32", "weights, bf16",
     "weights, q8", "weights, q4", "weights, q2 (embedding q4)"};
 

@@ -28,7 +28,8 @@ static const pp_option prompt_options[] = {
     {0}};
 
 static const pp_option sampling_options[] = {
-    {.name = "max-tokens", .letter = 'n', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n), .low = 1, .high = 1 << 20,
+    {.name = "max-tokens", .letter = 'n', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n),
+     .low = 1, .high = 1 << 20,
      .help = "tokens to generate at most (default: until the context is full)"},
     {.name = "temp", .kind = PP_OPTION_REAL, .argument = "T", .target = AT(temperature), .low = 0, .high = 1000,
      .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
@@ -40,7 +41,8 @@ static const pp_option output_options[] = {
     {.name = "echo", .kind = PP_OPTION_FLAG, .target = AT(echo), .help = "put the prompt before the continuation"},
     {.name = "count-tokens", .kind = PP_OPTION_FLAG, .target = AT(count_tokens),
      .help = "only print how many tokens the prompt has"},
-    {.name = "verbose", .letter = 'v', .kind = PP_OPTION_FLAG, .target = AT(verbose), .help = "rates on stderr at the end"},
+    {.name = "verbose", .letter = 'v', .kind = PP_OPTION_FLAG, .target = AT(verbose),
+     .help = "rates on stderr at the end"},
     {0}};
 
 /* ---- the prompt ---- */
@@ -62,7 +64,8 @@ static int read_prompt(const generate_args *args, prompt *out)
     *out = (prompt){0};
     const int n_given = (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL);
     if (n_given > 1)
-        return pp_error(PP_EXIT_USAGE, "prompt: found more than one of --prompt, --file and --tokens, expected one; leave others out");
+        return pp_error(PP_EXIT_USAGE,
+                        "prompt: found more than one of --prompt, --file and --tokens, expected one; leave others out");
     if (args->tokens) return pp_read_ids("--tokens", args->tokens, &out->ids);
     if (args->prompt) return pp_append(&out->text, args->prompt, strlen(args->prompt)) ? 0 : pp_no_memory();
     if (!args->file && isatty(STDIN_FILENO))
@@ -74,16 +77,19 @@ static int tokenize_prompt(const generate_args *args, const pippin_model *model,
 {
     const pippin_tokenizer *tokenizer = pippin_model_tokenizer(model);
     if (args->tokens) {
-        if (p->ids.n == 0) return pp_error(PP_EXIT_USAGE, "--tokens: found no ids, expected at least one, such as 1,2,3");
+        if (p->ids.n == 0)
+            return pp_error(PP_EXIT_USAGE, "--tokens: found no ids, expected at least one, such as 1,2,3");
         return 0;
     }
     if (!tokenizer)
-        return pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one for a prompt in text; pass --tokenizer FILE, or the "
-                                         "prompt as --tokens IDS",
+        return pp_error(PP_EXIT_FAILURE,
+                        "%s: has no tokenizer, expected one for a prompt in text; pass --tokenizer FILE, or the "
+                        "prompt as --tokens IDS",
                         args->common.model);
     int code = pp_text_to_ids(tokenizer, p->text.bytes, p->text.n, pippin_tokenizer_bos(tokenizer) >= 0, &p->ids);
     if (!code && p->ids.n == 0)
-        code = pp_error(PP_EXIT_FAILURE, "prompt: found no text, expected some, as this model has no token that begins a text");
+        code = pp_error(PP_EXIT_FAILURE,
+                        "prompt: found no text, expected some, as this model has no token that begins a text");
     return code;
 }
 
@@ -151,22 +157,24 @@ static json_t *to_json(const answer *a, const pippin_generate_result *r, double 
     static const char *const reasons[] = {[PIPPIN_FINISH_STOP] = "stop", [PIPPIN_FINISH_LENGTH] = "length",
                                           [PIPPIN_FINISH_CANCELLED] = "cancelled"};
     const size_t n_read = r->n_prompt - r->n_cached;
-    json_t *timings = json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:i, s:i}", "load_ms", 1e3 * load_seconds, "prompt_n",
-                                (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds, "prompt_per_second",
-                                rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n, "predicted_ms",
-                                1e3 * r->generate_seconds, "predicted_per_second", rate(a->n, r->generate_seconds), "draft_n", 0,
-                                "draft_n_accepted", 0);
+    json_t *timings = json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:i, s:i}", "load_ms", 1e3 * load_seconds,
+                                "prompt_n", (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds,
+                                "prompt_per_second", rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n,
+                                "predicted_ms", 1e3 * r->generate_seconds, "predicted_per_second",
+                                rate(a->n, r->generate_seconds), "draft_n", 0, "draft_n_accepted", 0);
     return json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
-                     a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens", pp_json_ids(a->ids, a->n),
-                     "finish_reason", reasons[r->finish], "usage", "prompt_tokens", (json_int_t)r->n_prompt, "cached_tokens",
-                     (json_int_t)r->n_cached, "completion_tokens", (json_int_t)a->n, "timings", timings, "peak_rss_bytes",
-                     (json_int_t)pp_peak_rss());
+                     a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens",
+                     pp_json_ids(a->ids, a->n), "finish_reason", reasons[r->finish], "usage", "prompt_tokens",
+                     (json_int_t)r->n_prompt, "cached_tokens", (json_int_t)r->n_cached, "completion_tokens",
+                     (json_int_t)a->n, "timings", timings, "peak_rss_bytes", (json_int_t)pp_peak_rss());
 }
 
 static void print_footer(const answer *a, const pippin_generate_result *r, double load_seconds)
 {
     const size_t n_read = r->n_prompt - r->n_cached;
-    fprintf(stderr, "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s; peak memory %s\n",
+    fprintf(stderr,
+            "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s; peak "
+            "memory %s\n",
             load_seconds, r->n_prompt, rate(n_read, r->prompt_seconds), a->n, rate(a->n, r->generate_seconds),
             pp_size(pp_peak_rss()).text);
 }
@@ -230,17 +238,18 @@ static int run(const void *raw)
 }
 
 static const pp_option_group groups[] = {
-    {"Prompt", prompt_options},     {"Sampling", sampling_options}, {"Model", pp_options_model},        {NULL, pp_options_tokenizer},
-    {NULL, pp_options_session},     {"Output", output_options},     {"Computing", pp_options_compute},  {"General", pp_options_general},
-    {0}};
+    {"Prompt", prompt_options},        {"Sampling", sampling_options},  {"Model", pp_options_model},
+    {NULL, pp_options_tokenizer},      {NULL, pp_options_session},      {"Output", output_options},
+    {"Computing", pp_options_compute}, {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_generate = {
     .name = "generate",
     .summary = "Continue a prompt, and print the continuation as it comes.",
     .synopsis = "-m MODEL [options] [-p TEXT | -f FILE | --tokens IDS]",
-    .details = "Prints the continuation only, then a newline; with --echo the prompt before it. A text prompt is taken to its last "
-               "byte, and the token that begins a text is put before it where the model has one. Without tokenizer the prompt is "
-               "given as --tokens, and ids are printed. Ctrl-C stops and keeps what is there (exit code 130).\n\n"
+    .details = "Prints the continuation only, then a newline; with --echo the prompt before it. A text prompt is "
+               "taken to its last byte, and the token that begins a text is put before it where the model has one. "
+               "Without tokenizer the prompt is given as --tokens, and ids are printed. Ctrl-C stops and keeps what "
+               "is there (exit code 130).\n\n"
                "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60",
     .groups = groups,
     .args_size = sizeof(generate_args),

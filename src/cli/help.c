@@ -27,8 +27,9 @@ static void print_option(const pp_option *o)
 {
     char left[64];
     const char *argument = o->argument ? o->argument : "";
-    int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s%s%s", o->letter, o->name, *argument ? " " : "", argument)
-                      : snprintf(left, sizeof left, "      --%s%s%s", o->name, *argument ? " " : "", argument);
+    int n = o->letter
+                ? snprintf(left, sizeof left, "  -%c, --%s%s%s", o->letter, o->name, *argument ? " " : "", argument)
+                : snprintf(left, sizeof left, "      --%s%s%s", o->name, *argument ? " " : "", argument);
     pp_print("%s", left);
     if (n + 2 > OPTION_COLUMN) {
         pp_print("\n");

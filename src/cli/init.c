@@ -29,7 +29,8 @@ static const pp_option own_options[] = {
 static int check_arguments(const init_args *args)
 {
     if (!args->preset)
-        return pp_error(PP_EXIT_USAGE, "--preset: found none, expected a preset's name or a config.json; see pippin help init");
+        return pp_error(PP_EXIT_USAGE,
+                        "--preset: found none, expected a preset's name or a config.json; see pippin help init");
     if (!args->output)
         return pp_error(PP_EXIT_USAGE, "--output: found none, expected the folder to write; pass -o DIR");
     if (pp_path_ends(args->output, ".gguf"))
@@ -45,7 +46,8 @@ static int check_overwrite(const char *dir)
         char *path = pp_path_join(dir, names[i]);
         if (!path) return pp_no_memory();
         int code = 0;
-        if (pp_path_exists(path)) code = pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", path);
+        if (pp_path_exists(path))
+            code = pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", path);
         pp_free(path);
         if (code) return code;
     }
@@ -71,10 +73,10 @@ static int make(const init_args *args, const pippin_config *config, pippin_type 
     pippin_ledger_compute(config, &ledger);
     const double seconds = pp_seconds() - start;
     if (args->common.json)
-        return pp_print_json(json_pack("{s:o, s:o, s:I, s:s, s:I, s:I, s:f}", "name", pp_json_text(config->name, strlen(config->name)),
-                                       "path", pp_json_text(args->output, strlen(args->output)), "parameters",
-                                       (json_int_t)ledger.frozen, "type", pippin_type_name(type), "seed", (json_int_t)args->seed,
-                                       "bytes", (json_int_t)n_bytes, "seconds", seconds));
+        return pp_print_json(json_pack(
+            "{s:o, s:o, s:I, s:s, s:I, s:I, s:f}", "name", pp_json_text(config->name, strlen(config->name)), "path",
+            pp_json_text(args->output, strlen(args->output)), "parameters", (json_int_t)ledger.frozen, "type",
+            pippin_type_name(type), "seed", (json_int_t)args->seed, "bytes", (json_int_t)n_bytes, "seconds", seconds));
     pp_print("%s: %s, %s parameters, %s, seed %" PRIu64 ", %s in %.1f s\n", args->output, config->name,
              pp_count(ledger.frozen).text, pippin_type_name(type), args->seed, pp_size(n_bytes).text, seconds);
     return 0;

@@ -25,7 +25,8 @@ int pp_read_all(const char *path, pp_buffer *out)
     bool is_stdin = strcmp(path, "-") == 0;
     *out = (pp_buffer){0};
     FILE *file = is_stdin ? stdin : fopen(path, "rb");
-    if (!file) return pp_error(PP_EXIT_FAILURE, "%s: cannot be opened: %s; expected a file to read", path, strerror(errno));
+    if (!file)
+        return pp_error(PP_EXIT_FAILURE, "%s: cannot be opened: %s; expected a file to read", path, strerror(errno));
     char block[65536];
     size_t n;
     bool room = true;
@@ -72,8 +73,9 @@ int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out)
         if (end == i)
             end++;
         else if (!pp_parse_int(text + i, end - i, 0, INT32_MAX, &id))
-            code = pp_error(PP_EXIT_USAGE, "%s: token %zu: found \"%.*s\", expected an id from 0 to %d; separate ids by "
-                                           "commas or white space",
+            code = pp_error(PP_EXIT_USAGE,
+                            "%s: token %zu: found \"%.*s\", expected an id from 0 to %d; separate ids by "
+                            "commas or white space",
                             where, out->n, (int)PP_MIN(end - i, 40), text + i, INT32_MAX);
         else if (!append_id(out, &n_room, (int32_t)id))
             code = pp_no_memory();

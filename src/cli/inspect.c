@@ -29,8 +29,9 @@ static json_t *layers_json(const pippin_ledger *ledger)
     json_t *layers = json_array();
     for (int32_t i = 0; i < ledger->n_group; i++) {
         const pippin_ledger_group *g = &ledger->groups[i];
-        json_array_append_new(layers, json_pack("{s:i, s:i, s:I, s:I}", "segment", g->segment, "count", g->count, "parameters",
-                                                (json_int_t)g->parameters, "trainable", (json_int_t)g->trainable));
+        json_array_append_new(layers,
+                              json_pack("{s:i, s:i, s:I, s:I}", "segment", g->segment, "count", g->count, "parameters",
+                                        (json_int_t)g->parameters, "trainable", (json_int_t)g->trainable));
     }
     return layers;
 }
@@ -40,21 +41,22 @@ json_t *pp_inspect_json(const pp_subject *s)
     const pippin_config *c = &s->config;
     const pippin_ledger *l = &s->ledger;
     const pippin_plan plan = pp_inspect_plan(s, s->type);
-    json_t *parameters =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "total", (json_int_t)l->total, "frozen", (json_int_t)l->frozen,
-                  "trainable", (json_int_t)l->trainable, "embedding", (json_int_t)l->embedding, "attention",
-                  (json_int_t)l->attention, "feed_forward", (json_int_t)l->feed_forward, "norm", (json_int_t)l->norm, "layers",
-                  layers_json(l));
+    json_t *parameters = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "total", (json_int_t)l->total, "frozen",
+                                   (json_int_t)l->frozen, "trainable", (json_int_t)l->trainable, "embedding",
+                                   (json_int_t)l->embedding, "attention", (json_int_t)l->attention, "feed_forward",
+                                   (json_int_t)l->feed_forward, "norm", (json_int_t)l->norm, "layers", layers_json(l));
     if (l->head) json_object_set_new(parameters, "head", json_integer(l->head));
-    json_t *lora = json_pack("{s:i, s:f, s:i, s:i, s:i}", "rank", c->lora_rank, "alpha", (double)c->lora_alpha, "modules",
-                             l->lora_modules, "adapted_linears", l->lora_linears, "tensors", l->lora_tensors);
+    json_t *lora =
+        json_pack("{s:i, s:f, s:i, s:i, s:i}", "rank", c->lora_rank, "alpha", (double)c->lora_alpha, "modules",
+                  l->lora_modules, "adapted_linears", l->lora_linears, "tensors", l->lora_tensors);
     json_t *memory = json_pack("{s:I, s:I, s:s}", "weights", (json_int_t)plan.weights, "kv_bytes_per_token",
                                (json_int_t)plan.kv_per_token, "kv_type", pippin_type_name(plan.kv_type));
     const int32_t most = pp_inspect_max_context(c);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:o, s:o}, s:s}", "architecture", pp_inspect_arch(c), "name",
-                     pp_json_text(c->name, strlen(c->name)), "parameters", parameters, "lora", lora, "memory", memory,
-                     "flops_per_token", "prefill", (json_int_t)l->flops_prefill, "decode", (json_int_t)l->flops_decode, "context",
-                     "trained", c->n_ctx_train ? json_integer(c->n_ctx_train) : json_null(), "max",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:o, s:o}, s:s}", "architecture", pp_inspect_arch(c),
+                     "name", pp_json_text(c->name, strlen(c->name)), "parameters", parameters, "lora", lora, "memory",
+                     memory, "flops_per_token", "prefill", (json_int_t)l->flops_prefill, "decode",
+                     (json_int_t)l->flops_decode, "context", "trained",
+                     c->n_ctx_train ? json_integer(c->n_ctx_train) : json_null(), "max",
                      most ? json_integer(most) : json_null(), "type", pippin_type_name(plan.type));
 }
 
@@ -65,8 +67,9 @@ static json_t *tensors_json(const pippin_model *model)
     for (size_t i = 0; pippin_model_tensor(model, i, &t); i++) {
         json_t *shape = json_array();
         for (int32_t j = 0; j < t.n_dim; j++) json_array_append_new(shape, json_integer(t.shape[j]));
-        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:I}", "name", pp_json_text(t.name, strlen(t.name)), "type",
-                                              pippin_type_name(t.type), "shape", shape, "bytes", (json_int_t)t.bytes));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:s, s:o, s:I}", "name", pp_json_text(t.name, strlen(t.name)), "type",
+                                        pippin_type_name(t.type), "shape", shape, "bytes", (json_int_t)t.bytes));
     }
     return list;
 }
@@ -99,7 +102,8 @@ static int print_tensors(const pippin_model *model, bool markdown)
 static int inspect_one(const inspect_args *args, const pp_subject *s)
 {
     if (args->tensors && !s->model)
-        return pp_error(PP_EXIT_USAGE, "--tensors: found a shape without weights, expected a model that is stored; pass MODEL");
+        return pp_error(PP_EXIT_USAGE,
+                        "--tensors: found a shape without weights, expected a model that is stored; pass MODEL");
     if (args->common.json) {
         json_t *json = pp_inspect_json(s);
         if (args->tensors && json) json_object_set_new(json, "tensors", tensors_json(s->model));
@@ -118,7 +122,7 @@ static bool is_preset(const char *name)
     return false;
 }
 
-/* Something with a dot or a slash was meant as a path, all else as a preset: so a slip in either gets its own message. */
+/* What exists or has a slash was meant as a path, all else as a preset: so a slip in either gets its own message. */
 static int open_named(const char *name, pp_subject *out)
 {
     const bool path = !is_preset(name) && (pp_path_exists(name) || strchr(name, '/'));
@@ -162,8 +166,11 @@ static int run(const void *raw)
         return pp_error(PP_EXIT_USAGE, "MODEL: found %s and --model %s, expected one of them; leave one out", path,
                         args->common.model);
     if (args->compare && (path || args->preset || args->tensors))
-        return pp_error(PP_EXIT_USAGE, "--compare: found with %s, expected alone; name all models in --compare P1,P2,..",
-                        args->tensors ? "--tensors" : path ? path : args->preset);
+        return pp_error(PP_EXIT_USAGE,
+                        "--compare: found with %s, expected alone; name all models in --compare P1,P2,..",
+                        args->tensors ? "--tensors"
+                        : path        ? path
+                                      : args->preset);
     if (args->compare) return compare(args);
     pp_subject subject;
     int code = pp_subject_open(args->preset, path, &subject);
@@ -182,8 +189,8 @@ const pp_command pp_command_inspect = {
     .name = "inspect",
     .summary = "Show a model's architecture, its parameter ledger, its memory and its arithmetic.",
     .synopsis = "[options] MODEL | --preset NAME | --compare P1,P2,..",
-    .details = "No weights need to exist for a preset or a config.json; its memory is then that of bf16 weights. MODEL is what -m "
-               "takes.\n\n"
+    .details = "No weights need to exist for a preset or a config.json; its memory is then that of bf16 weights. "
+               "MODEL is what -m takes.\n\n"
                "  pippin inspect --preset afm-base\n"
                "  pippin inspect --compare afm-base,llama-3.2-3b,qwen2.5-3b --markdown",
     .groups = groups,

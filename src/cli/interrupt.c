@@ -1,4 +1,4 @@
-/* interrupt.c - Ctrl-C: the running session is cancelled, so that what it produced is kept; a second one ends the program. */
+/* interrupt.c - Ctrl-C: cancels the running session, so that what it made is kept; a second one ends the program. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <unistd.h>

@@ -13,7 +13,8 @@ int pp_load_preset(const char *name, pippin_config *out)
     const char *names[PP_MAX_TEXTS];
     size_t n = 0;
     for (; n < PP_MAX_TEXTS && pippin_preset_name(n); n++) names[n] = pippin_preset_name(n);
-    return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\", the nearest is %s; name a preset or the path of a config.json", name,
+    return pp_error(PP_EXIT_USAGE,
+                    "--preset: found \"%s\", the nearest is %s; name a preset or the path of a config.json", name,
                     pp_nearest(name, names, n));
 }
 
@@ -119,8 +120,8 @@ int pp_subject_open(const char *preset, const char *path, pp_subject *out)
     int code = 0;
     *out = (pp_subject){0};
     if (preset && path)
-        return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\" and the model %s, expected one of them; leave one out", preset,
-                        path);
+        return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\" and the model %s, expected one of them; leave one out",
+                        preset, path);
     if (preset || (path && pp_path_ends(path, ".json") && !pp_path_ends(path, ".index.json"))) {
         code = preset ? pp_load_preset(preset, &out->config)
                       : pippin_config_load(path, &out->config, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
@@ -135,7 +136,9 @@ int pp_subject_open(const char *preset, const char *path, pp_subject *out)
         }
         out->type = pippin_model_type(out->model);
         /* As a session chooses: exact where the model says how to round, else no worse than its weights. */
-        out->kv_type = pippin_model_has_kv_scales(out->model) ? PIPPIN_I8 : out->type == PIPPIN_F32 ? PIPPIN_F32 : PIPPIN_BF16;
+        out->kv_type = pippin_model_has_kv_scales(out->model) ? PIPPIN_I8
+                       : out->type == PIPPIN_F32              ? PIPPIN_F32
+                                                              : PIPPIN_BF16;
     }
     if (!code) pippin_ledger_compute(&out->config, &out->ledger);
     return code;
@@ -175,11 +178,13 @@ static uint64_t memory_available(void)
 int pp_check_random(const char *command, const pippin_config *config, pippin_type type, uint64_t n_bytes)
 {
     if (type == PIPPIN_Q8 || type == PIPPIN_Q4 || type == PIPPIN_Q2)
-        return pp_error(PP_EXIT_FAILURE, "--type: found %s, expected f32, f16 or bf16; this version makes no low-bit weights yet",
+        return pp_error(PP_EXIT_FAILURE,
+                        "--type: found %s, expected f32, f16 or bf16; this version makes no low-bit weights yet",
                         pippin_type_name(type));
     const uint64_t available = memory_available();
     if (n_bytes <= available) return 0;
     return pp_error(PP_EXIT_FAILURE, "%s: %s at %s needs %s of memory, %s are available; %s", command,
                     *config->name ? config->name : "the model", pippin_type_name(type), pp_size(n_bytes).text,
-                    pp_size(available).text, type == PIPPIN_F32 ? "use --type bf16, or close other programs" : "close other programs");
+                    pp_size(available).text,
+                    type == PIPPIN_F32 ? "use --type bf16, or close other programs" : "close other programs");
 }

@@ -19,10 +19,12 @@ static const pp_option own_options[] = {
     {.name = "output", .letter = 'o', .kind = PP_OPTION_TEXT, .argument = "FILE.npy", .target = AT(output),
      .help = "float32 [tokens, vocabulary], a row a token"},
     {.name = "segments", .kind = PP_OPTION_ID, .argument = "ID", .target = AT(segments),
-     .help = "several texts in one: a new segment starts at each token ID, and tokens see their own segment only (default: one "
-             "segment)"},
-    {.name = "positions", .kind = PP_OPTION_CHOICE, .argument = "HOW", .target = AT(positions), .choices = "reset|continue",
-     .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: reset)"},
+     .help = "several texts in one: a new segment starts at each token ID, and tokens see their own segment only "
+             "(default: one segment)"},
+    {.name = "positions", .kind = PP_OPTION_CHOICE, .argument = "HOW", .target = AT(positions),
+     .choices = "reset|continue",
+     .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: "
+             "reset)"},
     {.name = "padding", .kind = PP_OPTION_FLAG, .target = AT(padding),
      .help = "tokens with the padding id (0) are padding that no token sees; AFM models only"},
     {.name = "reference", .kind = PP_OPTION_FLAG, .target = AT(reference),
@@ -91,10 +93,11 @@ static int report(const logits_args *args, const pp_loaded *loaded, const scorin
     const double mean = mean_of(s->nll, s->n_predicted), within = mean_of(s->nll_within, s->n_within);
     if (args->common.json)
         return pp_print_json(json_pack(
-            "{s:[I, i], s:o, s:I, s:o, s:I, s:f, s:f, s:b, s:s, s:i, s:o}", "shape", (json_int_t)s->tokens->n, s->n_vocab, "mean_nll",
-            pp_json_number(mean), "predicted", (json_int_t)s->n_predicted, "mean_nll_within_segments",
-            pp_json_number(within), "predicted_within_segments", (json_int_t)s->n_within, "seconds", seconds, "load_seconds", loaded->seconds,
-            "reference", (int)args->reference, "kv_type", pippin_type_name(pippin_session_kv_type(loaded->session)), "threads",
+            "{s:[I, i], s:o, s:I, s:o, s:I, s:f, s:f, s:b, s:s, s:i, s:o}", "shape", (json_int_t)s->tokens->n,
+            s->n_vocab, "mean_nll", pp_json_number(mean), "predicted", (json_int_t)s->n_predicted,
+            "mean_nll_within_segments", pp_json_number(within), "predicted_within_segments", (json_int_t)s->n_within,
+            "seconds", seconds, "load_seconds", loaded->seconds, "reference", (int)args->reference, "kv_type",
+            pippin_type_name(pippin_session_kv_type(loaded->session)), "threads",
             (int)pippin_session_n_threads(loaded->session), "path", pp_json_text(args->output, strlen(args->output))));
     pp_print("%s: float32 [%zu, %d], %.2f s", args->output, s->tokens->n, (int)s->n_vocab, seconds);
     if (s->n_predicted) pp_print(", mean nll of %zu predicted tokens %.6f", s->n_predicted, mean);
@@ -164,8 +167,9 @@ const pp_command pp_command_logits = {
     .name = "logits",
     .summary = "Write what a model predicts after every token of a text.",
     .synopsis = "-m MODEL --tokens IDS [options] -o FILE.npy",
-    .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative log-likelihood of "
-               "every token after the first, and of those that continue a segment where there are several.",
+    .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative "
+               "log-likelihood of every token after the first, and of those that continue a segment where there are "
+               "several.",
     .groups = groups,
     .args_size = sizeof(logits_args),
     .run = run,

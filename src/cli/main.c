@@ -79,8 +79,8 @@ static void log_line(void *user, const char *line)
 }
 
 /*
- * A program may be started with stdout closed; the next file that it opens then becomes descriptor 1, and results would be
- * written into it. Filling the gap with a descriptor that cannot be written makes that an ordinary write error.
+ * A program may be started with stdout closed; the next file that it opens then becomes descriptor 1, and results would
+ * be written into it. Filling the gap with a descriptor that cannot be written makes that an ordinary write error.
  */
 static void fill_standard_files(void)
 {

@@ -1,4 +1,4 @@
-/* options.c - the option tables that commands share, and the parser that fills a command's arguments from its tables. */
+/* options.c - the option tables that commands share, and the parser that fills arguments from a command's tables. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -34,11 +34,11 @@ const pp_option pp_options_compute[] = {
 
 const pp_option pp_options_session[] = {
     {.name = "adapter", .letter = 'a', .kind = PP_OPTION_TEXTS, .argument = "FILE[=S]", .target = AT(adapters),
-     .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one inside "
-             "the model file"},
+     .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one "
+             "inside the model file"},
     {.name = "kv-type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(kv_type), .choices = "int8|bf16|f32",
-     .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its weights "
-             "are f32, else bf16)"},
+     .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its "
+             "weights are f32, else bf16)"},
     {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_ctx), .low = 1, .high = 1 << 20,
      .help = "tokens that the context holds (default: what the model was trained on, at most 4096)"},
     {0}};
@@ -100,7 +100,8 @@ static size_t edits(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= n_b; j++) {
             row[j] = PP_MIN(PP_MIN(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = PP_MIN(row[j], before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = PP_MIN(row[j], before[j - 2] + 1);
         }
     }
     return row[n_b];
@@ -132,8 +133,8 @@ static int unknown_option(const pp_command *command, const char *dashes, const c
     snprintf(word, sizeof word, "%.*s", (int)PP_MIN(n_given, sizeof word - 1), given);
     for (const pp_option_group *g = command->groups; g->options; g++)
         for (const pp_option *o = g->options; o->name && n < 64; o++) names[n++] = o->name;
-    return pp_error(PP_EXIT_USAGE, "%s%s: not an option of \"pippin %s\", the nearest is --%s; see pippin help %s", dashes, word,
-                    command->name, pp_nearest(word, names, n), command->name);
+    return pp_error(PP_EXIT_USAGE, "%s%s: not an option of \"pippin %s\", the nearest is --%s; see pippin help %s",
+                    dashes, word, command->name, pp_nearest(word, names, n), command->name);
 }
 
 /* ---- parsing ---- */
@@ -186,8 +187,8 @@ static int bad_value(const pp_command *command, const pp_option *o, const char *
 static int add_text(const pp_command *command, const char *what, pp_texts *texts, size_t max, const char *text)
 {
     if (texts->n == max)
-        return max ? pp_error(PP_EXIT_USAGE, "%s: found \"%s\" after %zu others, expected no more; see pippin help %s", what,
-                              text, max, command->name)
+        return max ? pp_error(PP_EXIT_USAGE, "%s: found \"%s\" after %zu others, expected no more; see pippin help %s",
+                              what, text, max, command->name)
                    : pp_error(PP_EXIT_USAGE, "%s: found \"%s\", expected options only; see pippin help %s", what, text,
                               command->name);
     texts->items[texts->n++] = text;
@@ -247,8 +248,8 @@ static int parse_long(const pp_command *command, int argc, char **argv, int *i, 
     const pp_option *o = find_long(command, name, n);
     if (!o) return unknown_option(command, "--", name, n);
     if (o->kind == PP_OPTION_FLAG && equals)
-        return pp_error(PP_EXIT_USAGE, "--%s: found the value \"%s\", expected none; see pippin help %s", o->name, equals + 1,
-                        command->name);
+        return pp_error(PP_EXIT_USAGE, "--%s: found the value \"%s\", expected none; see pippin help %s", o->name,
+                        equals + 1, command->name);
     if (o->kind == PP_OPTION_FLAG || equals) return store(command, o, equals ? equals + 1 : NULL, args);
     if (*i + 1 >= argc) return no_value(command, o);
     return store(command, o, argv[++*i], args);
@@ -286,7 +287,8 @@ int pp_options_parse(const pp_command *command, int argc, char **argv, void *arg
             operands_only = true;
             code = 0;
         } else
-            code = word[1] == '-' ? parse_long(command, argc, argv, &i, args) : parse_short(command, argc, argv, &i, args);
+            code =
+                word[1] == '-' ? parse_long(command, argc, argv, &i, args) : parse_short(command, argc, argv, &i, args);
         if (code || common->help || common->version) return code;
     }
     return 0;

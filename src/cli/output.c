@@ -44,7 +44,8 @@ int pp_finish(int code)
     if (pp_flush()) return code;
     /* A reader that went away (`| head`) wants no more of anything, messages included. */
     if (write_errno != EPIPE)
-        pp_error(PP_EXIT_FAILURE, "stdout: could not be written (%s), the output is not complete; make room, or write elsewhere",
+        pp_error(PP_EXIT_FAILURE,
+                 "stdout: could not be written (%s), the output is not complete; make room, or write elsewhere",
                  strerror(write_errno));
     return PP_EXIT_FAILURE;
 }

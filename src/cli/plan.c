@@ -17,15 +17,17 @@ typedef struct plan_args {
 static const pp_option own_options[] = {
     {.name = "preset", .kind = PP_OPTION_TEXT, .argument = "NAME", .target = AT(preset),
      .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
-    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = offsetof(pp_common, n_ctx), .low = 1, .high = 1 << 20,
+    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = offsetof(pp_common, n_ctx),
+     .low = 1, .high = 1 << 20,
      .help = "tokens that a session's context holds (default: 4096)"},
     {.name = "sessions", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_sessions), .low = 1, .high = 65536,
      .help = "conversations at the same time (default: 1)"},
     {.name = "type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(type), .choices = "f32|f16|bf16|q8|q4|q2",
-     .help = "type of the weights: f32, f16, bf16, q8, q4 or q2 (default: MODEL's own, else bf16); q2 means q2 linear layers and "
-             "a q4 embedding"},
+     .help = "type of the weights: f32, f16, bf16, q8, q4 or q2 (default: MODEL's own, else bf16); q2 means q2 "
+             "linear layers and a q4 embedding"},
     {.name = "kv-type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = offsetof(pp_common, kv_type),
-     .choices = "int8|bf16|f32", .help = "type of the K/V cache: int8, bf16 or f32 (default: MODEL's own, else int8 for AFM, bf16 for others)"},
+     .choices = "int8|bf16|f32",
+     .help = "type of the K/V cache: int8, bf16 or f32 (default: MODEL's own, else int8 for AFM, bf16 for others)"},
     {.name = "train", .kind = PP_OPTION_FLAG, .target = AT(train), .help = "what training takes in addition"},
     {.name = "all", .kind = PP_OPTION_FLAG, .target = AT(all), .help = "a row for every type and use"},
     {0}};
@@ -59,11 +61,12 @@ static void add_row(plan_rows *rows, pippin_type type, uint64_t n_bytes, const c
     row->n_bytes = n_bytes;
 }
 
-static pippin_plan plan_at(const pp_subject *s, const pippin_plan *like, pippin_type type, pippin_type kv_type, int32_t n_ctx)
+static pippin_plan plan_at(const pp_subject *s, const pippin_plan *like, pippin_type type, pippin_type kv_type,
+                           int32_t n_ctx)
 {
     pippin_plan plan;
-    const pippin_plan_options options = {.type = type, .kv_type = kv_type, .n_ctx = n_ctx, .n_sessions = like->n_sessions,
-                                         .adapter = true};
+    const pippin_plan_options options = {
+        .type = type, .kv_type = kv_type, .n_ctx = n_ctx, .n_sessions = like->n_sessions, .adapter = true};
     pippin_plan_compute(&s->config, &options, &plan);
     return plan;
 }
@@ -71,7 +74,8 @@ static pippin_plan plan_at(const pp_subject *s, const pippin_plan *like, pippin_
 static void add_training(plan_rows *rows, const pp_subject *s, const pippin_plan *plan)
 {
     if (s->ledger.trainable)
-        add_row(rows, PIPPIN_F32, plan->train_adapter, "training the adapter, in addition (weights, gradient, two moments)");
+        add_row(rows, PIPPIN_F32, plan->train_adapter,
+                "training the adapter, in addition (weights, gradient, two moments)");
     add_row(rows, PIPPIN_F32, plan->train_full, "training all weights, in addition (weights, gradient, two moments)");
 }
 
@@ -85,7 +89,8 @@ static void add_summary(plan_rows *rows, const pp_subject *s, const pippin_plan 
     add_row(rows, PIPPIN_F32, plan->scratch, "scratch of a session");
     add_row(rows, PIPPIN_TYPE_AUTO, plan->total, "total");
     if (s->ledger.trainable)
-        add_row(rows, PIPPIN_F16, plan_at(s, plan, plan->type, plan->kv_type, plan->n_ctx).adapter, "an adapter, in addition");
+        add_row(rows, PIPPIN_F16, plan_at(s, plan, plan->type, plan->kv_type, plan->n_ctx).adapter,
+                "an adapter, in addition");
     if (train) add_training(rows, s, plan);
 }
 
@@ -106,8 +111,8 @@ static void add_weights(plan_rows *rows, const pp_subject *s, const pippin_plan 
     add_row(rows, plan.type, plan.weights, "weights, with f32 norms");
     add_row(rows, plan.type, file_bytes(s->ledger.total, type),
             s->ledger.trainable ? "every parameter at this type, the adapter's too" : "every parameter at this type");
-    add_row(rows, plan.type, plan.total - plan.adapter, "total: weights and %d session%s of %s tokens", (int)plan.n_sessions,
-            plan.n_sessions == 1 ? "" : "s", pp_count(plan.n_ctx).text);
+    add_row(rows, plan.type, plan.total - plan.adapter, "total: weights and %d session%s of %s tokens",
+            (int)plan.n_sessions, plan.n_sessions == 1 ? "" : "s", pp_count(plan.n_ctx).text);
 }
 
 static void add_cache(plan_rows *rows, const pp_subject *s, const pippin_plan *like, pippin_type kv_type)
@@ -143,22 +148,24 @@ static void add_all(plan_rows *rows, const pp_subject *s, const pippin_plan *pla
 
 static json_t *to_json(const plan_args *args, const pp_subject *s, const pippin_plan *plan, const plan_rows *rows)
 {
-    json_t *weights = json_pack("{s:I, s:I, s:I, s:I}", "linear", (json_int_t)plan->linear, "embedding",
-                                (json_int_t)plan->embedding, "norms", (json_int_t)plan->norms, "total", (json_int_t)plan->weights);
-    json_t *json = json_pack(
-        "{s:o, s:s, s:s, s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:I}", "name", pp_json_text(s->config.name, strlen(s->config.name)),
-        "type", pippin_type_name(plan->type), "embedding_type", pippin_type_name(plan->embedding_type), "kv_type",
-        pippin_type_name(plan->kv_type), "context", plan->n_ctx, "sessions", plan->n_sessions, "weights", weights,
-        "kv_bytes_per_token", (json_int_t)plan->kv_per_token, "kv", (json_int_t)plan->kv, "scratch", (json_int_t)plan->scratch,
-        "total", (json_int_t)plan->total, "adapter", (json_int_t)file_bytes(s->ledger.trainable, PIPPIN_F16));
+    json_t *weights =
+        json_pack("{s:I, s:I, s:I, s:I}", "linear", (json_int_t)plan->linear, "embedding", (json_int_t)plan->embedding,
+                  "norms", (json_int_t)plan->norms, "total", (json_int_t)plan->weights);
+    json_t *json =
+        json_pack("{s:o, s:s, s:s, s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:I}", "name",
+                  pp_json_text(s->config.name, strlen(s->config.name)), "type", pippin_type_name(plan->type),
+                  "embedding_type", pippin_type_name(plan->embedding_type), "kv_type", pippin_type_name(plan->kv_type),
+                  "context", plan->n_ctx, "sessions", plan->n_sessions, "weights", weights, "kv_bytes_per_token",
+                  (json_int_t)plan->kv_per_token, "kv", (json_int_t)plan->kv, "scratch", (json_int_t)plan->scratch,
+                  "total", (json_int_t)plan->total, "adapter", (json_int_t)file_bytes(s->ledger.trainable, PIPPIN_F16));
     if (json && args->train)
         json_object_set_new(json, "train", json_pack("{s:I, s:I}", "adapter", (json_int_t)plan->train_adapter, "full",
                                                      (json_int_t)plan->train_full));
     if (!json || !args->all) return json;
     json_t *list = json_array();
     for (size_t i = 0; i < rows->n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "use", rows->items[i].use, "type", rows->items[i].type, "bytes",
-                                              (json_int_t)rows->items[i].n_bytes));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "use", rows->items[i].use, "type", rows->items[i].type,
+                                              "bytes", (json_int_t)rows->items[i].n_bytes));
     json_object_set_new(json, "rows", list);
     return json;
 }
@@ -167,8 +174,8 @@ static int print_text(const pp_subject *s, const pippin_plan *plan, const plan_r
 {
     pp_print("%s: %s parameters, planned at %s, %d session%s of %s tokens (K/V cache %s, %s bytes a token)\n\n",
              *s->config.name ? s->config.name : "model", pp_count(s->ledger.total).text, pippin_type_name(plan->type),
-             (int)plan->n_sessions, plan->n_sessions == 1 ? "" : "s", pp_count(plan->n_ctx).text, pippin_type_name(plan->kv_type),
-             pp_count((int64_t)plan->kv_per_token).text);
+             (int)plan->n_sessions, plan->n_sessions == 1 ? "" : "s", pp_count(plan->n_ctx).text,
+             pippin_type_name(plan->kv_type), pp_count((int64_t)plan->kv_per_token).text);
     pp_table table = pp_table_of(NULL, "llrr");
     pp_cell(&table, "use");
     pp_cell(&table, "type");
@@ -225,7 +232,8 @@ const pp_command pp_command_plan = {
     .name = "plan",
     .summary = "Count the bytes of weights, cache, scratch and training before anything is loaded.",
     .synopsis = "[options] MODEL | --preset NAME",
-    .details = "Exact bytes, and decimal MB and GB. Low-bit types count their codes alone; their scales are below a thousandth.\n\n"
+    .details = "Exact bytes, and decimal MB and GB. Low-bit types count their codes alone; their scales are below a "
+               "thousandth.\n\n"
                "  pippin plan --preset afm-base --type q2 --ctx 8192\n"
                "  pippin plan --preset afm-base --all",
     .groups = groups,

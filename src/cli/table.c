@@ -62,7 +62,8 @@ static void print_text(const pp_table *table, const size_t *widths)
     for (size_t i = 0; i < table->n_col && i < table->n_cell; i++)
         if (*table->cells[i]) first = 0;
     if (table->title) pp_heading(table->title);
-    for (size_t i = first; i + table->n_col <= table->n_cell; i += table->n_col) print_row(table, table->cells + i, widths);
+    for (size_t i = first; i + table->n_col <= table->n_cell; i += table->n_col)
+        print_row(table, table->cells + i, widths);
 }
 
 static void print_dashes(size_t n, bool right)

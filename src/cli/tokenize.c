@@ -44,7 +44,8 @@ static int open_source(const pp_common *common, source *out)
     *out = (source){0};
     if (common->tokenizer) return open_bare(common->tokenizer, out);
     if (!common->model)
-        return pp_error(PP_EXIT_USAGE, "--model: none given, and there is no built-in model yet; pass -m MODEL or --tokenizer FILE");
+        return pp_error(PP_EXIT_USAGE,
+                        "--model: none given, and there is no built-in model yet; pass -m MODEL or --tokenizer FILE");
     pippin_error model_err, err;
     pippin_status status = pippin_model_open(common->model, NULL, &out->model, &model_err);
     if (status == PIPPIN_OK) {
@@ -59,8 +60,8 @@ static int open_source(const pp_common *common, source *out)
         out->tokenizer = out->bare;
         return 0;
     }
-    return pp_error(PP_EXIT_FAILURE, "%s: neither a model nor a tokenizer; as a model: %s; as a tokenizer: %s", common->model,
-                    model_err.text, err.text);
+    return pp_error(PP_EXIT_FAILURE, "%s: neither a model nor a tokenizer; as a model: %s; as a tokenizer: %s",
+                    common->model, model_err.text, err.text);
 }
 
 /* A piece for people: in quotes, control characters and stray bytes as in C. */
@@ -160,7 +161,8 @@ static int run(const void *raw)
     const tokenize_args *args = raw;
     source from;
     if (args->decode && (args->ids || args->bos))
-        return pp_error(PP_EXIT_USAGE, "--decode: found with --%s, expected alone; leave one out", args->ids ? "ids" : "bos");
+        return pp_error(PP_EXIT_USAGE, "--decode: found with --%s, expected alone; leave one out",
+                        args->ids ? "ids" : "bos");
     int code = open_source(&args->common, &from);
     if (code) return code;
     code = args->decode ? decode(args, from.tokenizer) : encode(args, from.tokenizer);
@@ -178,8 +180,9 @@ const pp_command pp_command_tokenize = {
     .name = "tokenize",
     .summary = "Turn text into token ids, or ids into text.",
     .synopsis = "[--ids | --decode] -m MODEL < TEXT",
-    .details = "All of stdin is one text, to its last byte: a final newline is part of it. Prints an id and its piece a line. "
-               "-m also takes a bare tokenizer file (llama2.c's tok*.bin). Text never yields special ids.\n\n"
+    .details = "All of stdin is one text, to its last byte: a final newline is part of it. Prints an id and its "
+               "piece a line. -m also takes a bare tokenizer file (llama2.c's tok*.bin). Text never yields special "
+               "ids.\n\n"
                "  printf 'Once upon a time' | pippin tokenize -m tok512.bin --ids\n"
                "  echo 403 407 261 378 | pippin tokenize -m tok512.bin --decode",
     .groups = groups,

@@ -34,8 +34,7 @@ typedef struct pp_tensors {
     size_t n_maps;
     void **blocks; /* owned memory: names, copies */
     size_t n_blocks, blocks_capacity;
-    uint32_t *index; /* hash table over names, built by pp_tensors_finish */
-    size_t index_size;
+    uint32_t *index; /* [n] item numbers in the order of their names, built by pp_tensors_finish */
 } pp_tensors;
 
 void pp_tensors_free(pp_tensors *t); /* frees what it holds and zeroes it; not `t` itself */
@@ -79,6 +78,38 @@ typedef struct pp_llama2c_header {
 pippin_status pp_llama2c_parse(const void *data, size_t size, const char *source, pp_llama2c_header *header, pp_tensors *out,
                                pippin_error *err);
 pippin_status pp_llama2c_open(const char *path, pp_llama2c_header *header, pp_tensors *out, pippin_error *err);
+
+/*
+ * GGUF: tensors, and typed values under keys. Texts and arrays are views into the file, not 0-terminated.
+ */
+typedef enum pp_gguf_kind { PP_GGUF_NUMBER = 0, PP_GGUF_TEXT, PP_GGUF_ARRAY } pp_gguf_kind;
+
+typedef struct pp_gguf_entry {
+    const char *key;
+    size_t n_key;
+    pp_gguf_kind kind;
+    int64_t integer; /* of whole numbers and booleans */
+    double number;   /* of any number */
+    const char *text;
+    size_t n_text;
+    uint32_t item_type; /* of an array: as the file numbers them, 5 int32, 6 float32, 8 text */
+    uint64_t n_item;
+    const uint8_t *items;
+    size_t items_size;
+} pp_gguf_entry;
+
+typedef struct pp_gguf {
+    pp_tensors tensors;
+    pp_gguf_entry *entries; /* [n_entries] in file order */
+    size_t n_entries;
+} pp_gguf;
+
+pippin_status pp_gguf_parse(const void *data, size_t size, const char *source, pp_gguf *out, pippin_error *err);
+pippin_status pp_gguf_open(const char *path, pp_gguf *out, pippin_error *err);
+void pp_gguf_free(pp_gguf *g); /* the tensors too, unless they were taken and zeroed */
+const pp_gguf_entry *pp_gguf_find(const pp_gguf *g, const char *key); /* NULL when absent */
+bool pp_gguf_number(const pp_gguf *g, const char *key, double *value); /* false when absent or no number */
+bool pp_gguf_text_is(const pp_gguf *g, const char *key, const char *value);
 
 /* ---- writers ---- */
 

@@ -54,13 +54,14 @@ static void read_tensors(reader *r, const pp_llama2c_header *h)
     if (!h->shared_head) take(r, "lm_head.weight", h->n_vocab, d);
 }
 
-/* Every layer is two norms and seven matrices, so a count that the file is too small for is refused before any work. */
-static bool plausible(const pp_llama2c_header *h, size_t size)
+/* The limits keep the sums below from overflowing, and tensors that are smaller than their names from filling the memory. */
+static bool plausible(const pp_llama2c_header *h)
 {
-    const int32_t limit = 1 << 24;
-    return h->d_model > 0 && h->d_model < limit && h->d_ffn > 0 && h->d_ffn < limit && h->n_layer > 0 && h->n_head > 0 &&
+    const int32_t limit = 1 << 24, max_layer = 1024;
+    return h->d_model > 0 && h->d_model < limit && h->d_ffn > 0 && h->d_ffn < limit && h->n_layer > 0 &&
+           h->n_layer <= max_layer && h->n_head > 0 &&
            h->n_kv_head > 0 && h->n_vocab > 0 && h->n_vocab < limit && h->n_ctx > 0 && h->n_ctx < limit && h->d_model % h->n_head == 0 &&
-           h->n_head % h->n_kv_head == 0 && (size_t)h->n_layer <= size / sizeof(float) / (size_t)h->d_model;
+           h->n_head % h->n_kv_head == 0;
 }
 
 pippin_status pp_llama2c_parse(const void *data, size_t size, const char *source, pp_llama2c_header *header, pp_tensors *out,
@@ -72,7 +73,7 @@ pippin_status pp_llama2c_parse(const void *data, size_t size, const char *source
     int32_t v[7];
     for (int i = 0; i < 7; i++) v[i] = pp_bytes_i32(&r.bytes);
     *header = (pp_llama2c_header){v[0], v[1], v[2], v[3], v[4], v[5] == INT32_MIN ? 0 : v[5] < 0 ? -v[5] : v[5], v[6], v[5] > 0};
-    if (!plausible(header, size))
+    if (!plausible(header))
         r.status = pp_fail(err, PIPPIN_E_FORMAT, "%s: the header says width %d, FFN %d, %d layers, %d heads, %d K/V heads, vocabulary %d, context %d in a file of %zu bytes; "
                            "expected a llama2.c checkpoint (legacy version 0)", source, (int)v[0], (int)v[1], (int)v[2], (int)v[3],
                            (int)v[4], (int)v[5], (int)v[6], size);

@@ -8,7 +8,7 @@
 #include "formats/torch.h"
 
 /* A checkpoint of 1,200 tensors makes 20,000 values. */
-enum { MAX_VALUES = 1 << 20, MAX_MEMO = 1 << 20 };
+enum { MAX_VALUES = 1 << 19, MAX_MEMO = 1 << 19 };
 
 typedef struct machine {
     pp_pickle *p;
@@ -65,11 +65,12 @@ static uint32_t new_value(machine *m, pp_value value)
 
 static void push(machine *m, pp_value value) { push_number(m, new_value(m, value)); }
 
-/* Pops down to the last mark at most. */
+/* Where the last mark lies: instructions that know how many values they want find them above it. */
+static size_t floor_of(const machine *m) { return m->n_marks ? m->marks[m->n_marks - 1] : 0; }
+
 static uint32_t pop(machine *m)
 {
-    const size_t floor = m->n_marks ? m->marks[m->n_marks - 1] : 0;
-    if (m->n_stack <= floor) {
+    if (m->n_stack <= floor_of(m)) {
         damaged(m, "the stack is empty");
         return 0;
     }
@@ -112,8 +113,7 @@ static void collect(machine *m, pp_value_kind kind, size_t first)
 
 static void collect_few(machine *m, size_t n)
 {
-    const size_t floor = m->n_marks ? m->marks[m->n_marks - 1] : 0;
-    if (m->n_stack - floor < n)
+    if (m->n_stack - floor_of(m) < n)
         damaged(m, "the stack is empty");
     else
         collect(m, PP_VALUE_TUPLE, m->n_stack - n);
@@ -123,7 +123,7 @@ static void collect_few(machine *m, size_t n)
 static void add_items(machine *m, pp_value_kind kind, size_t first)
 {
     if (m->status != PIPPIN_OK) return;
-    if (first == 0 || m->p->values[m->stack[first - 1]].kind != kind || (kind == PP_VALUE_DICT && (m->n_stack - first) % 2)) {
+    if (first <= floor_of(m) || m->p->values[m->stack[first - 1]].kind != kind || (kind == PP_VALUE_DICT && (m->n_stack - first) % 2)) {
         damaged(m, "elements without a container");
         return;
     }

@@ -7,8 +7,11 @@
 
 #include "formats/formats.h"
 
-/* The specification's own limit. */
-enum { MAX_HEADER = 100000000 };
+/*
+ * The first is the specification's own limit. Jansson spends up to 128 bytes on a value, of which three bytes of JSON are
+ * enough for one: values are counted before it starts, and may cost the text's size and SPARE.
+ */
+enum { MAX_HEADER = 100000000, VALUE_COST = 128, SPARE = 32 << 20 };
 
 static const struct {
     const char *name;
@@ -16,6 +19,28 @@ static const struct {
 } dtypes[] = {{"F32", PIPPIN_F32}, {"F16", PIPPIN_F16}, {"BF16", PIPPIN_BF16}, {"I8", PIPPIN_I8}, {"I64", PIPPIN_I64}};
 
 enum { N_DTYPE = sizeof dtypes / sizeof *dtypes };
+
+/* JSON to an object; *out is NULL on failure. `what` and `expected` are for the message. */
+static pippin_status read_json(const char *text, size_t size, const char *source, const char *what, const char *expected, json_t **out,
+                               pippin_error *err)
+{
+    json_error_t at = {0};
+    size_t n = 0;
+    *out = NULL;
+    for (size_t i = 0; i < size; i++) n += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
+    if (n > (size + SPARE) / VALUE_COST)
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: %s holds about %zu values in %zu bytes, expected %s, which has fewer", source, what, n, size,
+                       expected);
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &at);
+    if (!root && json_error_code(&at) == json_error_out_of_memory) return pp_fail_memory(err, source, size);
+    if (json_is_object(root)) {
+        *out = root;
+        return PIPPIN_OK;
+    }
+    json_decref(root);
+    return pp_fail(err, PIPPIN_E_FORMAT, "%s: %s is not a JSON object (%s), expected %s; check that the file is whole", source, what,
+                   root ? "another kind" : at.text, expected);
+}
 
 static pippin_status bad(const pp_tensors *t, const char *name, const char *what, pippin_error *err)
 {
@@ -114,15 +139,11 @@ static pippin_status parse_into(pp_tensors *t, const void *data, size_t size, co
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: the header's length is %llu in a file of %zu bytes, expected a safetensors file; check that it is whole",
                        source, (unsigned long long)header, size);
     const char *json = (const char *)pp_bytes_take(&b, (size_t)header);
-    json_error_t at;
-    json_t *root = json_loadb(json, (size_t)header, JSON_REJECT_DUPLICATES, &at);
-    if (!root && json_error_code(&at) == json_error_out_of_memory) return pp_fail_memory(err, source, (size_t)header);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the header is not a JSON object (%s); expected a safetensors file, check that it is whole",
-                       source, root ? "another kind" : at.text);
-    }
-    pippin_status status = read_header(t, root, (const uint8_t *)data + b.at, size - b.at, err);
+    if (header == 0 || *json != '{')
+        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the header does not begin with '{', expected a safetensors file; check that it is whole", source);
+    json_t *root;
+    pippin_status status = read_json(json, (size_t)header, source, "the header", "a safetensors file", &root, err);
+    if (status == PIPPIN_OK) status = read_header(t, root, (const uint8_t *)data + b.at, size - b.at, err);
     json_decref(root);
     return status;
 }
@@ -171,26 +192,43 @@ static pippin_status shard_path(const char *index, const char *name, char **out,
     return *out ? PIPPIN_OK : pp_fail_memory(err, index, strlen(index));
 }
 
+/* `seen` says for each shard which items are its own: [first, past the last]. Every name must be in the shard that is said. */
+static pippin_status check_map(const pp_tensors *t, json_t *map, json_t *seen, const char *index, pippin_error *err)
+{
+    const char *name;
+    json_t *shard;
+    json_object_foreach (map, name, shard) {
+        const pp_tensor *found = pp_tensors_find(t, name);
+        json_t *range = json_object_get(seen, json_string_value(shard));
+        const json_int_t at = found ? (json_int_t)(found - t->items) : -1;
+        if (at < json_integer_value(json_array_get(range, 0)) || at >= json_integer_value(json_array_get(range, 1)))
+            return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: is not in %.200s, expected it there; check that index and shards belong together",
+                           index, name, json_string_value(shard));
+    }
+    return PIPPIN_OK;
+}
+
 static pippin_status open_shards(pp_tensors *t, json_t *map, const char *index, pippin_error *err)
 {
-    const char *name, *other;
-    json_t *shard, *seen = json_object(), *unused;
+    const char *name;
+    json_t *shard, *seen = json_object();
     pippin_status status = seen ? PIPPIN_OK : pp_fail_memory(err, index, 64);
     json_object_foreach (map, name, shard) {
         const char *file = json_string_value(shard);
         char *path = NULL;
         if (status == PIPPIN_OK) status = shard_path(index, file, &path, err);
         if (status == PIPPIN_OK && !json_object_get(seen, file)) {
+            const json_int_t first = (json_int_t)t->n;
             status = open_into(t, path, err);
-            if (status == PIPPIN_OK && json_object_set_new(seen, file, json_true()) != 0) status = pp_fail_memory(err, index, 64);
+            json_t *range = json_pack("[I, I]", first, (json_int_t)t->n);
+            if (status == PIPPIN_OK && json_object_set(seen, file, range) != 0) status = pp_fail_memory(err, index, 64);
+            json_decref(range);
         }
         pp_free(path);
         if (status != PIPPIN_OK) break;
     }
     if (status == PIPPIN_OK) status = pp_tensors_finish(t, err);
-    json_object_foreach (map, other, unused)
-        if (status == PIPPIN_OK && !pp_tensors_find(t, other))
-            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: is in none of the shards; check that all of them are whole", index, other);
+    if (status == PIPPIN_OK) status = check_map(t, map, seen, index, err);
     json_decref(seen);
     return status;
 }
@@ -200,14 +238,12 @@ static pippin_status open_index(const char *path, pp_tensors *t, pippin_error *e
     pp_map map;
     pippin_status status = pp_map_open(path, &map, err);
     if (status != PIPPIN_OK) return status;
-    json_error_t at;
-    json_t *root = json_loadb((const char *)map.data, map.size, JSON_REJECT_DUPLICATES, &at), *weight_map = json_object_get(root, "weight_map");
-    if (!root && json_error_code(&at) == json_error_out_of_memory)
-        status = pp_fail_memory(err, path, map.size);
-    else if (!json_is_object(weight_map))
-        status = pp_fail(err, PIPPIN_E_FORMAT, "%s: no weight_map (%s); expected the index of a model's shards", path, root ? "the field is missing" : at.text);
-    else
-        status = open_shards(t, weight_map, path, err);
+    json_t *root;
+    status = read_json((const char *)map.data, map.size, path, "the index", "the index of a model's shards", &root, err);
+    json_t *weight_map = json_object_get(root, "weight_map");
+    if (status == PIPPIN_OK && !json_is_object(weight_map))
+        status = pp_fail(err, PIPPIN_E_FORMAT, "%s: field weight_map is missing or no object, expected the index of a model's shards", path);
+    if (status == PIPPIN_OK) status = open_shards(t, weight_map, path, err);
     json_decref(root);
     pp_map_close(&map);
     return status;
@@ -238,7 +274,12 @@ static const char *dtype_name(pippin_type type)
 static json_t *describe(const pp_tensor *t, uint64_t offset)
 {
     json_t *shape = json_array();
-    for (int32_t i = 0; shape && i < t->n_dim; i++) json_array_append_new(shape, json_integer(t->shape[i]));
+    bool ok = shape != NULL;
+    for (int32_t i = 0; ok && i < t->n_dim; i++) ok = json_array_append_new(shape, json_integer(t->shape[i])) == 0;
+    if (!ok) {
+        json_decref(shape);
+        return NULL;
+    }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(t->type), "shape", shape, "data_offsets", (json_int_t)offset,
                      (json_int_t)(offset + t->bytes));
 }
@@ -290,7 +331,9 @@ pippin_status pp_safetensors_write(const char *path, const pp_tensor *tensors, s
     json_t *root = header_of(tensors, n, metadata, n_metadata);
     text t = {0};
     pippin_status status = PIPPIN_OK;
-    if (!root || json_dump_callback(root, append, &t, JSON_COMPACT) != 0) status = pp_fail_memory(err, path, n * 100);
+    if (root && json_object_size(root) != n + (n_metadata > 0))
+        status = pp_fail(err, PIPPIN_E_ARGUMENT, "%s: two of the %zu tensors have the same name, expected each once", path, n);
+    else if (!root || json_dump_callback(root, append, &t, JSON_COMPACT) != 0) status = pp_fail_memory(err, path, n * 100);
     json_decref(root);
     /* Spaces at the end of the header align the data to 8 bytes, as the specification proposes. */
     while (status == PIPPIN_OK && t.n % 8)

@@ -1,4 +1,5 @@
 /* tensors.c - the object that every reader fills: named views, and the memory they point into. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/formats.h"
@@ -67,16 +68,37 @@ static const char *own_text(pp_tensors *t, const char *text, size_t n, pippin_st
     return *status == PIPPIN_OK ? copy : NULL;
 }
 
+/* Names go into messages and into the JSON of the files that are written. (Unicode 15, table 3-7.) */
+static bool is_utf8(const char *text, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)text, *end = p + size;
+    while (p < end) {
+        const uint8_t c = *p++;
+        if (c < 0x80) continue;
+        const ptrdiff_t n = c < 0xc2 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 0;
+        if (n == 0 || end - p < n) return false;
+        /* Overlong forms, surrogates, and what lies past U+10FFFF show in the second byte. */
+        const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        if (*p < low || *p > high) return false;
+        for (ptrdiff_t i = 1; i < n; i++)
+            if (p[i] < 0x80 || p[i] > 0xbf) return false;
+        p += n;
+    }
+    return true;
+}
+
 pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor, pippin_error *err)
 {
     const int n = (int)PP_MIN(name_size, (size_t)200);
-    if (name_size == 0 || memchr(name, 0, name_size))
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: a tensor's name is empty or holds a zero byte", t->source);
+    if (name_size == 0 || memchr(name, 0, name_size) || !is_utf8(name, name_size))
+        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the name of tensor %zu is empty or no text, expected UTF-8 without zero bytes; check that the file is whole",
+                       t->source, t->n + 1);
     size_t n_elem = 1, bytes;
     for (int32_t i = 0; i < tensor->n_dim; i++)
         if (tensor->n_dim > 4 || tensor->shape[i] < 0 || !pp_mul(n_elem, (size_t)tensor->shape[i], &n_elem))
             return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.*s: the shape is impossible, expected up to 4 sizes whose product fits", t->source, n, name);
-    if (!pp_mul(n_elem, pp_type_bytes(tensor->type, 1), &bytes) || bytes != tensor->bytes)
+    const size_t block = pp_type_block(tensor->type);
+    if (block == 0 || n_elem % block || !pp_mul(n_elem / block, pp_type_bytes(tensor->type, block), &bytes) || bytes != tensor->bytes)
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.*s: has %zu bytes, expected %zu elements of %s; check that the file is whole",
                        t->source, n, name, tensor->bytes, n_elem, pippin_type_name(tensor->type));
     void *array = t->items;
@@ -108,7 +130,8 @@ pippin_status pp_tensors_add_metadata(pp_tensors *t, const char *key, const char
 /* Kernels read elements through pointers of their type, so these must be aligned; a file need not have seen to it. */
 static pippin_status align(pp_tensors *t, pp_tensor *item, pippin_error *err)
 {
-    const size_t element = pp_type_bytes(item->type, 1);
+    /* Blocks are read byte by byte. */
+    const size_t element = pp_type_block(item->type) == 1 ? pp_type_bytes(item->type, 1) : 1;
     if (item->bytes == 0 || (uintptr_t)item->data % element == 0) return PIPPIN_OK;
     void *copy = pp_alloc(item->bytes);
     if (!copy) return pp_fail_memory(err, t->source, item->bytes);
@@ -117,45 +140,54 @@ static pippin_status align(pp_tensors *t, pp_tensor *item, pippin_error *err)
     return pp_tensors_own_block(t, copy, err);
 }
 
-static uint32_t hash_of(const char *name)
+static int by_name(const void *a, const void *b)
 {
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
+    const pp_tensor *const *x = a, *const *y = b;
+    const int order = strcmp((*x)->name, (*y)->name);
+    return order ? order : (*x > *y) - (*x < *y);
 }
 
-/* Where `name` is in the index, or the free place where it would go. The index holds item number + 1; 0 is free. */
-static size_t place_of(const pp_tensors *t, const char *name)
+/* Sorted and not hashed: a file may choose its names so that they all meet in one place of a table. */
+static pippin_status build_index(pp_tensors *t, pippin_error *err)
 {
-    size_t at = hash_of(name) & (t->index_size - 1);
-    while (t->index[at] && strcmp(t->items[t->index[at] - 1].name, name) != 0) at = (at + 1) & (t->index_size - 1);
-    return at;
+    const pp_tensor **order = pp_alloc_zero(t->n, sizeof *order);
+    t->index = pp_alloc_zero(t->n, sizeof *t->index);
+    pippin_status status = order && t->index ? PIPPIN_OK : pp_fail_memory(err, t->source, t->n * sizeof *order);
+    if (status == PIPPIN_OK) {
+        for (size_t i = 0; i < t->n; i++) order[i] = &t->items[i];
+        qsort(order, t->n, sizeof *order, by_name);
+    }
+    for (size_t i = 0; i < t->n && status == PIPPIN_OK; i++) {
+        t->index[i] = (uint32_t)(order[i] - t->items);
+        if (i > 0 && strcmp(order[i]->name, order[i - 1]->name) == 0)
+            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: stands in the file twice, expected once; which of the two is meant cannot be known",
+                             t->source, order[i]->name);
+    }
+    pp_free(order);
+    return status;
 }
 
 pippin_status pp_tensors_finish(pp_tensors *t, pippin_error *err)
 {
-    size_t size = 16;
-    while (size < 2 * t->n) size *= 2;
-    t->index = pp_alloc_zero(size, sizeof *t->index);
-    if (!t->index) return pp_fail_memory(err, t->source, size * sizeof *t->index);
-    t->index_size = size;
-    for (size_t i = 0; i < t->n; i++) {
-        const size_t at = place_of(t, t->items[i].name);
-        if (t->index[at])
-            return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: stands in the file twice, expected once; which of the two is meant cannot be known",
-                           t->source, t->items[i].name);
-        t->index[at] = (uint32_t)(i + 1);
-        pippin_status status = align(t, &t->items[i], err);
-        if (status != PIPPIN_OK) return status;
-    }
-    return PIPPIN_OK;
+    pippin_status status = build_index(t, err);
+    for (size_t i = 0; i < t->n && status == PIPPIN_OK; i++) status = align(t, &t->items[i], err);
+    return status;
 }
 
 const pp_tensor *pp_tensors_find(const pp_tensors *t, const char *name)
 {
-    if (!t->index) return NULL;
-    const uint32_t found = t->index[place_of(t, name)];
-    return found ? &t->items[found - 1] : NULL;
+    size_t low = 0, high = t->index ? t->n : 0;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const pp_tensor *item = &t->items[t->index[middle]];
+        const int order = strcmp(name, item->name);
+        if (order == 0) return item;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
 }
 
 const char *pp_tensors_metadata(const pp_tensors *t, const char *key)

@@ -3,14 +3,18 @@
 
 #include "formats/torch.h"
 
-/* Dictionaries in dictionaries: a checkpoint has one or two levels. Dictionaries that hold each other are cut off here. */
-enum { MAX_DEPTH = 8, MAX_NAME = 512, MAX_VISITS = 1 << 20 };
+/*
+ * Dictionaries in dictionaries: a checkpoint has one or two levels. Dictionaries that hold each other are cut off here.
+ * One that stands in another many times multiplies the names, so these are counted in bytes: a tensor costs at most
+ * TENSOR_COST and its name, and together they may cost the file's size and SPARE.
+ */
+enum { MAX_DEPTH = 8, MAX_NAME = 512, MAX_VISITS = 1 << 20, TENSOR_COST = 400, SPARE = 24 << 20 };
 
 typedef struct reader {
     pp_tensors *out;
     pp_zip *zip;
     pp_pickle pickle;
-    size_t file_size, copied;
+    size_t file_size, copied, names; /* bytes: of the file, of copies, of tensors and their names */
     uint32_t n_visit, n_skipped;
     pippin_error *err;
 } reader;
@@ -34,6 +38,19 @@ static bool numbers(const pp_pickle *p, uint32_t tuple, int64_t v[4], int32_t *n
     return true;
 }
 
+/* As a whole and once: tensors that share a storage go on sharing it, and the copies cannot outgrow the file. */
+static pippin_status copy_storage(reader *r, const char *member, const char *name, const uint8_t **bytes, size_t size)
+{
+    if (size > r->file_size - r->copied) return bad(r, name, "its storage lies where another one does");
+    r->copied += size;
+    uint8_t *copy = pp_alloc(size);
+    if (!copy) return pp_fail_memory(r->err, r->out->source, size);
+    memcpy(copy, *bytes, size);
+    *bytes = copy;
+    pp_zip_move(r->zip, member, copy);
+    return pp_tensors_own_block(r->out, copy, r->err);
+}
+
 static pippin_status storage_bytes(reader *r, const pp_value *storage, const char *name, const uint8_t **bytes, size_t *size)
 {
     const pp_value *key = &r->pickle.values[storage->u.storage.key];
@@ -41,10 +58,12 @@ static pippin_status storage_bytes(reader *r, const pp_value *storage, const cha
     const int n = snprintf(member, sizeof member, "%s/data/%.*s", pp_zip_folder(r->zip), (int)PP_MIN(key->u.text.size, 64u),
                            (const char *)r->pickle.data + key->u.text.start);
     if (n < 0 || n >= MAX_NAME) return bad(r, name, "the name of its storage is too long");
-    return pp_zip_member(r->zip, member, bytes, size, r->err);
+    const pippin_status status = pp_zip_member(r->zip, member, bytes, size, r->err);
+    if (status != PIPPIN_OK || *size == 0 || (uintptr_t)*bytes % pp_type_bytes(storage->u.storage.type, 1) == 0) return status;
+    return copy_storage(r, member, name, bytes, *size);
 }
 
-/* Does the tensor lie row by row? Sizes of 1 may have any stride. */
+/* Does the tensor, which has elements, lie row by row? Sizes of 1 may have any stride. */
 static bool is_contiguous(const pp_tensor *t, const int64_t stride[4])
 {
     int64_t expected = 1;
@@ -110,13 +129,15 @@ static pippin_status add_tensor(reader *r, const pp_value *v, const char *name)
     size_t size, reach, end;
     pippin_status status = storage_bytes(r, storage, name, &bytes, &size);
     if (status != PIPPIN_OK) return status;
+    r->names += TENSOR_COST + strlen(name);
+    if (r->names > SPARE && r->names - SPARE > r->file_size) return bad(r, name, "is one of more tensors than a file of this size can need");
     const size_t element = pp_type_bytes(t.type, 1);
     for (int32_t i = 0; i < t.n_dim; i++)
         if (!pp_mul(t.n_elem, (size_t)t.shape[i], &t.n_elem)) return bad(r, name, "has an impossible shape");
     if (!extent(&t, stride, &reach) || !pp_add(reach, (size_t)offset->u.integer, &end) || end > size / element || !pp_mul(t.n_elem, element, &t.bytes))
         return bad(r, name, "reaches past the end of its storage");
     t.data = bytes ? bytes + (size_t)offset->u.integer * element : NULL;
-    if (!is_contiguous(&t, stride) && t.n_elem > 1) status = copy_strided(r, &t, stride, name);
+    if (t.n_elem > 1 && !is_contiguous(&t, stride)) status = copy_strided(r, &t, stride, name);
     return status == PIPPIN_OK ? pp_tensors_add(r->out, name, strlen(name), &t, r->err) : status;
 }
 

@@ -26,6 +26,7 @@ typedef struct entry {
     const char *name; /* in the file, not 0-terminated */
     uint16_t name_size, flags, method;
     uint64_t packed, size, local; /* bytes stored, bytes of the member, place of its local header */
+    const uint8_t *moved;         /* a copy that stands for the member's bytes, or NULL */
 } entry;
 
 struct pp_zip {
@@ -193,19 +194,25 @@ void pp_zip_close(pp_zip *z)
 
 const char *pp_zip_folder(const pp_zip *z) { return z->folder; }
 
-static const entry *find(const pp_zip *z, const char *name)
+static entry *find(const pp_zip *z, const char *name)
 {
     const size_t n = strlen(name);
     size_t low = 0, high = z->n;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const entry *e = &z->entries[middle];
+        entry *e = &z->entries[middle];
         if (compare_names(e->name, e->name_size, name, n) < 0)
             low = middle + 1;
         else
             high = middle;
     }
     return low < z->n && compare_names(z->entries[low].name, z->entries[low].name_size, name, n) == 0 ? &z->entries[low] : NULL;
+}
+
+void pp_zip_move(pp_zip *z, const char *name, const uint8_t *bytes)
+{
+    entry *e = find(z, name);
+    if (e) e->moved = bytes;
 }
 
 bool pp_zip_has(const pp_zip *z, const char *name) { return find(z, name) != NULL; }
@@ -227,7 +234,7 @@ pippin_status pp_zip_member(const pp_zip *z, const char *name, const uint8_t **b
     pp_bytes_take(&b, (size_t)name_size + extra_size);
     if (b.failed || signature != LOCAL_SIGNATURE || e->size > pp_bytes_left(&b))
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s lies outside the file; check that it is whole", z->source, name);
-    *bytes = z->data + b.at;
+    *bytes = e->moved ? e->moved : z->data + b.at;
     *size = (size_t)e->size;
     return PIPPIN_OK;
 }

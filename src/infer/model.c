@@ -65,6 +65,19 @@ static pippin_status open_llama2c(const char *path, pippin_model *m, pippin_erro
     return status;
 }
 
+static pippin_status open_gguf(const char *path, pippin_model *m, pippin_error *err)
+{
+    pp_gguf g;
+    pippin_config c;
+    pippin_status status = pp_gguf_open(path, &g, err);
+    if (status != PIPPIN_OK) return status;
+    status = pp_config_from_gguf(&g, &c, err);
+    name_after(&c, path);
+    if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_GGUF, &g.tensors, &m->weights, err);
+    pp_gguf_free(&g);
+    return status;
+}
+
 static pippin_status open_safetensors(const char *config_path, const char *path, pippin_model *m, pippin_error *err)
 {
     pippin_config c;
@@ -103,6 +116,7 @@ static pippin_status open_weights(const char *path, pippin_model *m, pippin_erro
     if (!pp_path_exists(path)) return pp_fail(err, PIPPIN_E_IO, "%s: no such file or folder; check the path", path);
     if (pp_path_ends(path, ".pt") || pp_path_ends(path, ".pth")) return open_toolkit(path, m, err);
     if (pp_path_ends(path, ".bin")) return open_llama2c(path, m, err);
+    if (pp_path_ends(path, ".gguf")) return open_gguf(path, m, err);
     if (pp_path_ends(path, ".safetensors") || pp_path_ends(path, ".safetensors.index.json")) {
         char *dir = pp_path_dir(path);
         pippin_status status = dir ? open_folder(dir, path, m, err) : pp_fail_memory(err, path, strlen(path));
@@ -111,7 +125,7 @@ static pippin_status open_weights(const char *path, pippin_model *m, pippin_erro
     }
     return pp_fail(err, PIPPIN_E_UNSUPPORTED,
                    "%s: not a kind of model that this version opens, expected a folder with config.json and model.safetensors, a "
-                   ".safetensors, a toolkit .pt or a llama2.c .bin",
+                   ".safetensors, a .gguf, a toolkit .pt or a llama2.c .bin",
                    path);
 }
 

@@ -11,7 +11,6 @@ enum {
     LANES = 8,
     /* Tiles of accumulators (tokens x outputs, heads x vectors): what 16 registers hold beside one tile's operands. */
     TILE_TOKENS = 3,
-    WIDE_TOKENS = 1, /* up to so many tokens take 8 outputs at a time instead of 4 */
     TILE_HEADS = 2
 };
 /* The sizes that tiles are built in. */
@@ -87,16 +86,7 @@ INLINE __m128i load_bytes(const void *data, size_t n)
     return _mm_insert_epi64(_mm_loadl_epi64(data), (long long)load_few(p + 8, n - 8), 1);
 }
 
-INLINE vec v_load_f16(const uint16_t *p)
-{
-    vec a = widen_f16(_mm_loadu_si128((const __m128i *)p));
-#ifdef __clang__
-    /* clang 14 would load a row early, keep one sum of a full tile on the stack for it, and run at half the speed. */
-    __asm__ volatile("" : "+x"(a));
-#endif
-    return a;
-}
-
+INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_bytes(p, 2 * (size_t)n)); }

@@ -6,7 +6,7 @@
 
 typedef __m512 vec;
 
-enum { LANES = 16, TILE_TOKENS = 6, WIDE_TOKENS = 3, TILE_HEADS = 4 }; /* for 32 registers */
+enum { LANES = 16, TILE_TOKENS = 6, TILE_HEADS = 4 }; /* for 32 registers */
 #define TILE_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define HEAD_SIZES(X) X(1) X(2) X(3) X(4)
 

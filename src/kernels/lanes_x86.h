@@ -38,6 +38,6 @@ INLINE void quad_store_n(float *p, quad v, int n)
     for (int i = 0; i < n; i++) p[i] = a[i];
 }
 
-INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INLINE void prefetch_l2(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

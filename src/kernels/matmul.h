@@ -7,7 +7,6 @@
 enum {
     QUAD = 4,                /* outputs that share a horizontal sum */
     MAX_OUTPUTS = 8,         /* of one tile */
-    PREFETCH_BYTES = 4096,   /* how far ahead of the reading, in each row */
     CACHED_BYTES = 384 << 10 /* of activations: a part of L2 that they keep while all weights pass */
 };
 
@@ -36,9 +35,9 @@ INLINE vec load_row_n(pippin_type type, const void *row, size_t i, int n)
 
 /*
  * sum[t][o / 4] = x[t] . row[o] over n elements, for t < n_x, o < n_row (4 or 8); row elements are of `type`.
- * type, n_x, n_row and ahead are constants where this is expanded. ahead: bytes to prefetch in front of each row, 0 = no.
+ * type, n_x and n_row are constants where this is expanded. ahead: bytes to prefetch in front of each row, 0 = none.
  */
-INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x, size_t x_stride,
+INLINE void dots(pippin_type type, int n_x, int n_row, size_t ahead, const float *x, size_t x_stride,
                  const void *const *row, int n, quad *sum)
 {
     vec acc[TILE_TOKENS * QUAD > MAX_OUTPUTS ? TILE_TOKENS * QUAD : MAX_OUTPUTS];
@@ -50,8 +49,8 @@ INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load(x + (size_t)t * x_stride + k);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row(type, row[o], k);
-            if (ahead) prefetch((const char *)row[o] + k * element_bytes(type) + ahead);
-            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(b, a[t], acc[t * n_row + o]);
+            if (ahead) prefetch_l2((const char *)row[o] + k * element_bytes(type) + ahead);
+            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
         }
     }
     if (rest) {
@@ -59,7 +58,7 @@ INLINE void dots(pippin_type type, int n_x, int n_row, int ahead, const float *x
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load_n(x + (size_t)t * x_stride + whole, rest);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row_n(type, row[o], whole, rest);
-            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(b, a[t], acc[t * n_row + o]);
+            UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
         }
     }
     UNROLL for (int i = 0; i < n_x * n_row / QUAD; i++)
@@ -79,23 +78,21 @@ INLINE void put(const pp_matmul *m, int t, int o, int n, quad sum)
     }
 }
 
-/* Tokens t..t+n_x-1, outputs o..o+n_row-1, of which those past n_out compute the last one again and write nothing. */
-INLINE void tile(pippin_type type, int n_x, int n_row, int ahead, const pp_matmul *m, int t, int o)
+/*
+ * Tokens t..t+n_x-1, outputs o..o+n_row-1, of which those past n_out compute the last one again and write nothing.
+ * fresh: these weights come from memory. Then those of the next tile are brought to L2 meanwhile: one tile ahead is what
+ * the hardware does not see coming, as each row is a stream of its own and ends soon.
+ */
+INLINE void tile(pippin_type type, int n_x, int n_row, bool fresh, const pp_matmul *m, int t, int o)
 {
     const void *row[MAX_OUTPUTS];
     quad sum[TILE_TOKENS > MAX_OUTPUTS / QUAD ? TILE_TOKENS : MAX_OUTPUTS / QUAD];
-    const size_t row_bytes = (size_t)m->n_in * element_bytes(type);
+    const size_t row_bytes = (size_t)m->n_in * element_bytes(type), ahead = fresh ? (size_t)n_row * row_bytes : 0;
     for (int i = 0; i < n_row; i++) row[i] = (const char *)m->w + (size_t)PP_MIN(o + i, m->n_out - 1) * row_bytes;
     dots(type, n_x, n_row, ahead, m->x + (size_t)t * m->x_stride, m->x_stride, row, m->n_in, sum);
     for (int i = 0; i < n_x; i++)
         for (int q = 0; q < n_row / QUAD && o + QUAD * q < m->n_out; q++)
             put(m, t + i, o + QUAD * q, m->n_out - (o + QUAD * q), sum[i * (n_row / QUAD) + q]);
-}
-
-/* Few tokens: the weights come from memory, and many rows at a time keep it busy. */
-INLINE void matmul_wide(pippin_type type, int n_tok, const pp_matmul *m)
-{
-    for (int o = 0; o < m->n_out; o += MAX_OUTPUTS) tile(type, n_tok, MAX_OUTPUTS, PREFETCH_BYTES, m, 0, o);
 }
 
 /* The tile size, at most max, that splits count most evenly. */
@@ -105,13 +102,14 @@ INLINE int even_step(int count, int max)
     return n_tile ? (count + n_tile - 1) / n_tile : 1;
 }
 
+/* Tokens first..last-1, whose activations stay in L2 while each quad of weight rows passes them. */
 INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int last)
 {
     const int step = even_step(last - first, TILE_TOKENS);
     for (int o = 0; o < m->n_out; o += QUAD)
         for (int t = first; t < last; t += step)
             switch (PP_MIN(step, last - t)) {
-#define CASE(n) case n: tile(type, n, QUAD, PREFETCH_BYTES, m, t, o); break;
+#define CASE(n) case n: tile(type, n, QUAD, t == first, m, t, o); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }
@@ -119,8 +117,8 @@ INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int la
 
 INLINE void matmul(pippin_type type, const pp_matmul *m)
 {
-    if (m->n_tok == 1) {
-        matmul_wide(type, 1, m);
+    if (m->n_tok == 1) { /* more rows at a time, or one token would wait for its own additions */
+        for (int o = 0; o < m->n_out; o += MAX_OUTPUTS) tile(type, 1, MAX_OUTPUTS, true, m, 0, o);
         return;
     }
     const int fit = CACHED_BYTES / (int)sizeof(float) / PP_MAX(m->n_in, 1) / TILE_TOKENS * TILE_TOKENS;

@@ -39,7 +39,9 @@ static const pp_tensor *checked(binder *b, const pp_tensor *t, const char *name,
     if (t->n_dim != n_dim || memcmp(t->shape, shape, (size_t)n_dim * sizeof *shape) != 0)
         return refuse(b, PIPPIN_E_FORMAT, name, pp_shape_text(t->shape, t->n_dim, found), expected);
     if (!pp_type_is_weight(t->type))
-        return refuse(b, PIPPIN_E_UNSUPPORTED, name, pippin_type_name(t->type), "f32, f16 or bf16");
+        return refuse(b, PIPPIN_E_UNSUPPORTED, name, pippin_type_name(t->type), "a type of weights");
+    if (shape[n_dim - 1] % (int64_t)pp_type_block(t->type))
+        return refuse(b, PIPPIN_E_FORMAT, name, pippin_type_name(t->type), "rows of whole blocks");
     return t;
 }
 
@@ -115,7 +117,7 @@ static float kv_scale(binder *b, int32_t layer, bool value)
     const pp_tensor *t = find(b, name);
     if (!t) return 0;
     const size_t expected = b->naming == PP_NAMING_TOOLKIT ? 2 : 1;
-    if (t->n_elem != expected || !pp_type_is_weight(t->type)) {
+    if (t->n_elem != expected || !pp_type_is_weight(t->type) || pp_type_block(t->type) != 1) {
         char found[96];
         refuse(b, PIPPIN_E_FORMAT, name, pp_shape_text(t->shape, t->n_dim, found), expected == 2 ? "[2]" : "one number");
         return 0;
@@ -170,6 +172,9 @@ static void bind_top(binder *b)
     if (!e && w->config.tied_head && h) e = h;
     w->embedding = linear(checked(b, e, embedding, matrix, 2), NULL);
     w->head = w->config.tied_head ? w->embedding : linear(checked(b, h, head, matrix, 2), NULL);
+    const pp_tensor *factors = b->naming == PP_NAMING_GGUF ? find(b, "rope_freqs.weight") : NULL;
+    const int64_t half = w->config.d_head / 2;
+    if (factors) w->rope_factors = vector(b, checked(b, factors, factors->name, &half, 1));
     const char *norm = pp_top_name(b->naming, PP_TOP_NORM);
     w->out_norm = vector(b, checked(b, find(b, norm), norm, matrix + 1, 1));
 }

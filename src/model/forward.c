@@ -41,6 +41,8 @@ static void lay_out(pp_scratch *s, const pippin_config *c, cutter *k)
     s->logits = cut(k, (uint64_t)s->n_logits * (uint64_t)c->n_vocab, sizeof(float));
     s->scores = cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
     s->slots = cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
+    s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
+    s->decoded = cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
     s->inv_freq = cut(k, d_head / 2, sizeof(double));
 }
 
@@ -52,9 +54,10 @@ uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logit
     return k.at;
 }
 
-pippin_status pp_scratch_create(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
+pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
                                 pp_scratch **out, pippin_error *err)
 {
+    const pippin_config *c = &w->config;
     const uint64_t bytes = pp_scratch_bytes(c, n_row, n_logits, n_ctx, n_thread);
     *out = NULL;
     pp_scratch *s = pp_alloc_zero(1, sizeof *s);
@@ -70,7 +73,7 @@ pippin_status pp_scratch_create(const pippin_config *c, int32_t n_row, int32_t n
     s->attention_scale = 1.0f / sqrtf((float)c->d_head);
     cutter k = {s->block, 0};
     lay_out(s, c, &k);
-    pp_rope_init(c, s->inv_freq);
+    pp_rope_init(w, s->inv_freq);
     *out = s;
     return PIPPIN_OK;
 }
@@ -164,7 +167,7 @@ static void head_task(void *arg, int thread, int n_thread)
     const pp_weights *w = a->engine->weights;
     const pp_linear *l = &w->head;
     const pp_scratch *s = a->engine->scratch;
-    pp_linear_share(a->engine->kernels, l,
+    pp_linear_share(a->engine, l,
                     (pp_matmul){.x = s->h + (size_t)a->first * (size_t)l->n_in, .x_stride = (size_t)l->n_in, .y = s->logits,
                                 .y_stride = (size_t)l->n_out, .n_tok = a->n},
                     thread, n_thread);

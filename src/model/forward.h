@@ -7,6 +7,9 @@
 /* More than any adapter has; the scratch for x A is sized by it. */
 enum { PP_MAX_RANK = 256 };
 
+/* Rows that are decoded together where there is no kernel for their type: one tile of matmul_f32. */
+enum { PP_DECODED_ROWS = 8 };
+
 struct pp_scratch {
     int32_t n_row, n_logits, n_ctx, n_thread; /* capacities */
     /* [n_row][...] of the rows that are still alive, adjacent */
@@ -21,6 +24,8 @@ struct pp_scratch {
     float *logits;       /* [n_logits][n_vocab] */
     float *scores;       /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
     int32_t *slots;      /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    float *decoded;      /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
+    size_t widest;       /* inputs of any linear layer */
     double *inv_freq;    /* [d_head / 2] */
     float attention_scale; /* 1 / sqrt(d_head) */
     int32_t n_live;
@@ -47,12 +52,12 @@ typedef void (*pp_row_task)(void *arg, int32_t row);
 void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
 
 /* This thread's share of the outputs of one linear layer: m gives x, y, strides, n_tok and accumulate (linear.c). */
-void pp_linear_share(const pp_kernels *kernels, const pp_linear *l, pp_matmul m, int thread, int n_thread);
+void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread);
 /* Up to three linear layers with their LoRA, in one region (linear.c). */
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job);
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
 /* Rotary angles of all live rows (rope.c). */
-void pp_rope_init(const pippin_config *c, double *inv_freq);
+void pp_rope_init(const pp_weights *w, double *inv_freq);
 void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
 /* x += attention(norm(x)); drops the rows that nothing reads any more (attention.c). */
 void pp_attention_forward(const pp_state *st);

@@ -95,6 +95,8 @@ static uint64_t weight_bytes(pippin_type type, int64_t n)
 {
     static const uint8_t bits[] = {[PIPPIN_F32] = 32, [PIPPIN_F16] = 16, [PIPPIN_BF16] = 16, [PIPPIN_Q8] = 8,
                                    [PIPPIN_Q4] = 4,   [PIPPIN_Q2] = 2,   [PIPPIN_I8] = 8,    [PIPPIN_I64] = 64};
+    const size_t block = pp_type_block(type);
+    if (block > 1) return (uint64_t)n / block * pp_type_bytes(type, block);
     return ((uint64_t)n * bits[type] + 7) / 8;
 }
 

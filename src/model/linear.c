@@ -20,7 +20,25 @@ static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
     return &st->engine->weights->layers[st->layer].site[job->site];
 }
 
-void pp_linear_share(const pp_kernels *kernels, const pp_linear *l, pp_matmul m, int thread, int n_thread)
+/* Rows of block types are decoded a tile at a time into this thread's scratch; the product is then that of f32. */
+static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread)
+{
+    pp_scratch *s = e->scratch;
+    float *rows = s->decoded + (size_t)thread * PP_DECODED_ROWS * s->widest;
+    const size_t n_in = (size_t)l->n_in, row_bytes = pp_type_bytes(l->type, n_in);
+    const uint8_t *w = m.w;
+    const int n_out = m.n_out;
+    for (int first = 0; first < n_out; first += PP_DECODED_ROWS) {
+        m.n_out = PP_MIN(PP_DECODED_ROWS, n_out - first);
+        for (int o = 0; o < m.n_out; o++) pp_decode_row(l->type, w + (size_t)(first + o) * row_bytes, rows + (size_t)o * n_in, n_in);
+        m.w = rows;
+        e->kernels->matmul_f32(&m);
+        m.y += m.n_out;
+        if (m.bias) m.bias += m.n_out;
+    }
+}
+
+void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
 {
     size_t first, last;
     pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
@@ -30,7 +48,11 @@ void pp_linear_share(const pp_kernels *kernels, const pp_linear *l, pp_matmul m,
     m.y += first;
     m.n_in = l->n_in;
     m.n_out = (int)(last - first);
-    pp_kernels_matmul(kernels, l->type)(&m);
+    const pp_matmul_kernel kernel = pp_kernels_matmul(e->kernels, l->type);
+    if (kernel)
+        kernel(&m);
+    else
+        decoded_matmul(e, l, m, thread);
 }
 
 static void base_task(void *arg, int thread, int n_thread)
@@ -39,7 +61,7 @@ static void base_task(void *arg, int thread, int n_thread)
     for (int i = 0; i < r->n_job; i++) {
         const pp_job *job = &r->jobs[i];
         const pp_linear *l = linear_of(r->st, job);
-        pp_linear_share(r->st->engine->kernels, l,
+        pp_linear_share(r->st->engine, l,
                         (pp_matmul){.x = job->x, .x_stride = (size_t)l->n_in, .y = job->y, .y_stride = (size_t)l->n_out,
                                     .n_tok = r->st->s->n_live, .accumulate = job->accumulate},
                         thread, n_thread);
@@ -87,7 +109,7 @@ static void lora_b_task(void *arg, int thread, int n_thread)
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
         if (!site->a) continue;
         const pp_linear b = {site->b, PIPPIN_F32, rank, l->n_out, NULL};
-        pp_linear_share(r->st->engine->kernels, &b,
+        pp_linear_share(r->st->engine, &b,
                         (pp_matmul){.x = lora_scratch(r, i), .x_stride = (size_t)rank,
                                     .y = r->jobs[i].y + (size_t)r->first_row * (size_t)l->n_out,
                                     .y_stride = (size_t)l->n_out, .n_tok = r->n_row, .accumulate = true},

@@ -20,6 +20,8 @@ pippin_status pp_config_parse(const char *json, size_t size, const char *source,
 char *pp_config_json(const pippin_config *c);
 /* From the shapes and names of a toolkit checkpoint; theta is 500,000. */
 pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pippin_error *err);
+/* From the values of a GGUF file: architectures llama, qwen2, qwen3. */
+pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err);
 pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out, pippin_error *err);
 
 /* ---- weights ---- */
@@ -44,7 +46,7 @@ typedef struct pp_layer {
 } pp_layer;
 
 /* Which names a file uses for the same tensors. */
-typedef enum pp_naming { PP_NAMING_MLX = 0, PP_NAMING_HF, PP_NAMING_TOOLKIT } pp_naming;
+typedef enum pp_naming { PP_NAMING_MLX = 0, PP_NAMING_HF, PP_NAMING_TOOLKIT, PP_NAMING_GGUF } pp_naming;
 
 /* Everything that the forward pass reads. Immutable once bound. */
 typedef struct pp_weights {
@@ -55,6 +57,7 @@ typedef struct pp_weights {
     pp_linear embedding; /* [n_vocab][d_model] */
     pp_linear head;      /* the embedding again where tied */
     const float *out_norm;
+    const float *rope_factors; /* [d_head / 2] that divide the rotary frequencies (Llama 3 in GGUF), or NULL */
     pp_layer *layers; /* [n_layer] */
     pp_tensors tensors; /* owns the bytes */
 } pp_weights;
@@ -135,7 +138,7 @@ typedef struct pp_pass {
 /* Scratch memory for passes of up to n_row rows: allocated once, nothing is allocated later. */
 typedef struct pp_scratch pp_scratch;
 uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread);
-pippin_status pp_scratch_create(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
+pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
                                 pp_scratch **out, pippin_error *err);
 void pp_scratch_free(pp_scratch *s);
 

@@ -8,7 +8,7 @@ typedef struct part_name {
     const char *module, *suffix;
 } part_name;
 
-static const part_name parts[3][PP_N_PART] = {
+static const part_name parts[4][PP_N_PART] = {
     [PP_NAMING_MLX] = {
         [PP_PART_ATTN_NORM] = {"input_layernorm", ".weight"},
         [PP_PART_QKV] = {"self_attn.qkv_proj", ".weight"},
@@ -49,12 +49,29 @@ static const part_name parts[3][PP_N_PART] = {
         [PP_PART_UP] = {"feed_forward.hidden_transform.linear_1", ".weight"},
         [PP_PART_DOWN] = {"feed_forward.output_transform", ".weight"},
     },
+    [PP_NAMING_GGUF] = {
+        [PP_PART_ATTN_NORM] = {"attn_norm", ".weight"},
+        [PP_PART_Q] = {"attn_q", ".weight"},
+        [PP_PART_K] = {"attn_k", ".weight"},
+        [PP_PART_V] = {"attn_v", ".weight"},
+        [PP_PART_Q_BIAS] = {"attn_q", ".bias"},
+        [PP_PART_K_BIAS] = {"attn_k", ".bias"},
+        [PP_PART_V_BIAS] = {"attn_v", ".bias"},
+        [PP_PART_Q_NORM] = {"attn_q_norm", ".weight"},
+        [PP_PART_K_NORM] = {"attn_k_norm", ".weight"},
+        [PP_PART_O] = {"attn_output", ".weight"},
+        [PP_PART_FFN_NORM] = {"ffn_norm", ".weight"},
+        [PP_PART_GATE] = {"ffn_gate", ".weight"},
+        [PP_PART_UP] = {"ffn_up", ".weight"},
+        [PP_PART_DOWN] = {"ffn_down", ".weight"},
+    },
 };
 
-static const char *const tops[3][PP_N_TOP] = {
+static const char *const tops[4][PP_N_TOP] = {
     [PP_NAMING_MLX] = {"model.embedding.weight", "model.output_norm.weight", "lm_head.weight"},
     [PP_NAMING_HF] = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"},
     [PP_NAMING_TOOLKIT] = {"embedding.weight", "output_norm.weight", "output_transform.weight"},
+    [PP_NAMING_GGUF] = {"token_embd.weight", "output_norm.weight", "output.weight"},
 };
 
 const char *pp_top_name(pp_naming naming, pp_top top) { return tops[naming][top]; }
@@ -64,7 +81,9 @@ static void layer_prefix(const pippin_config *c, pp_naming naming, int32_t layer
     const int32_t n_full = c->n_layer - c->n_reuse;
     const bool reuse = layer >= n_full;
     const int index = (int)(reuse ? layer - n_full : layer);
-    if (naming != PP_NAMING_TOOLKIT)
+    if (naming == PP_NAMING_GGUF)
+        snprintf(prefix, size, "blk.%d", (int)layer);
+    else if (naming != PP_NAMING_TOOLKIT)
         snprintf(prefix, size, "model.%s.%d", reuse ? "kv_reuse_layers" : "layers", index);
     else if (c->n_reuse)
         snprintf(prefix, size, "layers.segment_%d.layer_%d", reuse, index);
@@ -87,7 +106,7 @@ void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_pa
 bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool value, char name[PP_NAME_SIZE])
 {
     char prefix[64];
-    if (naming == PP_NAMING_HF || layer >= c->n_layer - c->n_reuse) return false;
+    if (naming == PP_NAMING_HF || naming == PP_NAMING_GGUF || layer >= c->n_layer - c->n_reuse) return false;
     layer_prefix(c, naming, layer, prefix, sizeof prefix);
     if (naming == PP_NAMING_MLX)
         snprintf(name, PP_NAME_SIZE, "%s.self_attn.quant_%s_scale", prefix, value ? "value" : "key");

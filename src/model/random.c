@@ -130,7 +130,7 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err)
 {
     *out = (pp_weights){0};
-    if (!pp_type_is_weight(type))
+    if (pp_type_block(type) != 1 || !pp_type_is_weight(type))
         return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be made by this version, expected f32, f16 or bf16",
                        pippin_type_name(type));
     pippin_status status = pp_config_check(config, config->name, err);

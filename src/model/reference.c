@@ -210,7 +210,7 @@ pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, 
     reference r = {.w = w, .loras = loras, .n_lora = n_lora, .n_tok = score->n_tok};
     pippin_status status = PIPPIN_OK;
     if (reference_alloc(&r))
-        pp_rope_init(&w->config, r.inv_freq);
+        pp_rope_init(w, r.inv_freq);
     else
         status = pp_fail_memory(err, "reference", 2 * (uint64_t)w->n_full * score->n_tok * (uint64_t)(w->config.n_kv_head * w->config.d_head) * sizeof(float));
     for (size_t t = 0; t < score->n_tok && status == PIPPIN_OK; t++) {

@@ -16,11 +16,13 @@ static double scaled(const pippin_config *c, double freq)
     return (1 - smooth) * freq / c->rope_factor + smooth * freq;
 }
 
-void pp_rope_init(const pippin_config *c, double *inv_freq)
+void pp_rope_init(const pp_weights *w, double *inv_freq)
 {
+    const pippin_config *c = &w->config;
     for (int32_t i = 0; i < c->d_head / 2; i++) {
         const double freq = pow(c->rope_theta, -2.0 * i / c->d_head);
         inv_freq[i] = c->rope_factor != 0 ? scaled(c, freq) : freq;
+        if (w->rope_factors) inv_freq[i] /= (double)w->rope_factors[i];
     }
 }
 

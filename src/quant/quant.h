@@ -7,14 +7,16 @@
 
 #include "base/base.h"
 
-/* Bytes of n consecutive elements; 0 for a type that has no layout yet (q8, q4, q2). */
+/* Elements that are packed together: 1 for plain types, 32 or 256 for GGUF's blocks, 0 where there is no layout yet. */
+size_t pp_type_block(pippin_type type);
+/* Bytes of n consecutive elements, n a multiple of the block. */
 size_t pp_type_bytes(pippin_type type, size_t n);
-/* Does this version read, compute with, and write weights of this type? */
+/* Does this version read and compute with weights of this type? */
 bool pp_type_is_weight(pippin_type type);
 
-/* n elements at src, which need not be aligned -> float. Exact for f32, f16, bf16. */
+/* n elements at src, which need not be aligned -> float; n is a multiple of the block. Exact. */
 void pp_decode_row(pippin_type type, const void *src, float *dst, size_t n);
-/* Round to nearest, ties to even; overflow becomes infinity, NaN stays NaN. */
+/* f32, f16, bf16 only. Round to nearest, ties to even; overflow becomes infinity, NaN stays NaN. */
 void pp_encode_row(pippin_type type, const float *src, void *dst, size_t n);
 
 float pp_f16_to_f32(uint16_t h);

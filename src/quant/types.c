@@ -1,16 +1,33 @@
 /* types.c - names and sizes of element types, conversion of rows. */
 #include <string.h>
 
-#include "quant/quant.h"
+#include "quant/blocks.h"
 
 static const struct {
     const char *name;
-    size_t bytes; /* of one element; 0: no layout in this version */
-    bool weight;
+    uint16_t block, bytes; /* elements that lie together, and their bytes; block 0: no layout in this version */
+    bool weight;           /* may be a matrix of a model */
+    pp_block_decoder decode;
 } types[] = {
-    [PIPPIN_TYPE_AUTO] = {"auto", 0, false}, [PIPPIN_F32] = {"f32", 4, true}, [PIPPIN_F16] = {"f16", 2, true},
-    [PIPPIN_BF16] = {"bf16", 2, true},       [PIPPIN_Q8] = {"q8", 0, false},  [PIPPIN_Q4] = {"q4", 0, false},
-    [PIPPIN_Q2] = {"q2", 0, false},          [PIPPIN_I8] = {"int8", 1, false}, [PIPPIN_I64] = {"int64", 8, false},
+    [PIPPIN_TYPE_AUTO] = {"auto", 0, 0, false, NULL},
+    [PIPPIN_F32] = {"f32", 1, 4, true, NULL},
+    [PIPPIN_F16] = {"f16", 1, 2, true, NULL},
+    [PIPPIN_BF16] = {"bf16", 1, 2, true, NULL},
+    [PIPPIN_Q8] = {"q8", 0, 0, false, NULL},
+    [PIPPIN_Q4] = {"q4", 0, 0, false, NULL},
+    [PIPPIN_Q2] = {"q2", 0, 0, false, NULL},
+    [PIPPIN_I8] = {"int8", 1, 1, false, NULL},
+    [PIPPIN_I64] = {"int64", 1, 8, false, NULL},
+    [PIPPIN_GGUF_Q4_0] = {"Q4_0", 32, 18, true, pp_decode_q4_0},
+    [PIPPIN_GGUF_Q4_1] = {"Q4_1", 32, 20, true, pp_decode_q4_1},
+    [PIPPIN_GGUF_Q5_0] = {"Q5_0", 32, 22, true, pp_decode_q5_0},
+    [PIPPIN_GGUF_Q5_1] = {"Q5_1", 32, 24, true, pp_decode_q5_1},
+    [PIPPIN_GGUF_Q8_0] = {"Q8_0", 32, 34, true, pp_decode_q8_0},
+    [PIPPIN_GGUF_Q2_K] = {"Q2_K", 256, 84, true, pp_decode_q2_k},
+    [PIPPIN_GGUF_Q3_K] = {"Q3_K", 256, 110, true, pp_decode_q3_k},
+    [PIPPIN_GGUF_Q4_K] = {"Q4_K", 256, 144, true, pp_decode_q4_k},
+    [PIPPIN_GGUF_Q5_K] = {"Q5_K", 256, 176, true, pp_decode_q5_k},
+    [PIPPIN_GGUF_Q6_K] = {"Q6_K", 256, 210, true, pp_decode_q6_k},
 };
 
 enum { N_TYPE = sizeof types / sizeof *types };
@@ -19,12 +36,18 @@ const char *pippin_type_name(pippin_type type) { return (unsigned)type < N_TYPE 
 
 pippin_type pippin_type_from_name(const char *name)
 {
-    for (unsigned i = PIPPIN_F32; i <= PIPPIN_I8; i++)
-        if (strcmp(name, types[i].name) == 0) return (pippin_type)i;
+    for (unsigned i = PIPPIN_F32; i < N_TYPE; i++)
+        if (i != PIPPIN_I64 && strcmp(name, types[i].name) == 0) return (pippin_type)i;
     return PIPPIN_TYPE_AUTO;
 }
 
-size_t pp_type_bytes(pippin_type type, size_t n) { return (unsigned)type < N_TYPE ? types[type].bytes * n : 0; }
+size_t pp_type_block(pippin_type type) { return (unsigned)type < N_TYPE ? types[type].block : 0; }
+
+size_t pp_type_bytes(pippin_type type, size_t n)
+{
+    const size_t block = pp_type_block(type);
+    return block ? n / block * types[type].bytes : 0;
+}
 
 bool pp_type_is_weight(pippin_type type) { return (unsigned)type < N_TYPE && types[type].weight; }
 
@@ -86,6 +109,10 @@ void pp_decode_row(pippin_type type, const void *src, float *dst, size_t n)
     const unsigned char *bytes = src;
     if (type == PIPPIN_F32) {
         memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    if (types[type].decode) {
+        for (size_t i = 0; i < n / types[type].block; i++) types[type].decode(bytes + i * types[type].bytes, dst + i * types[type].block);
         return;
     }
     for (size_t i = 0; i < n; i++) {

@@ -1,0 +1,90 @@
+/* gguf.c - the configuration that the values of a GGUF file describe. */
+#include <string.h>
+
+#include "model/model.h"
+
+typedef struct values {
+    const pp_gguf *g;
+    const char *arch; /* prefix of the keys */
+    pippin_status status;
+    pippin_error *err;
+} values;
+
+static double number_or(const values *v, const char *key, double otherwise)
+{
+    char name[96];
+    double value;
+    snprintf(name, sizeof name, "%s.%s", v->arch, key);
+    return pp_gguf_number(v->g, name, &value) ? value : otherwise;
+}
+
+static int32_t integer_or(const values *v, const char *key, int32_t otherwise)
+{
+    const double value = number_or(v, key, otherwise);
+    return value >= 0 && value <= INT32_MAX ? (int32_t)value : 0;
+}
+
+static int32_t integer(values *v, const char *key)
+{
+    const double missing = -1;
+    if (v->status == PIPPIN_OK && number_or(v, key, missing) == missing)
+        v->status = pp_fail(v->err, PIPPIN_E_FORMAT, "%s: value %s.%s is missing, expected a whole number", v->g->tensors.source, v->arch, key);
+    return integer_or(v, key, 0);
+}
+
+static int32_t token_id(const pp_gguf *g, const char *key)
+{
+    double value;
+    return pp_gguf_number(g, key, &value) && value >= 0 && value < INT32_MAX ? (int32_t)value : -1;
+}
+
+static void refuse_scaling(values *v)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.rope.scaling.type", v->arch);
+    const pp_gguf_entry *e = pp_gguf_find(v->g, name);
+    if (e && !pp_gguf_text_is(v->g, name, "none"))
+        v->status = pp_fail(v->err, PIPPIN_E_UNSUPPORTED, "%s: value %s: this rotary scaling is not built; the model would give wrong numbers without it",
+                            v->g->tensors.source, name);
+}
+
+pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err)
+{
+    static const struct {
+        const char *name;
+        pippin_arch arch;
+    } families[] = {{"llama", PIPPIN_ARCH_LLAMA}, {"qwen2", PIPPIN_ARCH_QWEN2}, {"qwen3", PIPPIN_ARCH_QWEN3}};
+    values v = {.g = g, .err = err};
+    pippin_config c = {.pad_id = -1};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (pp_gguf_text_is(g, "general.architecture", families[i].name)) {
+            v.arch = families[i].name;
+            c.arch = families[i].arch;
+        }
+    if (!v.arch)
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: its general.architecture is not llama, qwen2 or qwen3; other families are not built", g->tensors.source);
+    const pp_tensor *embedding = pp_tensors_find(&g->tensors, "token_embd.weight");
+    c.n_vocab = embedding && embedding->n_dim == 2 && embedding->shape[0] <= INT32_MAX ? (int32_t)embedding->shape[0] : 0;
+    c.d_model = integer(&v, "embedding_length");
+    c.n_layer = integer(&v, "block_count");
+    c.d_ffn = integer(&v, "feed_forward_length");
+    c.n_head = integer(&v, "attention.head_count");
+    c.n_kv_head = integer_or(&v, "attention.head_count_kv", c.n_head);
+    c.d_head = integer_or(&v, "attention.key_length", c.n_head > 0 ? c.d_model / c.n_head : 0);
+    c.norm_eps = (float)number_or(&v, "attention.layer_norm_rms_epsilon", 1e-5);
+    c.rope_theta = number_or(&v, "rope.freq_base", 10000);
+    c.n_ctx_train = integer_or(&v, "context_length", 0);
+    c.rope_pairs = c.arch == PIPPIN_ARCH_LLAMA ? PIPPIN_ROPE_ADJACENT : PIPPIN_ROPE_HALVES;
+    c.qkv_bias = c.arch == PIPPIN_ARCH_QWEN2;
+    if (c.arch == PIPPIN_ARCH_QWEN3) {
+        c.qk_norm = PIPPIN_QK_NORM_BEFORE_ROPE;
+        c.qk_norm_eps = c.norm_eps;
+    }
+    c.tied_head = !pp_tensors_find(&g->tensors, "output.weight");
+    c.bos_id = token_id(g, "tokenizer.ggml.bos_token_id");
+    c.eos_id = token_id(g, "tokenizer.ggml.eos_token_id");
+    refuse_scaling(&v);
+    if (v.status == PIPPIN_OK) v.status = pp_config_check(&c, g->tensors.source, err);
+    *out = c;
+    return v.status;
+}
