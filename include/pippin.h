@@ -302,19 +302,54 @@ PIPPIN_API pippin_status pippin_session_score_npy(pippin_session *session, const
 
 /* ---- generation --------------------------------------------------------------------------------------------------- */
 
+/* A token and the logarithm of the probability that the model gives it, before bias, penalties and filters. */
+typedef struct pippin_logprob {
+    int32_t id;
+    float logprob;
+} pippin_logprob;
+
 typedef struct pippin_token_event {
-    int32_t id;       /* -1 in a last event that only brings what was held back of an unfinished character */
+    int32_t id;       /* -1 in a last event that only brings what was held back */
     size_t index;     /* 0 for the first generated token */
-    const char *text; /* whole characters that this token completed; not 0-terminated; empty without a tokenizer */
+    const char *text; /* whole characters that may be shown now; not 0-terminated; empty without a tokenizer */
     size_t n_bytes;
+    float logprob;             /* of the token; only where logprobs were asked for */
+    const pippin_logprob *top; /* [n_top] the likeliest tokens at its place, in falling order */
+    size_t n_top;
 } pippin_token_event;
 
+typedef struct pippin_logit_bias {
+    int32_t id;
+    float value; /* added to the token's logit */
+} pippin_logit_bias;
+
+/*
+ * How the next token is chosen, in this order: bias, penalties, temperature, top_k, top_p, min_p; each filter works on what
+ * the one before it left. Zero leaves each out.
+ */
+typedef struct pippin_sampling {
+    double temperature; /* 0: greedy, after bias and penalties */
+    int32_t top_k;      /* keep the k likeliest */
+    double top_p;       /* keep the fewest likeliest whose probabilities reach p together */
+    double min_p;       /* keep those with at least this share of the likeliest one's probability */
+    double repeat_penalty; /* divides positive logits of tokens among the last ones, multiplies negative; 1: none */
+    int32_t repeat_window; /* how many last tokens, the prompt's too; 0: 64; -1: all */
+    double presence_penalty, frequency_penalty; /* taken off for a token of the answer: once, and for each time */
+    const pippin_logit_bias *bias; /* [n_bias] */
+    size_t n_bias;
+    uint64_t seed; /* same seed, same text, whatever the thread count */
+} pippin_sampling;
+
+enum { PIPPIN_MAX_LOGPROBS = 64 };
+
 typedef struct pippin_generate_options {
-    size_t max_tokens;  /* 0: until the context is full */
-    double temperature; /* 0: greedy */
-    uint64_t seed;      /* same seed, same text, whatever the thread count */
+    size_t max_tokens; /* 0: until the context is full */
+    pippin_sampling sampling;
     const int32_t *stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text, none for a model without tokenizer */
     size_t n_stop_ids;
+    const char *const *stop_strings; /* [n_stop_strings]; the text ends before the first that comes */
+    size_t n_stop_strings;
+    int32_t logprobs; /* likeliest tokens to tell at each place, at most PIPPIN_MAX_LOGPROBS; 0: no log-probabilities */
     int (*on_token)(void *user, const pippin_token_event *event); /* may be NULL; non-zero stops */
     void *user;
 } pippin_generate_options;
@@ -322,7 +357,7 @@ typedef struct pippin_generate_options {
 typedef enum pippin_finish { PIPPIN_FINISH_STOP = 0, PIPPIN_FINISH_LENGTH, PIPPIN_FINISH_CANCELLED } pippin_finish;
 
 typedef struct pippin_generate_result {
-    pippin_finish finish; /* STOP: a stop id came; LENGTH: max_tokens or the context's end */
+    pippin_finish finish; /* STOP: a stop id or string came; LENGTH: max_tokens or the context's end */
     size_t n_prompt, n_cached, n_generated;
     double prompt_seconds, generate_seconds;
 } pippin_generate_result;

@@ -247,6 +247,10 @@ CONFIG
         json "check $type" check -m "$scratch/tiny-$type"
         holds "check $type" "$out" "\"type\": \"$type\""
     done
+    sed 's/"vocab_size": 512, "hidden_dim": 64/"vocab_size": 16000000, "hidden_dim": 262144/; s/"num_heads": 4/"num_heads": 256/' \
+        "$scratch/tiny.json" >"$scratch/huge.json"
+    failure 'init more than fits' 'of memory' init --preset "$scratch/huge.json" -o "$scratch/huge"
+    failure 'check more than fits' 'of memory' check --preset "$scratch/huge.json"
     json 'inspect a model' inspect "$scratch/tiny" --tensors
     holds 'inspect a model' "$out" '"type": "f32"'
     holds 'inspect a model' "$out" '"shape": [512, 64]'

@@ -4,116 +4,12 @@
  * that a result depends on nothing but its own inputs. PIPPIN_TEST_SEED replays a run.
  */
 #define _GNU_SOURCE
-#include <float.h>
-#include <math.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernels/kernels.h"
-#include "support.h"
-
-enum { N_BUFFER = 8, BUFFER_BYTES = 4 << 20, PAD = 64, CANARY = 0xa5 };
-
-static uint64_t seed, counter;
-static uint8_t *buffer_end[N_BUFFER]; /* a page that faults begins here */
-static char why[256];
-
-/* A trial gives true, or false with the reason in `why`. */
-#define CHECK(condition, ...)                                                                                           \
-    do {                                                                                                                \
-        if (!(condition)) {                                                                                             \
-            snprintf(why, sizeof why, __VA_ARGS__);                                                                     \
-            return false;                                                                                               \
-        }                                                                                                               \
-    } while (0)
-
-/* ---- inputs ---- */
-
-static double unit(void) { return pp_random_unit(seed, 0, counter++); }
-static uint32_t bits32(void) { return (uint32_t)pp_random_bits(seed, 1, counter++); }
-static int between(int low, int high) { return low + (int)(unit() * (high - low + 1)); }
-
-/* Sizes around every vector width, and now and then a real one. */
-static int size(int most)
-{
-    int n = between(0, 3) == 0 ? between(1, most) : between(1, 40);
-    return between(0, 15) == 0 ? 2048 : PP_MIN(n, most);
-}
-
-typedef enum values { PLAIN, ZERO, TINY, HUGE_, MIXED, N_FINITE, ANY_BITS = N_FINITE } values;
-
-static float value(values kind)
-{
-    float u = (float)(2 * unit() - 1), any;
-    uint32_t bits = bits32();
-    memcpy(&any, &bits, sizeof any);
-    switch (kind) {
-    case PLAIN: return u;
-    case ZERO: return u < 0 ? -0.0f : 0.0f;
-    case TINY: return u * 1e-39f; /* subnormal */
-    case HUGE_: return u * 1e15f;
-    case MIXED: return ldexpf(u, between(-30, 30));
-    default: return between(0, 9) == 0 ? (u < 0 ? -INFINITY : INFINITY) : any;
-    }
-}
-
-static values finite(void) { return (values)between(PLAIN, N_FINITE - 1); }
-
-/* n_bytes that end where memory does. */
-static void *input(int i, size_t n_bytes)
-{
-    assert_true(n_bytes <= BUFFER_BYTES);
-    return buffer_end[i] - n_bytes;
-}
-
-static float *input_f32(int i, size_t n, values kind)
-{
-    float *x = input(i, n * sizeof *x);
-    for (size_t j = 0; j < n; j++) x[j] = value(kind);
-    return x;
-}
-
-static void *input_type(int i, pippin_type type, size_t n, values kind)
-{
-    char *x = input(i, pp_type_bytes(type, n));
-    for (size_t j = 0; j < n; j++) {
-        float f = value(kind);
-        if (type == PIPPIN_F16) f = fmaxf(-60000, fminf(60000, f));
-        if (type == PIPPIN_I8)
-            x[j] = (char)between(-128, 127);
-        else
-            pp_encode_row(type, &f, x + pp_type_bytes(type, j), 1);
-    }
-    return x;
-}
-
-/* ---- outputs ---- */
-
-/* n_bytes between canaries, the end of the second being the end of memory. */
-static void *output(int i, size_t n_bytes)
-{
-    uint8_t *all = input(i, n_bytes + 2 * PAD);
-    memset(all, CANARY, n_bytes + 2 * PAD);
-    return all + PAD;
-}
-
-static bool intact(const void *y, size_t n_bytes)
-{
-    const uint8_t *before = (const uint8_t *)y - PAD, *after = (const uint8_t *)y + n_bytes;
-    for (int i = 0; i < PAD; i++)
-        if (before[i] != CANARY || after[i] != CANARY) return false;
-    return true;
-}
-
-static bool same_bits(float a, float b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
-
-static bool near(double got, double want, double bound)
-{
-    if (isnan(got) || isnan(want)) return isnan(got) && isnan(want);
-    return got == want || fabs(got - want) <= bound;
-}
+#include "kernels_try.h"
+#include "kernels_try_attend.h"
 
 /* ---- matmul ---- */
 
@@ -142,7 +38,7 @@ static bool matmul_bound(const pp_matmul *m, const pp_matmul *truth, pippin_type
 
 static bool matmul_random(const pp_kernels *k, const pp_kernels *truth, pippin_type type)
 {
-    const values kind = finite();
+    const values kind = finite_values();
     pp_matmul m = {.n_tok = between(0, 1) ? between(1, 20) : between(1, 3), .n_in = size(300), .n_out = between(1, 45)};
     m.x_stride = (size_t)(m.n_in + between(0, 3));
     m.y_stride = (size_t)(m.n_out + between(0, 3));
@@ -243,7 +139,7 @@ static bool try_rmsnorm(const pp_kernels *k, const pp_kernels *truth)
 {
     for (int round = 0; round < 400; round++) {
         const int n = size(300);
-        float *x = input_f32(0, (size_t)n, finite()), *w = input_f32(1, (size_t)n, PLAIN), *y = row_copy(2, x, n);
+        float *x = input_f32(0, (size_t)n, finite_values()), *w = input_f32(1, (size_t)n, PLAIN), *y = row_copy(2, x, n);
         float *want = row_copy(3, x, n);
         truth->rmsnorm(want, x, w, n, 1e-5f);
         k->rmsnorm(y, round % 2 ? y : x, w, n, 1e-5f);
@@ -257,7 +153,7 @@ static bool rope(void (*kernel)(float *, const float *, const float *, int),
 {
     for (int round = 0; round < 400; round++) {
         const int half = size(150);
-        float *x = input_f32(0, 2 * (size_t)half, finite()), *c = input_f32(1, (size_t)half, PLAIN);
+        float *x = input_f32(0, 2 * (size_t)half, finite_values()), *c = input_f32(1, (size_t)half, PLAIN);
         float *s = input_f32(2, (size_t)half, PLAIN), *y = row_copy(3, x, 2 * half), *want = row_copy(4, x, 2 * half);
         kernel(y, c, s, 2 * half);
         truth(want, c, s, 2 * half);
@@ -317,7 +213,7 @@ static bool try_quantize_i8(const pp_kernels *k, const pp_kernels *truth)
         const int n = size(300);
         float *x = input_f32(0, (size_t)n, (values)(round % (ANY_BITS + 1)));
         int8_t *q = output(1, (size_t)n), *want = output(2, (size_t)n);
-        float scale = round % 3 == 0 ? 0x1p-7f : fabsf(value(MIXED)) / 60 + FLT_MIN;
+        float scale = fabsf(value(round % 3 ? MIXED : PLAIN)) / 60 + FLT_MIN;
         for (int i = 0; round % 3 == 0 && i < n; i++) x[i] = ((float)between(-140, 140) + 0.5f) * scale; /* halves */
         k->quantize_i8(q, x, n, scale);
         truth->quantize_i8(want, x, n, scale);
@@ -357,145 +253,6 @@ static bool try_to_bf16(const pp_kernels *k, const pp_kernels *truth)
     }
     return true;
 }
-
-/* ---- attention ---- */
-
-typedef void (*attend_kernel)(const pp_attend *a);
-
-static void shuffle(int32_t *list, int n)
-{
-    for (int i = 0; i < n; i++) list[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        const int j = between(0, i);
-        const int32_t swap = list[i];
-        list[i] = list[j];
-        list[j] = swap;
-    }
-}
-
-/* A random call without its output; keys are strewn over more slots than there are keys. */
-static pp_attend attend_call(pippin_type type, float q_size)
-{
-    static const int heads[] = {1, 4, 8, 16, 18, 32, 64, 77, 80, 128};
-    pp_attend a = {.n_group = between(1, 20), .d_head = heads[between(0, 9)], .n_key = between(1, 300), .scale = 0.3f,
-                   .k_scale = 0.013f, .v_scale = 0.021f};
-    const int n_slot = a.n_key + between(0, 9);
-    const size_t n = (size_t)n_slot * (size_t)a.d_head, n_q = (size_t)(a.n_group * a.d_head);
-    float *q = input_f32(0, n_q, PLAIN);
-    for (size_t i = 0; i < n_q; i++) q[i] *= q_size;
-    a.q = q;
-    a.k = input_type(1, type, n, PLAIN);
-    a.v = input_type(2, type, n, PLAIN);
-    int32_t *slots = input(3, (size_t)n_slot * sizeof *slots), shuffled[400];
-    shuffle(shuffled, n_slot);
-    a.slots = memcpy(slots + n_slot - a.n_key, shuffled, (size_t)a.n_key * sizeof *slots);
-    if (type == PIPPIN_I8 && between(0, 1)) {
-        float *scales[2] = {input_f32(4, (size_t)n_slot, PLAIN), input_f32(5, (size_t)n_slot, PLAIN)};
-        for (int i = 0; i < 2 * n_slot; i++) scales[i % 2][i / 2] = fabsf(scales[i % 2][i / 2]) / 50 + 1e-4f;
-        a.k_scales = scales[0];
-        a.v_scales = scales[1];
-    }
-    return a;
-}
-
-static float element(pippin_type type, const void *rows, size_t i)
-{
-    float f;
-    if (type == PIPPIN_I8) return ((const int8_t *)rows)[i];
-    pp_decode_row(type, (const char *)rows + pp_type_bytes(type, i), &f, 1);
-    return f;
-}
-
-/* The largest |value| that is attended to, and the largest sum of absolute products behind a score. */
-static void attend_sizes(const pp_attend *a, pippin_type type, double *v_max, double *score_max)
-{
-    *v_max = *score_max = 0;
-    for (int j = 0; j < a->n_key; j++) {
-        const int32_t slot = a->slots[j];
-        const bool i8 = type == PIPPIN_I8;
-        const double ks = i8 ? (double)(a->k_scales ? a->k_scales[slot] : a->k_scale) : 1;
-        const double vs = i8 ? (double)(a->v_scales ? a->v_scales[slot] : a->v_scale) : 1;
-        const size_t at = (size_t)slot * (size_t)a->d_head;
-        for (int i = 0; i < a->d_head; i++)
-            *v_max = fmax(*v_max, vs * fabs((double)element(type, a->v, at + (size_t)i)));
-        for (int g = 0; g < a->n_group; g++) {
-            double sum = 0;
-            for (int i = 0; i < a->d_head; i++)
-                sum += fabs((double)(a->q[g * a->d_head + i] * element(type, a->k, at + (size_t)i)));
-            *score_max = fmax(*score_max, (double)a->scale * ks * sum);
-        }
-    }
-}
-
-/* The same keys and values in other slots, in the same order. */
-static pp_attend moved(const pp_attend *a, pippin_type type, int32_t *slots)
-{
-    enum { N_SLOT = 320 };
-    pp_attend b = *a;
-    const size_t row = pp_type_bytes(type, (size_t)a->d_head);
-    char *k = output(6, row * N_SLOT), *v = output(7, row * N_SLOT);
-    static float k_scales[N_SLOT], v_scales[N_SLOT];
-    shuffle(slots, N_SLOT);
-    for (int j = 0; j < a->n_key; j++) {
-        const size_t from = (size_t)a->slots[j], to = (size_t)slots[j];
-        memcpy(k + to * row, (const char *)a->k + from * row, row);
-        memcpy(v + to * row, (const char *)a->v + from * row, row);
-        k_scales[to] = a->k_scales ? a->k_scales[from] : 0;
-        v_scales[to] = a->v_scales ? a->v_scales[from] : 0;
-    }
-    b.k = k;
-    b.v = v;
-    b.slots = slots;
-    if (a->k_scales) b.k_scales = k_scales;
-    if (a->v_scales) b.v_scales = v_scales;
-    return b;
-}
-
-static bool attend_round(attend_kernel kernel, attend_kernel truth, pippin_type type)
-{
-    static float want[20 * 128], again[20 * 128], scratch[20 * PP_ATTEND_BLOCK];
-    int32_t slots[320];
-    pp_attend a = attend_call(type, between(0, 3) ? 1 : 60);
-    const size_t n = (size_t)(a.n_group * a.d_head), n_scratch = (size_t)a.n_group * PP_ATTEND_BLOCK;
-    double v_max, score_max;
-    a.scratch = scratch;
-    a.out = want;
-    truth(&a);
-    a.scratch = output(6, n_scratch * sizeof(float));
-    a.out = output(7, n * sizeof(float));
-    kernel(&a);
-    CHECK(intact(a.out, n * sizeof(float)) && intact(a.scratch, n_scratch * sizeof(float)), "wrote outside");
-    attend_sizes(&a, type, &v_max, &score_max);
-    for (size_t i = 0; i < n; i++)
-        CHECK(near((double)a.out[i], (double)want[i], (2e-6 + (double)FLT_EPSILON * score_max) * v_max),
-              "element %zu, d_head %d, %d keys: %g, truth %g", i, a.d_head, a.n_key, (double)a.out[i], (double)want[i]);
-    memcpy(want, a.out, n * sizeof(float));
-
-    pp_attend b = moved(&a, type, slots);
-    b.scratch = scratch;
-    b.out = again;
-    kernel(&b);
-    for (size_t i = 0; i < n; i++) CHECK(same_bits(again[i], want[i]), "law: slots matter, d_head %d, %d keys", a.d_head, a.n_key);
-    for (int g = 0; g < a.n_group; g++) {
-        b.n_group = 1;
-        b.q = a.q + g * a.d_head;
-        kernel(&b);
-        for (int i = 0; i < a.d_head; i++)
-            CHECK(same_bits(again[i], want[g * a.d_head + i]), "law: head %d alone differs, %d in the call", g, a.n_group);
-    }
-    return true;
-}
-
-static bool attend_all(attend_kernel kernel, attend_kernel truth, pippin_type type)
-{
-    for (int round = 0; round < 150; round++)
-        if (!attend_round(kernel, truth, type)) return false;
-    return true;
-}
-
-static bool try_attend_f32(const pp_kernels *k, const pp_kernels *t) { return attend_all(k->attend_f32, t->attend_f32, PIPPIN_F32); }
-static bool try_attend_bf16(const pp_kernels *k, const pp_kernels *t) { return attend_all(k->attend_bf16, t->attend_bf16, PIPPIN_BF16); }
-static bool try_attend_i8(const pp_kernels *k, const pp_kernels *t) { return attend_all(k->attend_i8, t->attend_i8, PIPPIN_I8); }
 
 /* ---- each entry at each level: a kernel of the list without its try_ function does not compile ---- */
 
@@ -566,7 +323,7 @@ static void levels_are_chosen(void **state)
 {
     (void)state;
     pp_kernels k, best;
-    pippin_error err = {0};
+    pippin_error refusal = {0};
     pp_kernels_fill(&best, PP_ISA_COUNT);
     OK(pp_kernels_choose(&k, NULL, err));
     assert_int_equal(k.isa, best.isa);
@@ -575,9 +332,9 @@ static void levels_are_chosen(void **state)
             OK(pp_kernels_choose(&k, pp_isa_name(isa), err));
             assert_int_equal(k.isa, isa);
         } else
-            assert_int_equal(pp_kernels_choose(&k, pp_isa_name(isa), &err), PIPPIN_E_ARGUMENT);
-    assert_int_equal(pp_kernels_choose(&k, "abacus", &err), PIPPIN_E_ARGUMENT);
-    assert_non_null(strstr(err.text, "abacus"));
+            assert_int_equal(pp_kernels_choose(&k, pp_isa_name(isa), &refusal), PIPPIN_E_ARGUMENT);
+    assert_int_equal(pp_kernels_choose(&k, "abacus", &refusal), PIPPIN_E_ARGUMENT);
+    assert_non_null(strstr(refusal.text, "abacus"));
     assert_ptr_equal(pp_kernels_matmul(&best, PIPPIN_F16), best.matmul_f16);
     assert_null(pp_kernels_matmul(&best, PIPPIN_I64));
 }
@@ -661,16 +418,6 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(attend_f32, attend_by_slot);
 #undef CAUGHT
     assert_true(faulty_reads());
-}
-
-static void make_buffers(void)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (int i = 0; i < N_BUFFER; i++) {
-        uint8_t *p = mmap(NULL, BUFFER_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + BUFFER_BYTES, page, PROT_NONE) != 0) abort();
-        buffer_end[i] = p + BUFFER_BYTES;
-    }
 }
 
 int main(void)

@@ -265,7 +265,7 @@ static void generation(pippin_model *model, pippin_type kv_type)
 {
     int32_t tokens[N], a[12], b[12], c[12];
     make_tokens(tokens, N, pippin_model_config(model)->n_vocab, 10);
-    pippin_generate_options o = {.max_tokens = 12, .temperature = 1.5, .seed = 5, .stop_ids = tokens};
+    pippin_generate_options o = {.max_tokens = 12, .sampling = {.temperature = 1.5, .seed = 5}, .stop_ids = tokens};
     pippin_generate_result result;
     pippin_session *one = session(model, (pippin_session_options){.kv_type = kv_type});
     pippin_session *two = session(model, (pippin_session_options){.kv_type = kv_type, .n_threads = 2, .n_batch = 3});
@@ -274,7 +274,7 @@ static void generation(pippin_model *model, pippin_type kv_type)
     assert_int_equal(result.finish, PIPPIN_FINISH_LENGTH);
     OK(pippin_generate(two, tokens, N, &o, b, 12, NULL, err));
     assert_memory_equal(a, b, sizeof a);
-    o.seed = 6;
+    o.sampling.seed = 6;
     OK(pippin_generate(two, tokens, N, &o, c, 12, &result, err));
     assert_int_equal(result.n_cached, N - 1);
     assert_memory_not_equal(a, c, sizeof a);

@@ -111,7 +111,7 @@ int pp_error(int code, const char *format, ...) PP_PRINTF(2, 3);
 /* The library's error: PP_EXIT_INTERRUPTED for CANCELLED, else PP_EXIT_FAILURE. */
 int pp_failed(const pippin_error *err);
 int pp_no_memory(void);
-/* A line that the next one replaces; nothing unless stderr is a terminal. */
+/* A line that the next one, or a result, replaces; nothing unless stderr is a terminal. */
 void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
 void pp_progress_end(void); /* takes the line away */
 
@@ -175,6 +175,8 @@ int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n
 
 /* A preset's name, or the path of a config.json; 0 or an exit code after a message. */
 int pp_load_preset(const char *name, pippin_config *out);
+/* Asked before anything is read from stdin, which may take its time. */
+int pp_require_model(const pp_common *common);
 int pp_load_model(const pp_common *common, pippin_model **out);
 
 /* A model with a session and the adapters that the options name. */

@@ -185,8 +185,8 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pr
     int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
     if (code) return code;
     if (a->streams) pp_flush();
-    const pippin_generate_options options = {.max_tokens = (size_t)args->n, .temperature = args->temperature,
-                                             .seed = args->seed, .on_token = on_token, .user = a};
+    const pippin_generate_options options = {.max_tokens = (size_t)args->n, .sampling = {.temperature = args->temperature,
+                                             .seed = args->seed}, .on_token = on_token, .user = a};
     pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
     pippin_error err;
     const pippin_status status =
@@ -220,9 +220,11 @@ static int run(const void *raw)
     const generate_args *args = raw;
     prompt p;
     pippin_model *model = NULL;
-    int code = read_prompt(args, &p);
+    int code = pp_require_model(&args->common);
+    if (!code) code = read_prompt(args, &p);
+    if (code) return code;
     const double opening = pp_seconds();
-    if (!code) code = pp_load_model(&args->common, &model);
+    code = pp_load_model(&args->common, &model);
     const double open_seconds = pp_seconds() - opening;
     if (!code) code = tokenize_prompt(args, model, &p);
     if (code || args->count_tokens) {

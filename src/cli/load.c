@@ -18,13 +18,19 @@ int pp_load_preset(const char *name, pippin_config *out)
                     pp_nearest(name, names, n));
 }
 
+int pp_require_model(const pp_common *common)
+{
+    if (common->model) return 0;
+    return pp_error(PP_EXIT_USAGE, "--model: none given, and there is no built-in model yet; pass -m MODEL");
+}
+
 int pp_load_model(const pp_common *common, pippin_model **out)
 {
     const pippin_model_options options = {.tokenizer = common->tokenizer, .cpu = common->cpu};
     pippin_error err;
     *out = NULL;
-    if (!common->model)
-        return pp_error(PP_EXIT_USAGE, "--model: none given, and there is no built-in model yet; pass -m MODEL");
+    int code = pp_require_model(common);
+    if (code) return code;
     return pippin_model_open(common->model, &options, out, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 

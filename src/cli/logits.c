@@ -136,7 +136,7 @@ static int check_arguments(const logits_args *args)
     if (!args->output || strcmp(args->output, "-") == 0)
         return pp_error(PP_EXIT_USAGE, "--output: found %s, expected the path of a .npy file; pass -o FILE.npy",
                         args->output ? "stdout" : "none");
-    return 0;
+    return pp_require_model(&args->common);
 }
 
 static int run(const void *raw)

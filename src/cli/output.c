@@ -20,11 +20,13 @@ static void note_failure(void)
 
 void pp_write(const void *bytes, size_t n)
 {
+    pp_progress_end();
     if (!write_errno && n && fwrite(bytes, 1, n, stdout) != n) note_failure();
 }
 
 void pp_print(const char *format, ...)
 {
+    pp_progress_end();
     if (write_errno) return;
     va_list args;
     va_start(args, format);
@@ -86,24 +88,25 @@ int pp_no_memory(void)
     return pp_error(PP_EXIT_FAILURE, "memory: found none left, expected room for the result; close other programs");
 }
 
-static bool progress_shown;
+static double progress_shown; /* when the line was last written; 0: there is none */
 
 void pp_progress(const char *format, ...)
 {
-    if (!isatty(STDERR_FILENO)) return;
+    const double now = pp_seconds();
+    if (now - progress_shown < 0.1 || !isatty(STDERR_FILENO)) return;
     va_list args;
     va_start(args, format);
     fputs("\r\033[K", stderr);
     vfprintf(stderr, format, args);
     fflush(stderr);
     va_end(args);
-    progress_shown = true;
+    progress_shown = now;
 }
 
 void pp_progress_end(void)
 {
-    if (progress_shown) fputs("\r\033[K", stderr);
-    progress_shown = false;
+    if (progress_shown > 0) fputs("\r\033[K", stderr);
+    progress_shown = 0;
 }
 
 /* ---- JSON ---- */

@@ -29,9 +29,47 @@ void pp_kv_rewind(pp_kv *kv, int32_t n_tok);
 
 /* ---- sampling (sampler.c) ---- */
 
+typedef struct pp_candidate {
+    float logit;
+    int32_t id;
+} pp_candidate;
+
+/* Scratch of a session's sampler. */
+typedef struct pp_sampler {
+    int32_t n_vocab;
+    pp_candidate *candidates; /* [n_vocab] */
+    int32_t *counts;          /* [n_vocab], all 0 between calls */
+} pp_sampler;
+
+pippin_status pp_sampler_create(int32_t n_vocab, pp_sampler *out, pippin_error *err);
+void pp_sampler_free(pp_sampler *s);
+/* Every option in its range? */
+pippin_status pp_sampling_check(const pippin_sampling *o, int32_t n_vocab, pippin_error *err);
 /* The id of the largest logit; the smallest such id when several are equal. */
 int32_t pp_sample_greedy(const float *logits, int32_t n_vocab);
-/* Draws from softmax(logits / temperature) with the number that belongs to (seed, index). probs is scratch, [n_vocab]. */
-int32_t pp_sample(const float *logits, int32_t n_vocab, double temperature, uint64_t seed, uint64_t index, float *probs);
+/* The next id after tokens [n_tok], of which the first n_prompt are the prompt, drawn with the number of (seed, index). */
+int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const int32_t *tokens, size_t n_tok,
+                  size_t n_prompt, uint64_t index);
+/* log(sum(exp(logits))): a token's log-probability is its logit less this. */
+double pp_log_sum(const float *logits, int32_t n_vocab);
+/* The n likeliest tokens, in falling order; n <= n_vocab. */
+void pp_top_logprobs(pp_sampler *s, const float *logits, double log_sum, pippin_logprob *top, int32_t n);
+
+/* ---- stop strings (stop.c) ---- */
+
+typedef struct pp_stopper {
+    const char *const *strings; /* [n_strings] */
+    size_t n_strings;
+    char *held; /* [capacity] given out, then held back */
+    size_t n_held, n_given, capacity;
+} pp_stopper;
+
+/* Allocates only where there are stop strings. longest_piece: bytes that one push brings at most. */
+pippin_status pp_stopper_init(pp_stopper *s, const char *const *strings, size_t n, size_t longest_piece, pippin_error *err);
+void pp_stopper_free(pp_stopper *s);
+/* Text that may be shown, valid until the next call; *stopped: a stop string came, and the text ends before it. */
+const char *pp_stopper_push(pp_stopper *s, const char *text, size_t *n_bytes, bool *stopped);
+/* What is still held back, when the text ends otherwise. */
+const char *pp_stopper_rest(const pp_stopper *s, size_t *n_bytes);
 
 #endif

@@ -46,12 +46,12 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
     s->logits = pp_alloc_zero(n_vocab, sizeof *s->logits);
-    s->probs = pp_alloc_zero(n_vocab, sizeof *s->probs);
     s->segments = pp_alloc_zero(n_ctx, sizeof(int32_t));
     s->positions = pp_alloc_zero(n_ctx, sizeof(int32_t));
-    if (!s->tokens || !s->rows || !s->logits || !s->probs || !s->segments || !s->positions)
-        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t) + 2 * n_vocab * sizeof(float));
+    if (!s->tokens || !s->rows || !s->logits || !s->segments || !s->positions)
+        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t) + n_vocab * sizeof(float));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
+    if (status == PIPPIN_OK) status = pp_sampler_create(w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
         status = pp_scratch_create(w, s->n_batch, s->n_logits, s->n_ctx, n_thread, &s->scratch, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
@@ -89,7 +89,7 @@ void pippin_session_free(pippin_session *s)
     pp_free(s->tokens);
     pp_free(s->rows);
     pp_free(s->logits);
-    pp_free(s->probs);
+    pp_sampler_free(&s->sampler);
     pp_free(s->segments);
     pp_free(s->positions);
     pippin_model_free(s->model);

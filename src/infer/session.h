@@ -17,7 +17,7 @@ struct pippin_session {
     int32_t *tokens;   /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
     pp_row *rows;      /* [n_batch] of the next pass */
     float *logits;     /* [n_vocab] after the last token */
-    float *probs;      /* [n_vocab] the sampler's scratch */
+    pp_sampler sampler;
     int32_t *segments, *positions; /* [n_ctx] where a score gives none */
     pp_stream stream;
     bool has_logits;
