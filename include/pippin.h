@@ -172,6 +172,12 @@ PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin
 /* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
 PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
 
+/*
+ * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. Matrices in `type` (F32, F16, BF16);
+ * AUTO: as they are. An adapter inside the model is not written.
+ */
+PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path, pippin_error *err);
+
 PIPPIN_API pippin_model *pippin_model_retain(pippin_model *model); /* counts one more user; returns `model` */
 PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one user's count back */
 

@@ -111,6 +111,9 @@ static pippin_status make_and_save(void)
     if (status == PIPPIN_OK) status = pippin_model_random(&c, PIPPIN_BF16, 1, NULL, &model, NULL);
     if (status != PIPPIN_OK) return status;
     status = pippin_model_save(model, folder, NULL);
+    char gguf[100];
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
+    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, PIPPIN_F16, gguf, NULL);
     pippin_model_free(model);
     return status;
 }
@@ -163,8 +166,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c), cmocka_unit_test(test_gguf),
                                        cmocka_unit_test(test_folder)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"config.json", "model.safetensors", "logits.npy"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
+    for (int i = 0; i < 4; i++) {
         char path[100];
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         unlink(path);

@@ -2,8 +2,10 @@
  * golden_test.c - numbers that others computed: the golden cases of an independent float64 program, and the published
  * logits and texts of a trained model.
  */
+#define _DEFAULT_SOURCE
 #include <jansson.h>
 #include <math.h>
+#include <unistd.h>
 
 #include "tests/support.h"
 
@@ -112,6 +114,26 @@ static void check_greedy(pippin_session *s, const int32_t *tokens, size_t n_tok,
     assert_memory_equal(ids, expected, n * sizeof *ids);
 }
 
+/* The same after conversion: a GGUF in another file, and in the same types, gives the same numbers. */
+static void check_converted(const golden *g, pippin_model *model, pippin_score score)
+{
+    char path[] = "/tmp/pippin-golden-XXXXXX.gguf";
+    const int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    close(fd);
+    pippin_model *again;
+    pippin_session *s;
+    OK(pippin_model_save_gguf(model, PIPPIN_TYPE_AUTO, path, err));
+    OK(pippin_model_open(path, NULL, &again, err));
+    assert_int_equal(pippin_model_has_kv_scales(again), pippin_model_has_kv_scales(model));
+    OK(pippin_session_create(again, &(pippin_session_options){.n_threads = 2}, &s, err));
+    print_message("as GGUF: ");
+    check_logits(g, s, score, (size_t)pippin_model_config(again)->n_vocab);
+    pippin_session_free(s);
+    pippin_model_free(again);
+    remove(path);
+}
+
 static void test_golden(void **state)
 {
     const golden *g = *state;
@@ -136,6 +158,7 @@ static void test_golden(void **state)
     }
     const pippin_score score = {.tokens = tokens, .segments = segment_ids ? segments : NULL, .positions = segment_ids ? positions : NULL, .n_tok = n_tok};
     check_logits(g, s, score, (size_t)pippin_model_config(model)->n_vocab);
+    if (!g->adapter && !pippin_model_adapter(model)) check_converted(g, model, score);
     if (json_object_get(expected, "greedy")) check_greedy(s, tokens, n_tok, json_object_get(expected, "greedy"));
     pippin_session_free(s);
     pippin_adapter_free(adapter);

@@ -128,4 +128,28 @@ pippin_status pp_npy_row(pp_npy *npy, const float *row, pippin_error *err);
 pippin_status pp_npy_commit(pp_npy *npy, pippin_error *err);
 void pp_npy_abort(pp_npy *npy);
 
+/*
+ * A GGUF file: values with pp_gguf_put_*, tensors with pp_gguf_announce (their descriptions gather in a second writer,
+ * `tensors`), then pp_gguf_start, then for each tensor in the same order its bytes and pp_gguf_pad, then commit. Both
+ * writers start zeroed and are given to pp_gguf_abort in any case. A failed allocation shows in pp_gguf_start.
+ */
+typedef struct pp_gguf_writer {
+    pp_writer writer;
+    uint8_t *header;
+    size_t n_header, capacity;
+    uint64_t n_values, n_tensors, data_size, written;
+    bool failed;
+} pp_gguf_writer;
+
+void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text);
+void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value);
+void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value);
+void pp_gguf_put_f64(pp_gguf_writer *w, const char *key, double value);
+void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim, const int64_t *shape);
+pippin_status pp_gguf_start(pp_gguf_writer *w, const pp_gguf_writer *tensors, const char *path, pippin_error *err);
+pippin_status pp_gguf_data(pp_gguf_writer *w, const void *bytes, size_t n, pippin_error *err);
+pippin_status pp_gguf_pad(pp_gguf_writer *w, pippin_error *err);
+pippin_status pp_gguf_commit(pp_gguf_writer *w, pippin_error *err);
+void pp_gguf_abort(pp_gguf_writer *w);
+
 #endif

@@ -189,6 +189,11 @@ pippin_status pippin_model_save(const pippin_model *model, const char *dir, pipp
     return pp_weights_save(&model->weights, dir, err);
 }
 
+pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path, pippin_error *err)
+{
+    return pp_weights_save_gguf(&model->weights, type, path, err);
+}
+
 pippin_model *pippin_model_retain(pippin_model *model)
 {
     atomic_fetch_add(&model->users, 1);

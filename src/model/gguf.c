@@ -53,7 +53,7 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
     static const struct {
         const char *name;
         pippin_arch arch;
-    } families[] = {{"llama", PIPPIN_ARCH_LLAMA}, {"qwen2", PIPPIN_ARCH_QWEN2}, {"qwen3", PIPPIN_ARCH_QWEN3}};
+    } families[] = {{"llama", PIPPIN_ARCH_LLAMA}, {"qwen2", PIPPIN_ARCH_QWEN2}, {"qwen3", PIPPIN_ARCH_QWEN3}, {"afm7", PIPPIN_ARCH_AFM}};
     values v = {.g = g, .err = err};
     pippin_config c = {.pad_id = -1};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -62,7 +62,7 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
             c.arch = families[i].arch;
         }
     if (!v.arch)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: its general.architecture is not llama, qwen2 or qwen3; other families are not built", g->tensors.source);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: its general.architecture is not afm7, llama, qwen2 or qwen3; other families are not built", g->tensors.source);
     const pp_tensor *embedding = pp_tensors_find(&g->tensors, "token_embd.weight");
     c.n_vocab = embedding && embedding->n_dim == 2 && embedding->shape[0] <= INT32_MAX ? (int32_t)embedding->shape[0] : 0;
     c.d_model = integer(&v, "embedding_length");
@@ -74,11 +74,19 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
     c.norm_eps = (float)number_or(&v, "attention.layer_norm_rms_epsilon", 1e-5);
     c.rope_theta = number_or(&v, "rope.freq_base", 10000);
     c.n_ctx_train = integer_or(&v, "context_length", 0);
-    c.rope_pairs = c.arch == PIPPIN_ARCH_LLAMA ? PIPPIN_ROPE_ADJACENT : PIPPIN_ROPE_HALVES;
+    c.rope_pairs = c.arch == PIPPIN_ARCH_LLAMA || c.arch == PIPPIN_ARCH_AFM ? PIPPIN_ROPE_ADJACENT : PIPPIN_ROPE_HALVES;
     c.qkv_bias = c.arch == PIPPIN_ARCH_QWEN2;
     if (c.arch == PIPPIN_ARCH_QWEN3) {
         c.qk_norm = PIPPIN_QK_NORM_BEFORE_ROPE;
         c.qk_norm_eps = c.norm_eps;
+    }
+    if (c.arch == PIPPIN_ARCH_AFM) {
+        c.n_reuse = integer_or(&v, "kv_reuse_block_count", 0);
+        c.qk_norm = PIPPIN_QK_NORM_AFTER_ROPE;
+        c.qk_norm_eps = 1e-5f;
+        c.pad_id = 0;
+        c.lora_rank = c.n_reuse ? 32 : 0;
+        c.lora_alpha = c.n_reuse ? 16 : 0;
     }
     c.tied_head = !pp_tensors_find(&g->tensors, "output.weight");
     c.bos_id = token_id(g, "tokenizer.ggml.bos_token_id");

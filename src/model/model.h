@@ -20,7 +20,7 @@ pippin_status pp_config_parse(const char *json, size_t size, const char *source,
 char *pp_config_json(const pippin_config *c);
 /* From the shapes and names of a toolkit checkpoint; theta is 500,000. */
 pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pippin_error *err);
-/* From the values of a GGUF file: architectures llama, qwen2, qwen3. */
+/* From the values of a GGUF file: architectures llama, qwen2, qwen3, and pippin's own afm7. */
 pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err);
 pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out, pippin_error *err);
 
@@ -73,6 +73,8 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err);
 /* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
+/* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. */
+pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */

@@ -106,9 +106,11 @@ void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_pa
 bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool value, char name[PP_NAME_SIZE])
 {
     char prefix[64];
-    if (naming == PP_NAMING_HF || naming == PP_NAMING_GGUF || layer >= c->n_layer - c->n_reuse) return false;
+    if (naming == PP_NAMING_HF || layer >= c->n_layer - c->n_reuse) return false;
     layer_prefix(c, naming, layer, prefix, sizeof prefix);
-    if (naming == PP_NAMING_MLX)
+    if (naming == PP_NAMING_GGUF)
+        snprintf(name, PP_NAME_SIZE, "%s.attn_%c_scale", prefix, value ? 'v' : 'k');
+    else if (naming == PP_NAMING_MLX)
         snprintf(name, PP_NAME_SIZE, "%s.self_attn.quant_%s_scale", prefix, value ? "value" : "key");
     else
         snprintf(name, PP_NAME_SIZE, "%s.attention.kv_quantizer.%s_quantizer.activation_post_process.range", prefix,

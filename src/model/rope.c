@@ -16,12 +16,16 @@ static double scaled(const pippin_config *c, double freq)
     return (1 - smooth) * freq / c->rope_factor + smooth * freq;
 }
 
+double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling)
+{
+    const double freq = pow(c->rope_theta, -2.0 * i / c->d_head);
+    return with_scaling && c->rope_factor != 0 ? scaled(c, freq) : freq;
+}
+
 void pp_rope_init(const pp_weights *w, double *inv_freq)
 {
-    const pippin_config *c = &w->config;
-    for (int32_t i = 0; i < c->d_head / 2; i++) {
-        const double freq = pow(c->rope_theta, -2.0 * i / c->d_head);
-        inv_freq[i] = c->rope_factor != 0 ? scaled(c, freq) : freq;
+    for (int32_t i = 0; i < w->config.d_head / 2; i++) {
+        inv_freq[i] = pp_rope_frequency(&w->config, i, true);
         if (w->rope_factors) inv_freq[i] /= (double)w->rope_factors[i];
     }
 }

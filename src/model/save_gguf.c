@@ -1,0 +1,179 @@
+/*
+ * save_gguf.c - a model as GGUF: other makers' names and keys where they have them, "afm7" with keys of our own for what
+ * only AFM has. Llama's Q and K rows are stored for the rotation of adjacent pairs, as every reader of that architecture
+ * expects them.
+ */
+#include <string.h>
+
+#include "model/forward.h"
+#include "model/names.h"
+
+static const char *arch_name(pippin_arch arch)
+{
+    static const char *const names[] = {
+        [PIPPIN_ARCH_AFM] = "afm7", [PIPPIN_ARCH_LLAMA] = "llama", [PIPPIN_ARCH_QWEN2] = "qwen2", [PIPPIN_ARCH_QWEN3] = "qwen3"};
+    return names[arch];
+}
+
+typedef struct saver {
+    const pp_weights *w;
+    pippin_type type; /* of matrices; AUTO: as they are */
+    pp_gguf_writer file, tensors;
+    bool announcing; /* first pass: descriptions; second: bytes */
+    const float *factors; /* [d_head / 2] of the rotary frequencies, or NULL */
+    float *row;      /* [widest] */
+    void *encoded;   /* the same in the wanted type */
+    pippin_status status;
+    pippin_error *err;
+} saver;
+
+static void put_values(saver *s)
+{
+    const pippin_config *c = &s->w->config;
+    const char *arch = arch_name(c->arch);
+    char key[96];
+    pp_gguf_put_text(&s->file, "general.architecture", arch);
+    pp_gguf_put_text(&s->file, "general.name", c->name);
+#define KEY(name) (snprintf(key, sizeof key, "%s." name, arch), key)
+    pp_gguf_put_u32(&s->file, KEY("context_length"), (uint32_t)c->n_ctx_train);
+    pp_gguf_put_u32(&s->file, KEY("embedding_length"), (uint32_t)c->d_model);
+    pp_gguf_put_u32(&s->file, KEY("block_count"), (uint32_t)c->n_layer);
+    pp_gguf_put_u32(&s->file, KEY("feed_forward_length"), (uint32_t)c->d_ffn);
+    pp_gguf_put_u32(&s->file, KEY("attention.head_count"), (uint32_t)c->n_head);
+    pp_gguf_put_u32(&s->file, KEY("attention.head_count_kv"), (uint32_t)c->n_kv_head);
+    pp_gguf_put_u32(&s->file, KEY("attention.key_length"), (uint32_t)c->d_head);
+    pp_gguf_put_u32(&s->file, KEY("attention.value_length"), (uint32_t)c->d_head);
+    pp_gguf_put_f32(&s->file, KEY("attention.layer_norm_rms_epsilon"), c->norm_eps);
+    pp_gguf_put_u32(&s->file, KEY("rope.dimension_count"), (uint32_t)c->d_head);
+    pp_gguf_put_f32(&s->file, KEY("rope.freq_base"), (float)c->rope_theta);
+    pp_gguf_put_u32(&s->file, KEY("vocab_size"), (uint32_t)c->n_vocab);
+    if (c->n_reuse) pp_gguf_put_u32(&s->file, KEY("kv_reuse_block_count"), (uint32_t)c->n_reuse);
+#undef KEY
+    if (c->bos_id >= 0) pp_gguf_put_u32(&s->file, "tokenizer.ggml.bos_token_id", (uint32_t)c->bos_id);
+    if (c->eos_id >= 0) pp_gguf_put_u32(&s->file, "tokenizer.ggml.eos_token_id", (uint32_t)c->eos_id);
+}
+
+/* Rows of one head in the order of adjacent pairs: row 2i + p comes from row i + p * half. */
+static size_t source_row(const saver *s, pp_site site, size_t row)
+{
+    const pippin_config *c = &s->w->config;
+    const bool permute = c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs == PIPPIN_ROPE_HALVES && (site == PP_Q || site == PP_K);
+    if (!permute) return row;
+    const size_t d_head = (size_t)c->d_head, in = row % d_head;
+    return row - in + in / 2 + in % 2 * (d_head / 2);
+}
+
+static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site site)
+{
+    if (!l->w || s->status != PIPPIN_OK) return;
+    const int64_t shape[2] = {l->n_out, l->n_in};
+    const pippin_type type = s->type ? s->type : l->type;
+    if (s->announcing) {
+        pp_gguf_announce(&s->file, &s->tensors, name, type, 2, shape);
+        return;
+    }
+    const size_t n_in = (size_t)l->n_in, from_bytes = pp_type_bytes(l->type, n_in), to_bytes = pp_type_bytes(type, n_in);
+    for (size_t row = 0; row < (size_t)l->n_out && s->status == PIPPIN_OK; row++) {
+        const uint8_t *from = (const uint8_t *)l->w + source_row(s, site, row) * from_bytes;
+        if (type != l->type) {
+            pp_decode_row(l->type, from, s->row, n_in);
+            pp_encode_row(type, s->row, s->encoded, n_in);
+            from = s->encoded;
+        }
+        s->status = pp_gguf_data(&s->file, from, to_bytes, s->err);
+    }
+    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(&s->file, s->err);
+}
+
+static void save_vector(saver *s, const char *name, const float *v, int64_t n)
+{
+    if (!v || s->status != PIPPIN_OK) return;
+    if (s->announcing) {
+        pp_gguf_announce(&s->file, &s->tensors, name, PIPPIN_F32, 1, &n);
+        return;
+    }
+    s->status = pp_gguf_data(&s->file, v, (size_t)n * sizeof *v, s->err);
+    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(&s->file, s->err);
+}
+
+/* Biases of Q and K are permuted with their rows. */
+static void save_bias(saver *s, const char *name, const pp_linear *l, pp_site site)
+{
+    if (!l->bias) return;
+    for (size_t i = 0; i < (size_t)l->n_out && !s->announcing; i++) s->row[i] = l->bias[source_row(s, site, i)];
+    save_vector(s, name, s->announcing ? l->bias : s->row, l->n_out);
+}
+
+static pp_part bias_of(pp_site site) { return site == PP_Q ? PP_PART_Q_BIAS : site == PP_K ? PP_PART_K_BIAS : PP_PART_V_BIAS; }
+
+static void save_layer(saver *s, int32_t i)
+{
+    static const pp_part matrices[PP_N_SITE] = {PP_PART_Q, PP_PART_K, PP_PART_V, PP_PART_O, PP_PART_GATE, PP_PART_UP, PP_PART_DOWN};
+    const pippin_config *c = &s->w->config;
+    const pp_layer *l = &s->w->layers[i];
+    char name[PP_NAME_SIZE];
+#define NAME(part) (pp_part_name(c, PP_NAMING_GGUF, i, part, false, name), name)
+    save_vector(s, NAME(PP_PART_ATTN_NORM), l->attn_norm, c->d_model);
+    save_vector(s, NAME(PP_PART_FFN_NORM), l->ffn_norm, c->d_model);
+    save_vector(s, NAME(PP_PART_Q_NORM), l->q_norm, c->d_head);
+    save_vector(s, NAME(PP_PART_K_NORM), l->k_norm, c->d_head);
+    for (pp_site site = PP_Q; site < PP_N_SITE; site++) {
+        save_matrix(s, NAME(matrices[site]), &l->site[site], site);
+        if (site <= PP_V) save_bias(s, NAME(bias_of(site)), &l->site[site], site);
+    }
+#undef NAME
+    for (int value = 0; value < 2; value++)
+        if (l->k_scale > 0 && pp_scale_name(c, PP_NAMING_GGUF, i, value, name)) save_vector(s, name, value ? &l->v_scale : &l->k_scale, 1);
+}
+
+static void save_all(saver *s, bool announcing)
+{
+    const pp_weights *w = s->w;
+    s->announcing = announcing;
+    save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_EMBEDDING), &w->embedding, PP_N_SITE);
+    save_vector(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_NORM), w->out_norm, w->config.d_model);
+    if (!w->config.tied_head) save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_HEAD), &w->head, PP_N_SITE);
+    save_vector(s, "rope_freqs.weight", s->factors, w->config.d_head / 2);
+    for (int32_t i = 0; i < w->config.n_layer; i++) save_layer(s, i);
+}
+
+/* Llama 3's scaling as the factors that other readers know: what the plain frequency is divided by. */
+static void find_factors(saver *s, float *factors)
+{
+    const pippin_config *c = &s->w->config;
+    s->factors = s->w->rope_factors;
+    if (c->rope_factor == 0) return;
+    for (int32_t i = 0; i < c->d_head / 2; i++) {
+        const double freq = pp_rope_frequency(c, i, false);
+        factors[i] = (float)(freq / pp_rope_frequency(c, i, true));
+    }
+    s->factors = factors;
+}
+
+pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err)
+{
+    if (type && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be written by this version, expected f32, f16 or bf16", pippin_type_name(type));
+    const pippin_config *c = &w->config;
+    const size_t widest = (size_t)PP_MAX(PP_MAX(c->d_model, c->d_ffn), c->n_head * c->d_head);
+    saver s = {.w = w, .type = type, .err = err};
+    float *factors = pp_alloc((size_t)c->d_head * sizeof *factors);
+    s.row = pp_alloc(widest * sizeof *s.row);
+    s.encoded = pp_alloc(widest * sizeof *s.row);
+    if (!factors || !s.row || !s.encoded) {
+        s.status = pp_fail_memory(err, path, 2 * widest * sizeof *s.row);
+    } else {
+        find_factors(&s, factors);
+        put_values(&s);
+        save_all(&s, true);
+        s.status = pp_gguf_start(&s.file, &s.tensors, path, err);
+        if (s.status == PIPPIN_OK) save_all(&s, false);
+        if (s.status == PIPPIN_OK) s.status = pp_gguf_commit(&s.file, err);
+    }
+    pp_gguf_abort(&s.file);
+    pp_gguf_abort(&s.tensors);
+    pp_free(factors);
+    pp_free(s.row);
+    pp_free(s.encoded);
+    return s.status;
+}
