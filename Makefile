@@ -7,7 +7,7 @@ SHARED ?= ../shared
 
 CONFIGURE = tools/configure.sh
 # The inner make has its own jobs and its own quiet.
-COMPILE = env -u MAKEFLAGS cmake --build
+COMPILE = env -u MAKEFLAGS -u MAKELEVEL cmake --build
 CTEST = tools/ctest.sh
 
 all: ## build/pippin

@@ -57,7 +57,6 @@ static archive wrap(const uint8_t *pickle, size_t size)
         number(&a, 20, 2);
         common(&a, names[i], sizes[i]);
         for (int j = 0; j < 5; j++) number(&a, 0, 2); /* comment, disk, attributes */
-        number(&a, 0, 2);
         number(&a, at[i], 4);
         bytes_of(&a, names[i], strlen(names[i]));
     }

@@ -496,7 +496,20 @@ def make_gguf():
     bad("tensor-missing", gguf(values, {k: v for k, v in tied.items() if k != "blk.0.attn_q.weight"}))
 
 
+def make_pickles():
+    """The pickles of the torch seeds, for fuzz_pickle, which puts them into an archive itself."""
+    folder = os.path.join(ROOT, "torch")
+    for name in sorted(os.listdir(folder)):
+        try:
+            with zipfile.ZipFile(os.path.join(folder, name)) as z:
+                for member in z.namelist():
+                    if member.endswith("/data.pkl"):
+                        put("pickle", name[:-3] + ".pkl", z.read(member))
+        except zipfile.BadZipFile:
+            pass
+
+
 # Each kind starts from the same seed, so that a new one leaves the others as they are.
-for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found):
+for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found, make_pickles):
     rng.seed(1)
     make()

@@ -1,0 +1,200 @@
+/* eval.c - how well a model predicts a text: negative log-likelihood, perplexity, bits per byte. */
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct eval_args {
+    pp_common common;
+    const char *text, *separator;
+} eval_args;
+
+#define AT(field) offsetof(eval_args, field)
+
+static const pp_option own_options[] = {
+    {.name = "text", .letter = 'f', .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(text),
+     .help = "the text to predict, - for stdin"},
+    {.name = "separator", .kind = PP_OPTION_TEXT, .argument = "STR", .target = AT(separator),
+     .help = "what stands between documents; each is trimmed of white space, begins anew, and is cut at the context "
+             "(default: all is one document, predicted a context at a time)"},
+    {0}};
+
+/* One stretch of text that is predicted by itself. */
+typedef struct document {
+    size_t n_tok, n_bytes; /* tokens predicted, and the bytes that they stand for */
+    double nll;            /* summed, in nats */
+    bool cut;
+} document;
+
+typedef struct evaluation {
+    const eval_args *args;
+    pp_loaded loaded;
+    document *documents;
+    size_t n, n_room;
+    document total;
+    size_t n_cut;
+} evaluation;
+
+/* ---- one pass ---- */
+
+typedef struct scorer {
+    const int32_t *ids;
+    size_t n_tok;
+    int32_t n_vocab;
+    double nll;
+} scorer;
+
+static int score_row(void *user, size_t i, const float *logits)
+{
+    scorer *s = user;
+    if (i + 1 == s->n_tok) return pp_interrupted();
+    double largest = -INFINITY, sum = 0;
+    for (int32_t v = 0; v < s->n_vocab; v++) largest = fmax(largest, (double)logits[v]);
+    for (int32_t v = 0; v < s->n_vocab; v++) sum += exp((double)logits[v] - largest);
+    s->nll += largest + log(sum) - (double)logits[s->ids[i + 1]];
+    return pp_interrupted();
+}
+
+/* Predicts ids[1..n) from what stands before each. */
+static int score(evaluation *e, const int32_t *ids, size_t n, document *out)
+{
+    scorer s = {ids, n, pippin_model_config(e->loaded.model)->n_vocab, 0};
+    const pippin_score score = {.tokens = ids, .n_tok = n, .row = score_row, .user = &s};
+    pippin_error err;
+    if (pippin_session_score(e->loaded.session, &score, &err) != PIPPIN_OK) return pp_failed(&err);
+    out->nll += s.nll;
+    out->n_tok += n - 1;
+    return 0;
+}
+
+/* ---- documents ---- */
+
+static int add_document(evaluation *e, document d)
+{
+    if (e->n == e->n_room) {
+        const size_t bigger = e->n_room ? 2 * e->n_room : 64;
+        document *grown = pp_grow(e->documents, e->n, bigger, sizeof *grown);
+        if (!grown) return pp_no_memory();
+        e->documents = grown;
+        e->n_room = bigger;
+    }
+    e->documents[e->n++] = d;
+    e->total.nll += d.nll;
+    e->total.n_tok += d.n_tok;
+    e->total.n_bytes += d.n_bytes;
+    e->n_cut += d.cut;
+    pp_progress("%zu documents, %zu tokens, %.4f nats a token", e->n, e->total.n_tok, e->total.nll / (double)e->total.n_tok);
+    return 0;
+}
+
+static int count_bytes(const evaluation *e, const int32_t *ids, size_t n, size_t *n_bytes)
+{
+    pippin_error err;
+    return pippin_detokenize(pippin_model_tokenizer(e->loaded.model), ids, n, NULL, 0, n_bytes, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+}
+
+/* A text of one document. With separators it is cut at the context; without, each context's worth begins anew. */
+static int evaluate(evaluation *e, const char *text, size_t n)
+{
+    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(e->loaded.model);
+    const int32_t bos = pippin_tokenizer_bos(tokenizer);
+    const size_t n_ctx = (size_t)pippin_session_n_ctx(e->loaded.session);
+    pp_ids ids;
+    document d = {0};
+    int code = pp_text_to_ids(tokenizer, text, n, bos >= 0, &ids);
+    for (size_t first = 0; !code && ids.n - first > 1 && (first == 0 || !e->args->separator);) {
+        const size_t some = PP_MIN(ids.n - first, n_ctx);
+        /* The last token of a context begins the next one, as BOS began the first. */
+        if (first && bos >= 0) ids.items[first] = bos;
+        code = score(e, ids.items + first, some, &d);
+        first += some - 1;
+        d.cut = e->args->separator && some < ids.n;
+        if (!code && d.cut) code = count_bytes(e, ids.items, some, &d.n_bytes);
+    }
+    if (!code && !d.cut) d.n_bytes = n;
+    if (!code && d.n_tok) code = add_document(e, d);
+    pp_free(ids.items);
+    return code;
+}
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static int evaluate_parts(evaluation *e, const char *text, size_t n)
+{
+    const size_t n_separator = strlen(e->args->separator);
+    int code = 0;
+    for (size_t at = 0; !code && at <= n;) {
+        size_t end = at;
+        while (end < n && (n - end < n_separator || memcmp(text + end, e->args->separator, n_separator) != 0)) end++;
+        size_t first = at, last = end;
+        while (first < last && is_space(text[first])) first++;
+        while (last > first && is_space(text[last - 1])) last--;
+        if (last > first) code = evaluate(e, text + first, last - first);
+        at = end + n_separator;
+    }
+    return code;
+}
+
+/* ---- results ---- */
+
+static json_t *to_json(const evaluation *e)
+{
+    const document *t = &e->total;
+    json_t *list = json_array();
+    for (size_t i = 0; i < e->n; i++)
+        json_array_append_new(list, json_pack("{s:I, s:o}", "tokens", (json_int_t)e->documents[i].n_tok, "nll", pp_json_number(e->documents[i].nll)));
+    return json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll), "perplexity",
+                     pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
+                     pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents", list);
+}
+
+static int report(const evaluation *e)
+{
+    const document *t = &e->total;
+    pp_progress_end();
+    if (t->n_tok == 0) return pp_error(PP_EXIT_FAILURE, "%s: holds no text to predict, expected some", e->args->text);
+    if (e->n_cut)
+        fprintf(stderr, "pippin: %zu of %zu documents were cut at the context of %d tokens\n", e->n_cut, e->n,
+                (int)pippin_session_n_ctx(e->loaded.session));
+    if (e->args->common.json) return pp_print_json(to_json(e));
+    pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      %.4f\nbits per byte   %.4f\n",
+             e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok), t->nll / log(2) / (double)t->n_bytes);
+    return 0;
+}
+
+static int run(const void *raw)
+{
+    eval_args args = *(const eval_args *)raw;
+    if (args.common.operands.n && !args.common.model) args.common.model = args.common.operands.items[0];
+    evaluation e = {.args = &args};
+    pp_buffer text = {0};
+    int code = pp_require_model(&args.common);
+    if (!code && !args.text) code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin");
+    if (!code && args.separator && !*args.separator) code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
+    if (!code) code = pp_read_all(args.text, &text);
+    if (!code) code = pp_load(&args.common, 0, &e.loaded);
+    if (!code && !pippin_model_tokenizer(e.loaded.model))
+        code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE", args.common.model);
+    if (!code) code = args.separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
+    if (!code) code = report(&e);
+    pp_free(e.documents);
+    pp_free(text.bytes);
+    if (e.loaded.model) pp_unload(&e.loaded);
+    return code;
+}
+
+static const pp_option_group groups[] = {
+    {"Text", own_options},        {"Model", pp_options_model},         {NULL, pp_options_tokenizer},
+    {NULL, pp_options_session},   {"Computing", pp_options_compute},   {"General", pp_options_general}, {0}};
+
+const pp_command pp_command_eval = {
+    .name = "eval",
+    .summary = "Measure how well a model predicts a text: likelihood, perplexity, bits per byte.",
+    .synopsis = "-m MODEL --text FILE [--separator STR] [options]",
+    .details = "The negative log-likelihood is summed over all tokens but the first of each document.\n\n"
+               "  pippin eval -m stories260K.bin --tokenizer tok512.bin --text stories.txt --separator '<|endoftext|>'",
+    .groups = groups,
+    .args_size = sizeof(eval_args),
+    .max_operands = 1,
+    .run = run,
+};
