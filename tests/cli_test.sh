@@ -102,7 +102,7 @@ test_help() {
 }
 
 test_usage() {
-    usage 'no command' 'COMMAND' 
+    usage 'no command' 'COMMAND'
     usage 'unknown command' '"generate"' genrate
     usage 'unknown command asked for' '"inspect"' help inspct
     usage 'option before the command' '--json' --json inspect

@@ -8,8 +8,9 @@
 typedef struct generate_args {
     pp_common common;
     const char *prompt, *file, *tokens;
-    int32_t n;
-    double temperature;
+    pp_texts stops;
+    int32_t n, top_k, logprobs;
+    double temperature, top_p, min_p, repeat_penalty;
     uint64_t seed;
     bool raw, echo, count_tokens, verbose;
 } generate_args;
@@ -33,12 +34,24 @@ static const pp_option sampling_options[] = {
      .help = "tokens to generate at most (default: until the context is full)"},
     {.name = "temp", .kind = PP_OPTION_REAL, .argument = "T", .target = AT(temperature), .low = 0, .high = 1000,
      .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
+    {.name = "top-k", .kind = PP_OPTION_INT, .argument = "K", .target = AT(top_k), .low = 0, .high = 1 << 24,
+     .help = "keep the K likeliest tokens (default: all)"},
+    {.name = "top-p", .kind = PP_OPTION_REAL, .argument = "P", .target = AT(top_p), .low = 0, .high = 1,
+     .help = "keep the fewest likeliest tokens whose probabilities reach P together (default: all)"},
+    {.name = "min-p", .kind = PP_OPTION_REAL, .argument = "P", .target = AT(min_p), .low = 0, .high = 1,
+     .help = "keep tokens with at least P times the probability of the likeliest (default: all)"},
+    {.name = "repeat-penalty", .kind = PP_OPTION_REAL, .argument = "R", .target = AT(repeat_penalty), .low = 0, .high = 1000,
+     .help = "make what the last 64 tokens said less likely; 1 does nothing (default: 1)"},
+    {.name = "stop", .kind = PP_OPTION_TEXTS, .argument = "TEXT", .target = AT(stops),
+     .help = "end before this text comes; may be repeated"},
     {.name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = AT(seed),
      .help = "same seed, same text, whatever the number of threads (default: 0)"},
     {0}};
 
 static const pp_option output_options[] = {
     {.name = "echo", .kind = PP_OPTION_FLAG, .target = AT(echo), .help = "put the prompt before the continuation"},
+    {.name = "logprobs", .kind = PP_OPTION_INT, .argument = "K", .target = AT(logprobs), .low = 1, .high = PIPPIN_MAX_LOGPROBS,
+     .help = "with --json, each token's log-probability and the K likeliest at its place, before penalties and filters"},
     {.name = "count-tokens", .kind = PP_OPTION_FLAG, .target = AT(count_tokens),
      .help = "only print how many tokens the prompt has"},
     {.name = "verbose", .letter = 'v', .kind = PP_OPTION_FLAG, .target = AT(verbose),
@@ -100,6 +113,7 @@ typedef struct answer {
     int32_t *ids; /* [n_ctx + 1] */
     size_t n;
     pp_buffer text; /* gathered for --json only */
+    json_t *logprobs; /* a list, where they were asked for */
     bool no_memory;
 } answer;
 
@@ -116,10 +130,20 @@ static void emit_id(answer *a, int32_t id, bool first)
     if (a->streams) pp_print(first ? "%d" : " %d", (int)id);
 }
 
+/* OpenAI's shape, with ids instead of token texts, which need not be whole characters. */
+static void keep_logprobs(answer *a, const pippin_token_event *event)
+{
+    json_t *top = json_array();
+    for (size_t i = 0; i < event->n_top; i++)
+        json_array_append_new(top, json_pack("{s:i, s:o}", "id", (int)event->top[i].id, "logprob", pp_json_number((double)event->top[i].logprob)));
+    json_array_append_new(a->logprobs, json_pack("{s:i, s:o, s:o}", "id", (int)event->id, "logprob", pp_json_number((double)event->logprob), "top_logprobs", top));
+}
+
 static int on_token(void *user, const pippin_token_event *event)
 {
     answer *a = user;
     if (event->id >= 0) a->ids[a->n++] = event->id;
+    if (event->id >= 0 && a->logprobs) keep_logprobs(a, event);
     if (a->has_text)
         emit_text(a, event->text, event->n_bytes);
     else if (event->id >= 0)
@@ -162,11 +186,13 @@ static json_t *to_json(const answer *a, const pippin_generate_result *r, double 
                                 "prompt_per_second", rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n,
                                 "predicted_ms", 1e3 * r->generate_seconds, "predicted_per_second",
                                 rate(a->n, r->generate_seconds), "draft_n", 0, "draft_n_accepted", 0);
-    return json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
-                     a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens",
-                     pp_json_ids(a->ids, a->n), "finish_reason", reasons[r->finish], "usage", "prompt_tokens",
-                     (json_int_t)r->n_prompt, "cached_tokens", (json_int_t)r->n_cached, "completion_tokens",
-                     (json_int_t)a->n, "timings", timings, "peak_rss_bytes", (json_int_t)pp_peak_rss());
+    json_t *o = json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
+                          a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens",
+                          pp_json_ids(a->ids, a->n), "finish_reason", reasons[r->finish], "usage", "prompt_tokens",
+                          (json_int_t)r->n_prompt, "cached_tokens", (json_int_t)r->n_cached, "completion_tokens",
+                          (json_int_t)a->n, "timings", timings, "peak_rss_bytes", (json_int_t)pp_peak_rss());
+    if (o && a->logprobs) json_object_set(o, "logprobs", a->logprobs);
+    return o;
 }
 
 static void print_footer(const answer *a, const pippin_generate_result *r, double load_seconds)
@@ -185,8 +211,12 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pr
     int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
     if (code) return code;
     if (a->streams) pp_flush();
-    const pippin_generate_options options = {.max_tokens = (size_t)args->n, .sampling = {.temperature = args->temperature,
-                                             .seed = args->seed}, .on_token = on_token, .user = a};
+    const pippin_generate_options options = {
+        .max_tokens = (size_t)args->n,
+        .sampling = {.temperature = args->temperature, .top_k = args->top_k, .top_p = args->top_p, .min_p = args->min_p,
+                     .repeat_penalty = args->repeat_penalty, .seed = args->seed},
+        .stop_strings = args->stops.items, .n_stop_strings = args->stops.n, .logprobs = args->common.json ? args->logprobs : 0,
+        .on_token = on_token, .user = a};
     pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
     pippin_error err;
     const pippin_status status =
@@ -208,7 +238,9 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     loaded.seconds += open_seconds;
     answer a = {.streams = !args->common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
     a.ids = pp_alloc_zero((size_t)pippin_session_n_ctx(loaded.session) + 1, sizeof *a.ids);
-    code = a.ids ? generate(args, &loaded, p, &a) : pp_no_memory();
+    if (args->logprobs) a.logprobs = json_array();
+    code = a.ids && (a.logprobs || !args->logprobs) ? generate(args, &loaded, p, &a) : pp_no_memory();
+    json_decref(a.logprobs);
     pp_free(a.ids);
     pp_free(a.text.bytes);
     pp_unload(&loaded);
