@@ -146,6 +146,14 @@ static void test_names_and_blends(void **state)
     logits_with(m, (pippin_adapter_use[]){{toolkit, 1}, {mlx, 1}}, 2, other); /* twice = scale 2 */
     logits_with(m, &(pippin_adapter_use){toolkit, 2}, 1, twice);
     for (int i = 0; i < N_VOCAB; i++) assert_float_equal(other[i], twice[i], 1e-5f);
+    /* Saved and opened again: the same, to the bit. */
+    pippin_adapter *again;
+    OK(pippin_adapter_save(mlx, m, in_folder("half.safetensors"), err));
+    OK(pippin_adapter_open(in_folder("half.safetensors"), m, &again, err));
+    assert_float_equal(pippin_adapter_alpha(again), 3, 0);
+    logits_with(m, &(pippin_adapter_use){again, 1}, 1, other);
+    assert_memory_equal(one, other, sizeof one);
+    pippin_adapter_free(again);
     pippin_adapter_free(toolkit);
     pippin_adapter_free(mlx);
     pippin_model_free(m);

@@ -31,10 +31,13 @@ static bool read_header(FILE *file, const char *path, matrix *out)
     const size_t size = start[8] + 256u * start[9];
     if (size >= sizeof header || fread(header, 1, size, file) != size) return fail(path, "the header is cut short");
     header[size] = 0;
-    if (!strstr(header, "'<f4'") || !strstr(header, "'fortran_order': False")) return fail(path, "not float32 in C order");
+    if (!strstr(header, "'<f4'") || !strstr(header, "'fortran_order': False"))
+        return fail(path, "not float32 in C order");
     const char *shape = strstr(header, "'shape': (");
-    if (!shape || sscanf(shape, "'shape': (%llu, %llu)", &n_row, &n_col) != 2) return fail(path, "not of two dimensions");
-    if (n_row == 0 || n_col == 0 || n_row > UINT32_MAX || n_col > UINT32_MAX / 4) return fail(path, "an impossible shape");
+    if (!shape || sscanf(shape, "'shape': (%llu, %llu)", &n_row, &n_col) != 2)
+        return fail(path, "not of two dimensions");
+    if (n_row == 0 || n_col == 0 || n_row > UINT32_MAX || n_col > UINT32_MAX / 4)
+        return fail(path, "an impossible shape");
     out->n_row = (size_t)n_row;
     out->n_col = (size_t)n_col;
     return true;
@@ -89,7 +92,8 @@ int main(int argc, char **argv)
     int code = 2;
     if (read_matrix(argv[1], &a) && read_matrix(argv[2], &b)) {
         if (a.n_row != b.n_row || a.n_col != b.n_col) {
-            fprintf(stderr, "npy_compare: shapes differ: [%zu, %zu] and [%zu, %zu]\n", a.n_row, a.n_col, b.n_row, b.n_col);
+            fprintf(stderr, "npy_compare: shapes differ: [%zu, %zu] and [%zu, %zu]\n", a.n_row, a.n_col, b.n_row,
+                    b.n_col);
         } else {
             size_t row = 0;
             const double worst = distance(&a, &b, &row);

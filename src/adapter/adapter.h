@@ -29,4 +29,7 @@ void pp_adapter_destroy(pippin_adapter *adapter);
 /* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */
 pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err);
 
+/* Writes f32 tensors under the toolkit's names; rank and alpha in the metadata. */
+pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path, pippin_error *err);
+
 #endif

@@ -6,9 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "adapter/adapter.h"
+#include "adapter/names.h"
 
-enum { NAME = 200, MAX_RANK = 256 };
+enum { NAME = PP_ADAPTER_NAME, MAX_RANK = 256 };
 
 static const char *layer_name(const pippin_config *c, bool toolkit, int32_t layer, char *text)
 {
@@ -24,8 +24,7 @@ static const char *layer_name(const pippin_config *c, bool toolkit, int32_t laye
     return text;
 }
 
-/* Name of the A (or B) of a site. */
-static void tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b, char name[NAME])
+void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b, char name[PP_ADAPTER_NAME])
 {
     static const char *const modules[2][PP_N_SITE] = {
         {"self_attn.q_proj", NULL, NULL, "self_attn.out_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
@@ -100,8 +99,8 @@ static void load_site(loader *l, int32_t layer, pp_site site)
     int32_t n_in, n_out;
     char name_a[NAME], name_b[NAME];
     if (l->status != PIPPIN_OK || !pp_site_shape(l->config, layer, site, &n_in, &n_out)) return;
-    tensor_name(l->config, l->toolkit, layer, site, false, name_a);
-    tensor_name(l->config, l->toolkit, layer, site, true, name_b);
+    pp_adapter_tensor_name(l->config, l->toolkit, layer, site, false, name_a);
+    pp_adapter_tensor_name(l->config, l->toolkit, layer, site, true, name_b);
     const pp_tensor *a = pp_tensors_find(l->t, name_a), *b = pp_tensors_find(l->t, name_b);
     if (!a && !b) return;
     if (!a || !b) {

@@ -76,7 +76,7 @@ typedef struct pp_command {
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
 extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
-    pp_command_generate, pp_command_tokenize, pp_command_eval;
+    pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert;
 
 /* Groups that commands share; targets are fields of pp_common. */
 extern const pp_option pp_options_general[];   /* --json, --help, --version */
