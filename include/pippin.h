@@ -133,7 +133,7 @@ typedef struct pippin_config {
     int32_t rope_n_ctx_original;
     int32_t n_ctx_train; /* positions seen in training; 0 when the file does not say */
     int32_t bos_id, eos_id, pad_id; /* -1 where the file does not say */
-    /* The adapter that the architecture ships with; rank 0 = none. */
+    /* The adapter that belongs to it: a preset's, or the one inside a file; rank 0 = none. */
     int32_t lora_rank;
     float lora_alpha;
 } pippin_config;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # ctest.sh FOLDER - runs the tests of a build folder and ends with "N passed, N failed, N skipped"; names what was skipped.
 set -eu
-folder=$1
+folder=$(cd "$1" && pwd)
 jobs=$(nproc 2>/dev/null || echo 2)
 log=$folder/Testing/Temporary/LastTest.log
 console=$folder/Testing/console.log

@@ -75,6 +75,8 @@ static void free_prompt(prompt *p)
 static int read_prompt(const generate_args *args, prompt *out)
 {
     *out = (prompt){0};
+    if (args->logprobs && !args->common.json)
+        return pp_error(PP_EXIT_USAGE, "--logprobs: found without --json, expected both; a plain text has no place for them");
     const int n_given = (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL);
     if (n_given > 1)
         return pp_error(PP_EXIT_USAGE,

@@ -69,8 +69,7 @@ static int attach_adapters(pp_loaded *loaded, const pp_texts *texts)
         if (strcmp(texts->items[i], "none") == 0) continue;
         int code = open_adapter(loaded, texts->items[i], &uses[n]);
         if (code) return code;
-        /* The API reads 0 as "not given"; an adapter without effect is one that is not attached. */
-        if (uses[n].scale != 0) n++;
+        n++;
     }
     pippin_error err;
     return pippin_session_set_adapters(loaded->session, uses, n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
@@ -135,11 +134,6 @@ int pp_subject_open(const char *preset, const char *path, pp_subject *out)
         code = pp_load_model(&(pp_common){.model = path}, &out->model);
         if (code) return code;
         out->config = *pippin_model_config(out->model);
-        const pippin_adapter *adapter = pippin_model_adapter(out->model);
-        if (adapter) { /* what is inside the file, not what the architecture usually ships with */
-            out->config.lora_rank = pippin_adapter_rank(adapter);
-            out->config.lora_alpha = pippin_adapter_alpha(adapter);
-        }
         out->type = pippin_model_type(out->model);
         /* As a session chooses: exact where the model says how to round, else no worse than its weights. */
         out->kv_type = pippin_model_has_kv_scales(out->model) ? PIPPIN_I8

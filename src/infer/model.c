@@ -46,6 +46,10 @@ static pippin_status open_toolkit(const char *path, pippin_model *m, pippin_erro
     name_after(&c, path);
     if (status == PIPPIN_OK && pp_adapter_present(&tensors))
         status = pp_adapter_from_tensors(&tensors, &c, 0, 0, true, &m->adapter, err);
+    if (status == PIPPIN_OK && m->adapter) {
+        c.lora_rank = m->adapter->lora.rank;
+        c.lora_alpha = m->adapter->alpha;
+    }
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_TOOLKIT, &tensors, &m->weights, err);
     pp_tensors_free(&tensors);
     return status;

@@ -64,5 +64,5 @@ const char *pp_stopper_push(pp_stopper *s, const char *text, size_t *n_bytes, bo
 const char *pp_stopper_rest(const pp_stopper *s, size_t *n_bytes)
 {
     *n_bytes = s->n_held - s->n_given;
-    return s->held + s->n_given;
+    return *n_bytes ? s->held + s->n_given : "";
 }

@@ -112,8 +112,6 @@ static void read_afm(fields *f, pippin_config *c)
     c->qk_norm_eps = 1e-5f;
     c->n_ctx_train = integer_or(f, "max_position_embeddings", 4096);
     c->pad_id = 0;
-    c->lora_rank = c->n_reuse ? 32 : 0;
-    c->lora_alpha = c->n_reuse ? 16 : 0;
 }
 
 static void read_rope_scaling(fields *f, pippin_config *c)

@@ -85,8 +85,6 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
         c.qk_norm = PIPPIN_QK_NORM_AFTER_ROPE;
         c.qk_norm_eps = 1e-5f;
         c.pad_id = 0;
-        c.lora_rank = c.n_reuse ? 32 : 0;
-        c.lora_alpha = c.n_reuse ? 16 : 0;
     }
     c.tied_head = !pp_tensors_find(&g->tensors, "output.weight");
     c.bos_id = token_id(g, "tokenizer.ggml.bos_token_id");

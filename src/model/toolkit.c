@@ -57,10 +57,6 @@ pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pi
     c.n_head = dimension(&p, out_proj, ".weight", 1) / c.d_head;
     c.n_kv_head = (dimension(&p, qkv, ".fused_linear.weight", 0) / c.d_head - c.n_head) / 2;
     c.d_ffn = dimension(&p, gate, ".weight", 0);
-    if (c.n_reuse) {
-        c.lora_rank = 32;
-        c.lora_alpha = 16;
-    }
     if (p.status == PIPPIN_OK) p.status = pp_config_check(&c, t->source, err);
     *out = c;
     return p.status;
