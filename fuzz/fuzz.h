@@ -18,7 +18,8 @@ static inline void fuzz_touch(const pp_tensors *t)
         for (size_t j = 0; j < t->items[i].bytes; j++) sum += ((const uint8_t *)t->items[i].data)[j];
         if (pp_tensors_find(t, t->items[i].name) != &t->items[i]) abort();
     }
-    for (size_t i = 0; i < t->n_metadata; i++) sum += (unsigned)(strlen(t->metadata[i].key) + strlen(t->metadata[i].value));
+    for (size_t i = 0; i < t->n_metadata; i++)
+        sum += (unsigned)(strlen(t->metadata[i].key) + strlen(t->metadata[i].value));
     sink = sum;
     (void)sink;
 }

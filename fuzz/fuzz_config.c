@@ -1,4 +1,5 @@
-/* fuzz_config.c - any bytes as config.json: an error, or numbers that fit together and survive being written and read. */
+/* fuzz_config.c - any bytes as config.json: an error, or numbers that fit together and survive being written and read.
+ */
 #include "fuzz/fuzz.h"
 #include "model/model.h"
 
@@ -15,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ledger.total <= 0 || ledger.total != ledger.frozen + ledger.trainable) abort();
     char *json = pp_config_json(&c);
     if (!json || pp_config_parse(json, strlen(json), "again", &again, &err) != PIPPIN_OK) abort();
-    if (again.d_ffn != c.d_ffn || again.d_head != c.d_head || again.n_reuse != c.n_reuse || again.rope_theta != c.rope_theta) abort();
+    if (again.d_ffn != c.d_ffn || again.d_head != c.d_head || again.n_reuse != c.n_reuse ||
+        again.rope_theta != c.rope_theta)
+        abort();
     pp_free(json);
     return 0;
 }

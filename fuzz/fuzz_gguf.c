@@ -1,4 +1,5 @@
-/* fuzz_gguf.c - any bytes given to the reader: an error, or tensors and values that can be read, and a configuration or an error. */
+/* fuzz_gguf.c - any bytes given to the reader: an error, or tensors and values that can be read, and a configuration or
+ * an error. */
 #include "fuzz/fuzz.h"
 #include "model/model.h"
 
@@ -22,7 +23,8 @@ static void decode(const pp_tensor *t)
     float values[256];
     const size_t block = pp_type_block(t->type);
     if (block > 1)
-        for (size_t i = 0; i < t->n_elem / block; i++) pp_decode_row(t->type, (const uint8_t *)t->data + i * pp_type_bytes(t->type, block), values, block);
+        for (size_t i = 0; i < t->n_elem / block; i++)
+            pp_decode_row(t->type, (const uint8_t *)t->data + i * pp_type_bytes(t->type, block), values, block);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

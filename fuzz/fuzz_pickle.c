@@ -1,6 +1,6 @@
 /*
- * fuzz_pickle.c - any bytes as the data.pkl of a torch.save file whose zip is whole: mutations of the archive seldom get as
- * far as the pickle machine, these all do. The archive has one storage, "0", of 64 bytes.
+ * fuzz_pickle.c - any bytes as the data.pkl of a torch.save file whose zip is whole: mutations of the archive seldom
+ * get as far as the pickle machine, these all do. The archive has one storage, "0", of 64 bytes.
  */
 #include "fuzz/fuzz.h"
 
@@ -24,7 +24,8 @@ static void bytes_of(archive *a, const void *from, size_t size)
     a->n += size;
 }
 
-/* The fields that a local header and an entry of the directory have in common, from the version to the extra field's size. */
+/* The fields that a local header and an entry of the directory have in common, from the version to the extra field's
+ * size. */
 static void common(archive *a, const char *name, size_t size)
 {
     number(a, 20, 2);

@@ -13,8 +13,11 @@ static void round_trip(const pippin_tokenizer *t, const char *text, size_t n)
     pippin_error err;
     if (pippin_tokenize(t, text, n, NULL, ids, 300, &n_ids, &err) != PIPPIN_OK || n_ids > 300) return;
     for (size_t i = 0; i < n_ids; i++)
-        if (ids[i] < 3 || ids[i] >= pippin_tokenizer_size(t)) abort(); /* 0, 1, 2 are special: text may not yield them */
-    if (pippin_detokenize(t, ids, n_ids, back, sizeof back, &n_back, &err) != PIPPIN_OK || n_back != n || memcmp(back, text, n) != 0) abort();
+        if (ids[i] < 3 || ids[i] >= pippin_tokenizer_size(t))
+            abort(); /* 0, 1, 2 are special: text may not yield them */
+    if (pippin_detokenize(t, ids, n_ids, back, sizeof back, &n_back, &err) != PIPPIN_OK || n_back != n ||
+        memcmp(back, text, n) != 0)
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

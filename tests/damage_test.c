@@ -1,7 +1,7 @@
 /*
  * damage_test.c - what a user's broken disk or a stranger's file may do: 500 cut or bit-flipped copies of every kind of
- * file, opened and run in a process of its own. Each ends with an error that names the file, or runs; none crashes, takes
- * longer than a second, or more memory than the file's size and 64 MB.
+ * file, opened and run in a process of its own. Each ends with an error that names the file, or runs; none crashes,
+ * takes longer than a second, or more memory than the file's size and 64 MB.
  */
 #define _DEFAULT_SOURCE
 #include <sys/resource.h>
@@ -23,24 +23,66 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {
-    {"safetensors", {{"safetensors/afm-kv-scales.safetensors", "model.safetensors"}, {"config/afm.json", "config.json"}}, "model.safetensors", ".", NULL, NULL},
-    {"config.json", {{"safetensors/afm.safetensors", "model.safetensors"}, {"config/afm.json", "config.json"}}, "config.json", ".", NULL, NULL},
+    {"safetensors",
+     {{"safetensors/afm-kv-scales.safetensors", "model.safetensors"}, {"config/afm.json", "config.json"}},
+     "model.safetensors",
+     ".",
+     NULL,
+     NULL},
+    {"config.json",
+     {{"safetensors/afm.safetensors", "model.safetensors"}, {"config/afm.json", "config.json"}},
+     "config.json",
+     ".",
+     NULL,
+     NULL},
     {"torch .pt", {{"torch/afm-adapter.pt", "base.pt"}}, "base.pt", "base.pt", NULL, NULL},
-    {"adapter .pt", {{"torch/afm.pt", "base.pt"}, {"torch/adapter.pt", "adapter.pt"}}, "adapter.pt", "base.pt", "adapter.pt", NULL},
-    {"adapter .safetensors", {{"torch/afm.pt", "base.pt"}, {"safetensors/adapter.safetensors", "adapter.safetensors"}}, "adapter.safetensors", "base.pt", "adapter.safetensors", NULL},
+    {"adapter .pt",
+     {{"torch/afm.pt", "base.pt"}, {"torch/adapter.pt", "adapter.pt"}},
+     "adapter.pt",
+     "base.pt",
+     "adapter.pt",
+     NULL},
+    {"adapter .safetensors",
+     {{"torch/afm.pt", "base.pt"}, {"safetensors/adapter.safetensors", "adapter.safetensors"}},
+     "adapter.safetensors",
+     "base.pt",
+     "adapter.safetensors",
+     NULL},
     {"llama2.c .bin", {{"llama2c/untied.bin", "model.bin"}}, "model.bin", "model.bin", NULL, NULL},
-    {"llama2.c tokenizer", {{"llama2c/tied.bin", "model.bin"}, {"tokenizer/tok.bin", "tok.bin"}}, "tok.bin", "model.bin", NULL, "tok.bin"},
+    {"llama2.c tokenizer",
+     {{"llama2c/tied.bin", "model.bin"}, {"tokenizer/tok.bin", "tok.bin"}},
+     "tok.bin",
+     "model.bin",
+     NULL,
+     "tok.bin"},
     {".gguf", {{"gguf/llama-Q8_0.gguf", "model.gguf"}}, "model.gguf", "model.gguf", NULL, NULL},
     {"real .gguf", {{"golden/gguf-types/qwen3-Q4_K_M.gguf", "model.gguf"}}, "model.gguf", "model.gguf", NULL, NULL},
     {"real llama2.c .bin", {{"data/stories260K/stories260K.bin", "model.bin"}}, "model.bin", "model.bin", NULL, NULL},
-    {"real tokenizer", {{"data/stories260K/tok512.bin", "tok.bin"}, {"data/stories260K/stories260K.bin", "model.bin"}}, "tok.bin", "model.bin", NULL, "tok.bin"},
+    {"real tokenizer",
+     {{"data/stories260K/tok512.bin", "tok.bin"}, {"data/stories260K/stories260K.bin", "model.bin"}},
+     "tok.bin",
+     "model.bin",
+     NULL,
+     "tok.bin"},
     {"real toolkit .pt", {{"golden/base-lora/toolkit.pt", "base.pt"}}, "base.pt", "base.pt", NULL, NULL},
-    {"index of shards", {{"golden/hf-llama3/model.safetensors.index.json", "model.safetensors.index.json"}, {"golden/hf-llama3/config.json", "config.json"},
+    {"index of shards",
+     {{"golden/hf-llama3/model.safetensors.index.json", "model.safetensors.index.json"},
+      {"golden/hf-llama3/config.json", "config.json"},
       {"golden/hf-llama3/model-00001-of-00002.safetensors", "model-00001-of-00002.safetensors"},
-      {"golden/hf-llama3/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors"}}, "model.safetensors.index.json", ".", NULL, NULL},
-    {"shard", {{"golden/hf-llama3/model.safetensors.index.json", "model.safetensors.index.json"}, {"golden/hf-llama3/config.json", "config.json"},
+      {"golden/hf-llama3/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors"}},
+     "model.safetensors.index.json",
+     ".",
+     NULL,
+     NULL},
+    {"shard",
+     {{"golden/hf-llama3/model.safetensors.index.json", "model.safetensors.index.json"},
+      {"golden/hf-llama3/config.json", "config.json"},
       {"golden/hf-llama3/model-00001-of-00002.safetensors", "model-00001-of-00002.safetensors"},
-      {"golden/hf-llama3/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors"}}, "model-00001-of-00002.safetensors", ".", NULL, NULL},
+      {"golden/hf-llama3/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors"}},
+     "model-00001-of-00002.safetensors",
+     ".",
+     NULL,
+     NULL},
 };
 
 enum { N_KIND = sizeof kinds / sizeof *kinds };
@@ -113,7 +155,8 @@ static int child(const kind *k, const char *dir)
     if (k->tokenizer) OK(pippin_tokenize(pippin_model_tokenizer(model), "a b", 3, NULL, ids, 8, &n_ids, err));
     OK(pippin_session_create(model, &(pippin_session_options){.n_ctx = 64, .n_threads = 1}, &session, err));
     if (adapter) OK(pippin_session_set_adapters(session, &use, 1, err));
-    OK(pippin_generate(session, ids, PP_MIN(n_ids, (size_t)8), &(pippin_generate_options){.max_tokens = 2}, NULL, 0, NULL, err));
+    OK(pippin_generate(session, ids, PP_MIN(n_ids, (size_t)8), &(pippin_generate_options){.max_tokens = 2}, NULL, 0,
+                       NULL, err));
     pippin_session_free(session);
     pippin_adapter_free(adapter);
     pippin_model_free(model);
@@ -140,7 +183,8 @@ static void run_child(const kind *k, const char *dir, uint64_t n, size_t size, t
     const double seconds = pp_seconds() - start;
     if (!WIFEXITED(status)) fail_msg("%s, copy %d: killed by signal %d", k->name, (int)n, WTERMSIG(status));
     const int code = WEXITSTATUS(status);
-    if (code == CHILD_BAD_TEXT) fail_msg("%s, copy %d: the error is not one line that names the file, or memory leaked", k->name, (int)n);
+    if (code == CHILD_BAD_TEXT)
+        fail_msg("%s, copy %d: the error is not one line that names the file, or memory leaked", k->name, (int)n);
     if (code != CHILD_RAN && code != CHILD_ERROR) fail_msg("%s, copy %d: exit code %d", k->name, (int)n, code);
     code == CHILD_RAN ? t->ran++ : t->errors++;
     t->slowest = PP_MAX(t->slowest, seconds);
@@ -191,8 +235,8 @@ static void damage_kind(const kind *k)
         write_file(path, copy, length);
         run_child(k, dir, n, size, &t);
     }
-    print_message("%s: %d copies, %d errors, %d ran, slowest %.3f s, at most %.1f MB more than undamaged\n", k->name, COPIES, t.errors,
-                  t.ran, t.slowest, (double)PP_MAX(t.largest_rss - undamaged.largest_rss, 0) / 1024);
+    print_message("%s: %d copies, %d errors, %d ran, slowest %.3f s, at most %.1f MB more than undamaged\n", k->name,
+                  COPIES, t.errors, t.ran, t.slowest, (double)PP_MAX(t.largest_rss - undamaged.largest_rss, 0) / 1024);
     assert_true(t.errors > COPIES / 4); /* the damage is real */
     assert_true(t.slowest < 1);
     assert_true(t.largest_rss - undamaged.largest_rss < 64 * 1024);
@@ -207,6 +251,7 @@ int main(void)
 {
     struct CMUnitTest tests[N_KIND];
     for (size_t i = 0; i < N_KIND; i++)
-        tests[i] = (struct CMUnitTest){.name = kinds[i].name, .test_func = test_damage, .initial_state = (void *)(uintptr_t)&kinds[i]};
+        tests[i] = (struct CMUnitTest){
+            .name = kinds[i].name, .test_func = test_damage, .initial_state = (void *)(uintptr_t)&kinds[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * kernels_test.c - every kernel at every level that this CPU has, against the scalar truth, in the manner of dav1d's
- * checkasm: odd sizes, inputs that end at a page nobody may touch, outputs between canaries, extreme values; and the law
- * that a result depends on nothing but its own inputs. PIPPIN_TEST_SEED replays a run.
+ * checkasm: odd sizes, inputs that end at a page nobody may touch, outputs between canaries, extreme values; and the
+ * law that a result depends on nothing but its own inputs. PIPPIN_TEST_SEED replays a run.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -25,8 +25,8 @@ static bool matmul_bound(const pp_matmul *m, const pp_matmul *truth, pippin_type
             for (int i = 0; i < m->n_in; i++) sum += fabs((double)x[i] * (double)w[i]);
             double bound = 4 * (double)FLT_EPSILON * sqrt(m->n_in) * sum + m->n_in * 0x1p-149;
             if (!near((double)m->y[at], (double)truth->y[at], bound)) {
-                snprintf(why, sizeof why, "token %d of %d, output %d of %d, n_in %d: %g, truth %g", t, m->n_tok, o, m->n_out,
-                         m->n_in, (double)m->y[at], (double)truth->y[at]);
+                snprintf(why, sizeof why, "token %d of %d, output %d of %d, n_in %d: %g, truth %g", t, m->n_tok, o,
+                         m->n_out, m->n_in, (double)m->y[at], (double)truth->y[at]);
                 free(w);
                 return false;
             }
@@ -133,7 +133,10 @@ static bool compare_rows(const float *got, const float *want, size_t n, double r
     return true;
 }
 
-static float *row_copy(int i, const float *x, int n) { return memcpy(output(i, (size_t)n * sizeof *x), x, (size_t)n * sizeof *x); }
+static float *row_copy(int i, const float *x, int n)
+{
+    return memcpy(output(i, (size_t)n * sizeof *x), x, (size_t)n * sizeof *x);
+}
 
 static bool try_rmsnorm(const pp_kernels *k, const pp_kernels *truth)
 {
@@ -148,8 +151,9 @@ static bool try_rmsnorm(const pp_kernels *k, const pp_kernels *truth)
     return true;
 }
 
-static bool rope(void (*kernel)(float *, const float *, const float *, int),
-                 void (*truth)(float *, const float *, const float *, int))
+typedef void (*rope_kernel)(float *x, const float *cosine, const float *sine, int d_head);
+
+static bool rope(rope_kernel kernel, rope_kernel truth)
 {
     for (int round = 0; round < 400; round++) {
         const int half = size(150);
@@ -162,8 +166,15 @@ static bool rope(void (*kernel)(float *, const float *, const float *, int),
     return true;
 }
 
-static bool try_rope_adjacent(const pp_kernels *k, const pp_kernels *t) { return rope(k->rope_adjacent, t->rope_adjacent); }
-static bool try_rope_halves(const pp_kernels *k, const pp_kernels *t) { return rope(k->rope_halves, t->rope_halves); }
+static bool try_rope_adjacent(const pp_kernels *k, const pp_kernels *truth)
+{
+    return rope(k->rope_adjacent, truth->rope_adjacent);
+}
+
+static bool try_rope_halves(const pp_kernels *k, const pp_kernels *truth)
+{
+    return rope(k->rope_halves, truth->rope_halves);
+}
 
 static bool try_swiglu(const pp_kernels *k, const pp_kernels *truth)
 {
@@ -249,7 +260,8 @@ static bool try_to_bf16(const pp_kernels *k, const pp_kernels *truth)
         truth->to_bf16(want, x, n);
         CHECK(intact(y, 2 * (size_t)n), "wrote outside y");
         for (int i = 0; i < n; i++)
-            CHECK(y[i] == want[i] && y[i] == pp_f32_to_bf16(x[i]), "%a gives %04x, truth %04x", (double)x[i], y[i], want[i]);
+            CHECK(y[i] == want[i] && y[i] == pp_f32_to_bf16(x[i]), "%a gives %04x, truth %04x", (double)x[i], y[i],
+                  want[i]);
     }
     return true;
 }

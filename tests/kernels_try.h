@@ -64,7 +64,12 @@ static float value(values kind)
     case TINY: return u * 1e-39f; /* subnormal */
     case HUGE_: return u * 1e15f;
     case MIXED: return ldexpf(u, between(-30, 30));
-    default: return between(0, 9) == 0 ? (u < 0 ? -INFINITY : INFINITY) : any;
+    default:
+        switch (between(0, 59)) {
+        case 0: return u < 0 ? -INFINITY : INFINITY;
+        case 1: return u < 0 ? -NAN : NAN;
+        default: return any;
+        }
     }
 }
 

@@ -45,25 +45,28 @@ const char *pp_tensors_metadata(const pp_tensors *t, const char *key);
 /* For the readers (tensors.c): start an object, add to it, close it. pp_tensors_finish refuses two tensors of one name,
    copies misaligned data, and builds the index. */
 pippin_status pp_tensors_init(pp_tensors *t, const char *source, pippin_error *err);
-pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor, pippin_error *err);
+pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor,
+                             pippin_error *err);
 pippin_status pp_tensors_add_metadata(pp_tensors *t, const char *key, const char *value, pippin_error *err);
 pippin_status pp_tensors_own_map(pp_tensors *t, pp_map map, pippin_error *err);   /* takes the map, also on failure */
-pippin_status pp_tensors_own_block(pp_tensors *t, void *block, pippin_error *err); /* takes the block, also on failure */
+pippin_status pp_tensors_own_block(pp_tensors *t, void *block,
+                                   pippin_error *err); /* takes the block, also on failure */
 pippin_status pp_tensors_finish(pp_tensors *t, pippin_error *err);
 /* "[2560, 2048]" for messages; `text` is at least 96 bytes and returned. */
 char *pp_shape_text(const int64_t *shape, int32_t n_dim, char *text);
 
-/* ---- readers. `_parse` works on bytes that must outlive the object and is what the fuzzers call; `_open` maps a file. On
-   failure *out is zeroed. ---- */
+/* ---- readers. `_parse` works on bytes that must outlive the object and is what the fuzzers call; `_open` maps a file.
+   On failure *out is zeroed. ---- */
 
-pippin_status pp_safetensors_parse(const void *data, size_t size, const char *source, pp_tensors *out, pippin_error *err);
+pippin_status pp_safetensors_parse(const void *data, size_t size, const char *source, pp_tensors *out,
+                                   pippin_error *err);
 /* A .safetensors file, or a model.safetensors.index.json with the shards that it names beside it. */
 pippin_status pp_safetensors_open(const char *path, pp_tensors *out, pippin_error *err);
 
 /*
- * torch.save files: a zip of stored members and a pickle. The pickle machine knows dictionaries, tuples, numbers, strings
- * and the tensor-rebuild functions and refuses everything else by name; nothing is ever called. Nested dictionaries give
- * names joined by '.'. Tensors that share storage share memory here too.
+ * torch.save files: a zip of stored members and a pickle. The pickle machine knows dictionaries, tuples, numbers,
+ * strings and the tensor-rebuild functions and refuses everything else by name; nothing is ever called. Nested
+ * dictionaries give names joined by '.'. Tensors that share storage share memory here too.
  */
 pippin_status pp_torch_parse(const void *data, size_t size, const char *source, pp_tensors *out, pippin_error *err);
 pippin_status pp_torch_open(const char *path, pp_tensors *out, pippin_error *err);
@@ -75,8 +78,8 @@ typedef struct pp_llama2c_header {
 } pp_llama2c_header;
 
 /* Tensor names are Hugging Face's (model.layers.0.self_attn.q_proj.weight, ...), so that one binding serves. */
-pippin_status pp_llama2c_parse(const void *data, size_t size, const char *source, pp_llama2c_header *header, pp_tensors *out,
-                               pippin_error *err);
+pippin_status pp_llama2c_parse(const void *data, size_t size, const char *source, pp_llama2c_header *header,
+                               pp_tensors *out, pippin_error *err);
 pippin_status pp_llama2c_open(const char *path, pp_llama2c_header *header, pp_tensors *out, pippin_error *err);
 
 /*
@@ -145,7 +148,8 @@ void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text);
 void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value);
 void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value);
 void pp_gguf_put_f64(pp_gguf_writer *w, const char *key, double value);
-void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim, const int64_t *shape);
+void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim,
+                      const int64_t *shape);
 pippin_status pp_gguf_start(pp_gguf_writer *w, const pp_gguf_writer *tensors, const char *path, pippin_error *err);
 pippin_status pp_gguf_data(pp_gguf_writer *w, const void *bytes, size_t n, pippin_error *err);
 pippin_status pp_gguf_pad(pp_gguf_writer *w, pippin_error *err);

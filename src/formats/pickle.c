@@ -23,7 +23,8 @@ typedef struct machine {
 static void damaged(machine *m, const char *what)
 {
     if (m->status == PIPPIN_OK)
-        m->status = pp_fail(m->err, PIPPIN_E_FORMAT, "%s: byte %zu of data.pkl: %s; expected a dictionary of tensors as torch.save writes it",
+        m->status = pp_fail(m->err, PIPPIN_E_FORMAT,
+                            "%s: byte %zu of data.pkl: %s; expected a dictionary of tensors as torch.save writes it",
                             m->p->source, m->in.at, what);
 }
 
@@ -123,7 +124,8 @@ static void collect_few(machine *m, size_t n)
 static void add_items(machine *m, pp_value_kind kind, size_t first)
 {
     if (m->status != PIPPIN_OK) return;
-    if (first <= floor_of(m) || m->p->values[m->stack[first - 1]].kind != kind || (kind == PP_VALUE_DICT && (m->n_stack - first) % 2)) {
+    if (first <= floor_of(m) || m->p->values[m->stack[first - 1]].kind != kind ||
+        (kind == PP_VALUE_DICT && (m->n_stack - first) % 2)) {
         damaged(m, "elements without a container");
         return;
     }
@@ -147,7 +149,8 @@ static void push_text(machine *m, uint64_t n)
 static bool equals(const machine *m, pp_value text, const char *expected)
 {
     const size_t n = strlen(expected);
-    return text.kind == PP_VALUE_TEXT && text.u.text.size == n && memcmp(m->p->data + text.u.text.start, expected, n) == 0;
+    return text.kind == PP_VALUE_TEXT && text.u.text.size == n &&
+           memcmp(m->p->data + text.u.text.start, expected, n) == 0;
 }
 
 static void push_global(machine *m, pp_value module, pp_value name)
@@ -182,10 +185,12 @@ static void push_global(machine *m, pp_value module, pp_value name)
         damaged(m, "a name that is not a text");
         return;
     }
-    m->status = pp_fail(m->err, PIPPIN_E_UNSUPPORTED,
-                        "%s: the pickle wants %.*s.%.*s, expected nothing but tensors; save the state dictionary alone, and do not trust the file's origin",
-                        m->p->source, (int)PP_MIN(module.u.text.size, 100u), (const char *)m->p->data + module.u.text.start,
-                        (int)PP_MIN(name.u.text.size, 100u), (const char *)m->p->data + name.u.text.start);
+    m->status =
+        pp_fail(m->err, PIPPIN_E_UNSUPPORTED,
+                "%s: the pickle wants %.*s.%.*s, expected nothing but tensors; save the state dictionary alone, and do "
+                "not trust the file's origin",
+                m->p->source, (int)PP_MIN(module.u.text.size, 100u), (const char *)m->p->data + module.u.text.start,
+                (int)PP_MIN(name.u.text.size, 100u), (const char *)m->p->data + name.u.text.start);
 }
 
 /* A line of the pickle as a text, without its newline. */
@@ -236,8 +241,9 @@ static void persistent_id(machine *m)
     const pp_pickle *p = m->p;
     const uint32_t key = pp_pickle_item(p, id, 2);
     const pp_value type = p->values[pp_pickle_item(p, id, 1)], n = p->values[pp_pickle_item(p, id, 4)];
-    if (p->values[id].kind != PP_VALUE_TUPLE || !equals(m, p->values[pp_pickle_item(p, id, 0)], "storage") || type.kind != PP_VALUE_GLOBAL ||
-        type.u.global.which != PP_GLOBAL_STORAGE || p->values[key].kind != PP_VALUE_TEXT || n.kind != PP_VALUE_INT)
+    if (p->values[id].kind != PP_VALUE_TUPLE || !equals(m, p->values[pp_pickle_item(p, id, 0)], "storage") ||
+        type.kind != PP_VALUE_GLOBAL || type.u.global.which != PP_GLOBAL_STORAGE ||
+        p->values[key].kind != PP_VALUE_TEXT || n.kind != PP_VALUE_INT)
         damaged(m, "a persistent id that is no storage");
     else
         push(m, (pp_value){.kind = PP_VALUE_STORAGE, .u.storage = {type.u.global.type, key, n.u.integer}});
@@ -248,7 +254,8 @@ static void build(machine *m)
 {
     pop(m);
     const uint32_t object = pop(m);
-    if (m->status == PIPPIN_OK && m->p->values[object].kind != PP_VALUE_DICT) damaged(m, "attributes of something that is no dictionary");
+    if (m->status == PIPPIN_OK && m->p->values[object].kind != PP_VALUE_DICT)
+        damaged(m, "attributes of something that is no dictionary");
     push_number(m, object);
 }
 

@@ -8,8 +8,8 @@
 #include "formats/formats.h"
 
 /*
- * The first is the specification's own limit. Jansson spends up to 128 bytes on a value, of which three bytes of JSON are
- * enough for one: values are counted before it starts, and may cost the text's size and SPARE.
+ * The first is the specification's own limit. Jansson spends up to 128 bytes on a value, of which three bytes of JSON
+ * are enough for one: values are counted before it starts, and may cost the text's size and SPARE.
  */
 enum { MAX_HEADER = 100000000, VALUE_COST = 128, SPARE = 32 << 20 };
 
@@ -21,16 +21,17 @@ static const struct {
 enum { N_DTYPE = sizeof dtypes / sizeof *dtypes };
 
 /* JSON to an object; *out is NULL on failure. `what` and `expected` are for the message. */
-static pippin_status read_json(const char *text, size_t size, const char *source, const char *what, const char *expected, json_t **out,
-                               pippin_error *err)
+static pippin_status read_json(const char *text, size_t size, const char *source, const char *what,
+                               const char *expected, json_t **out, pippin_error *err)
 {
     json_error_t at = {0};
     size_t n = 0;
     *out = NULL;
     for (size_t i = 0; i < size; i++) n += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
     if (n > (size + SPARE) / VALUE_COST)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: %s holds about %zu values in %zu bytes, expected %s, which has fewer", source, what, n, size,
-                       expected);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: %s holds about %zu values in %zu bytes, expected %s, which has fewer", source, what, n,
+                       size, expected);
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &at);
     if (!root && json_error_code(&at) == json_error_out_of_memory) return pp_fail_memory(err, source, size);
     if (json_is_object(root)) {
@@ -38,8 +39,8 @@ static pippin_status read_json(const char *text, size_t size, const char *source
         return PIPPIN_OK;
     }
     json_decref(root);
-    return pp_fail(err, PIPPIN_E_FORMAT, "%s: %s is not a JSON object (%s), expected %s; check that the file is whole", source, what,
-                   root ? "another kind" : at.text, expected);
+    return pp_fail(err, PIPPIN_E_FORMAT, "%s: %s is not a JSON object (%s), expected %s; check that the file is whole",
+                   source, what, root ? "another kind" : at.text, expected);
 }
 
 static pippin_status bad(const pp_tensors *t, const char *name, const char *what, pippin_error *err)
@@ -47,7 +48,8 @@ static pippin_status bad(const pp_tensors *t, const char *name, const char *what
     return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: %s; check that the file is whole", t->source, name, what);
 }
 
-static pippin_status read_dtype(const pp_tensors *t, const char *name, json_t *entry, pippin_type *type, pippin_error *err)
+static pippin_status read_dtype(const pp_tensors *t, const char *name, json_t *entry, pippin_type *type,
+                                pippin_error *err)
 {
     const char *text = json_string_value(json_object_get(entry, "dtype"));
     if (!text) return bad(t, name, "has no dtype", err);
@@ -56,20 +58,24 @@ static pippin_status read_dtype(const pp_tensors *t, const char *name, json_t *e
             *type = dtypes[i].type;
             return PIPPIN_OK;
         }
-    return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: tensor %.200s: dtype is %.20s, expected F32, F16, BF16, I8 or I64; convert the file first",
+    return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                   "%s: tensor %.200s: dtype is %.20s, expected F32, F16, BF16, I8 or I64; convert the file first",
                    t->source, name, text);
 }
 
-static pippin_status read_tensor(pp_tensors *t, const char *name, json_t *entry, const uint8_t *data, size_t size, pippin_error *err)
+static pippin_status read_tensor(pp_tensors *t, const char *name, json_t *entry, const uint8_t *data, size_t size,
+                                 pippin_error *err)
 {
     pp_tensor tensor = {0};
     pippin_status status = read_dtype(t, name, entry, &tensor.type, err);
     if (status != PIPPIN_OK) return status;
     json_t *shape = json_object_get(entry, "shape"), *range = json_object_get(entry, "data_offsets");
-    if (!json_is_array(shape) || json_array_size(shape) > 4) return bad(t, name, "has no shape of up to four sizes", err);
+    if (!json_is_array(shape) || json_array_size(shape) > 4)
+        return bad(t, name, "has no shape of up to four sizes", err);
     tensor.n_dim = (int32_t)json_array_size(shape);
     for (size_t i = 0; i < json_array_size(shape); i++) {
-        if (!json_is_integer(json_array_get(shape, i))) return bad(t, name, "has a shape that is not whole numbers", err);
+        if (!json_is_integer(json_array_get(shape, i)))
+            return bad(t, name, "has a shape that is not whole numbers", err);
         tensor.shape[i] = json_integer_value(json_array_get(shape, i));
     }
     json_t *first = json_array_get(range, 0), *last = json_array_get(range, 1);
@@ -100,11 +106,13 @@ static pippin_status check_cover(const pp_tensors *t, const uint8_t *data, size_
     pippin_status status = PIPPIN_OK;
     for (size_t i = 0; i < t->n && status == PIPPIN_OK; i++) {
         const uint8_t *start = order[i]->data;
-        if (start != at) status = bad(t, order[i]->name, start < at ? "overlaps the one before it" : "leaves a hole before it", err);
+        if (start != at)
+            status = bad(t, order[i]->name, start < at ? "overlaps the one before it" : "leaves a hole before it", err);
         at = start + order[i]->bytes;
     }
     if (status == PIPPIN_OK && at != data + size)
-        status = pp_fail(err, PIPPIN_E_FORMAT, "%s: %zu bytes after the last tensor, expected none; check that the file is whole", t->source,
+        status = pp_fail(err, PIPPIN_E_FORMAT,
+                         "%s: %zu bytes after the last tensor, expected none; check that the file is whole", t->source,
                          (size_t)(data + size - at));
     pp_free(order);
     return status;
@@ -124,7 +132,8 @@ static pippin_status read_header(pp_tensors *t, json_t *root, const uint8_t *dat
         const char *key;
         json_t *value;
         json_object_foreach (entry, key, value)
-            if (status == PIPPIN_OK && json_is_string(value)) status = pp_tensors_add_metadata(t, key, json_string_value(value), err);
+            if (status == PIPPIN_OK && json_is_string(value))
+                status = pp_tensors_add_metadata(t, key, json_string_value(value), err);
     }
     if (status == PIPPIN_OK) status = check_cover(t, data, size, err);
     return status;
@@ -136,11 +145,15 @@ static pippin_status parse_into(pp_tensors *t, const void *data, size_t size, co
     pp_bytes b = pp_bytes_of(data, size);
     const uint64_t header = pp_bytes_u64(&b);
     if (b.failed || header > MAX_HEADER || header > pp_bytes_left(&b))
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the header's length is %llu in a file of %zu bytes, expected a safetensors file; check that it is whole",
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: the header's length is %llu in a file of %zu bytes, expected a safetensors file; check "
+                       "that it is whole",
                        source, (unsigned long long)header, size);
     const char *json = (const char *)pp_bytes_take(&b, (size_t)header);
     if (header == 0 || *json != '{')
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the header does not begin with '{', expected a safetensors file; check that it is whole", source);
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: the header does not begin with '{', expected a safetensors file; check that it is whole",
+                       source);
     json_t *root;
     pippin_status status = read_json(json, (size_t)header, source, "the header", "a safetensors file", &root, err);
     if (status == PIPPIN_OK) status = read_header(t, root, (const uint8_t *)data + b.at, size - b.at, err);
@@ -148,7 +161,8 @@ static pippin_status parse_into(pp_tensors *t, const void *data, size_t size, co
     return status;
 }
 
-pippin_status pp_safetensors_parse(const void *data, size_t size, const char *source, pp_tensors *out, pippin_error *err)
+pippin_status pp_safetensors_parse(const void *data, size_t size, const char *source, pp_tensors *out,
+                                   pippin_error *err)
 {
     pippin_status status = pp_tensors_init(out, source, err);
     if (status == PIPPIN_OK) status = parse_into(out, data, size, source, err);
@@ -185,14 +199,17 @@ static pippin_status shard_path(const char *index, const char *name, char **out,
 {
     *out = NULL;
     if (!name || !*name || strchr(name, '/') || strcmp(name, "..") == 0 || !pp_path_ends(name, ".safetensors"))
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: weight_map names the shard \"%.200s\", expected a .safetensors file beside it", index, name ? name : "");
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: weight_map names the shard \"%.200s\", expected a .safetensors file beside it", index,
+                       name ? name : "");
     char *dir = pp_path_dir(index);
     *out = dir ? pp_path_join(dir, name) : NULL;
     pp_free(dir);
     return *out ? PIPPIN_OK : pp_fail_memory(err, index, strlen(index));
 }
 
-/* `seen` says for each shard which items are its own: [first, past the last]. Every name must be in the shard that is said. */
+/* `seen` says for each shard which items are its own: [first, past the last]. Every name must be in the shard that is
+ * said. */
 static pippin_status check_map(const pp_tensors *t, json_t *map, json_t *seen, const char *index, pippin_error *err)
 {
     const char *name;
@@ -202,8 +219,10 @@ static pippin_status check_map(const pp_tensors *t, json_t *map, json_t *seen, c
         json_t *range = json_object_get(seen, json_string_value(shard));
         const json_int_t at = found ? (json_int_t)(found - t->items) : -1;
         if (at < json_integer_value(json_array_get(range, 0)) || at >= json_integer_value(json_array_get(range, 1)))
-            return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: is not in %.200s, expected it there; check that index and shards belong together",
-                           index, name, json_string_value(shard));
+            return pp_fail(
+                err, PIPPIN_E_FORMAT,
+                "%s: tensor %.200s: is not in %.200s, expected it there; check that index and shards belong together",
+                index, name, json_string_value(shard));
     }
     return PIPPIN_OK;
 }
@@ -239,10 +258,12 @@ static pippin_status open_index(const char *path, pp_tensors *t, pippin_error *e
     pippin_status status = pp_map_open(path, &map, err);
     if (status != PIPPIN_OK) return status;
     json_t *root;
-    status = read_json((const char *)map.data, map.size, path, "the index", "the index of a model's shards", &root, err);
+    status =
+        read_json((const char *)map.data, map.size, path, "the index", "the index of a model's shards", &root, err);
     json_t *weight_map = json_object_get(root, "weight_map");
     if (status == PIPPIN_OK && !json_is_object(weight_map))
-        status = pp_fail(err, PIPPIN_E_FORMAT, "%s: field weight_map is missing or no object, expected the index of a model's shards", path);
+        status = pp_fail(err, PIPPIN_E_FORMAT,
+                         "%s: field weight_map is missing or no object, expected the index of a model's shards", path);
     if (status == PIPPIN_OK) status = open_shards(t, weight_map, path, err);
     json_decref(root);
     pp_map_close(&map);
@@ -280,15 +301,16 @@ static json_t *describe(const pp_tensor *t, uint64_t offset)
         json_decref(shape);
         return NULL;
     }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(t->type), "shape", shape, "data_offsets", (json_int_t)offset,
-                     (json_int_t)(offset + t->bytes));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(t->type), "shape", shape, "data_offsets",
+                     (json_int_t)offset, (json_int_t)(offset + t->bytes));
 }
 
 static json_t *header_of(const pp_tensor *tensors, size_t n, const pp_entry *metadata, size_t n_metadata)
 {
     json_t *root = json_object(), *pairs = n_metadata ? json_object() : NULL;
     bool ok = root && (!n_metadata || pairs);
-    for (size_t i = 0; ok && i < n_metadata; i++) ok = json_object_set_new(pairs, metadata[i].key, json_string(metadata[i].value)) == 0;
+    for (size_t i = 0; ok && i < n_metadata; i++)
+        ok = json_object_set_new(pairs, metadata[i].key, json_string(metadata[i].value)) == 0;
     if (ok && pairs) ok = json_object_set(root, "__metadata__", pairs) == 0;
     json_decref(pairs);
     uint64_t offset = 0;
@@ -326,14 +348,16 @@ pippin_status pp_safetensors_write(const char *path, const pp_tensor *tensors, s
 {
     for (size_t i = 0; i < n; i++)
         if (!dtype_name(tensors[i].type))
-            return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: tensor %.200s: type %s has no place in a safetensors file", path, tensors[i].name,
-                           pippin_type_name(tensors[i].type));
+            return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: tensor %.200s: type %s has no place in a safetensors file",
+                           path, tensors[i].name, pippin_type_name(tensors[i].type));
     json_t *root = header_of(tensors, n, metadata, n_metadata);
     text t = {0};
     pippin_status status = PIPPIN_OK;
     if (root && json_object_size(root) != n + (n_metadata > 0))
-        status = pp_fail(err, PIPPIN_E_ARGUMENT, "%s: two of the %zu tensors have the same name, expected each once", path, n);
-    else if (!root || json_dump_callback(root, append, &t, JSON_COMPACT) != 0) status = pp_fail_memory(err, path, n * 100);
+        status = pp_fail(err, PIPPIN_E_ARGUMENT, "%s: two of the %zu tensors have the same name, expected each once",
+                         path, n);
+    else if (!root || json_dump_callback(root, append, &t, JSON_COMPACT) != 0)
+        status = pp_fail_memory(err, path, n * 100);
     json_decref(root);
     /* Spaces at the end of the header align the data to 8 bytes, as the specification proposes. */
     while (status == PIPPIN_OK && t.n % 8)
@@ -344,7 +368,8 @@ pippin_status pp_safetensors_write(const char *path, const pp_tensor *tensors, s
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)t.n >> (8 * i));
     if (status == PIPPIN_OK) status = pp_writer_write(&w, length, sizeof length, err);
     if (status == PIPPIN_OK) status = pp_writer_write(&w, t.bytes, t.n, err);
-    for (size_t i = 0; i < n && status == PIPPIN_OK; i++) status = pp_writer_write(&w, tensors[i].data, tensors[i].bytes, err);
+    for (size_t i = 0; i < n && status == PIPPIN_OK; i++)
+        status = pp_writer_write(&w, tensors[i].data, tensors[i].bytes, err);
     if (status == PIPPIN_OK) status = pp_writer_commit(&w, err);
     pp_writer_abort(&w);
     pp_free(t.bytes);

@@ -78,7 +78,8 @@ static bool is_utf8(const char *text, size_t size)
         const ptrdiff_t n = c < 0xc2 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 0;
         if (n == 0 || end - p < n) return false;
         /* Overlong forms, surrogates, and what lies past U+10FFFF show in the second byte. */
-        const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        const uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
         if (*p < low || *p > high) return false;
         for (ptrdiff_t i = 1; i < n; i++)
             if (p[i] < 0x80 || p[i] > 0xbf) return false;
@@ -87,22 +88,30 @@ static bool is_utf8(const char *text, size_t size)
     return true;
 }
 
-pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor, pippin_error *err)
+pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor,
+                             pippin_error *err)
 {
     const int n = (int)PP_MIN(name_size, (size_t)200);
     if (name_size == 0 || memchr(name, 0, name_size) || !is_utf8(name, name_size))
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: the name of tensor %zu is empty or no text, expected UTF-8 without zero bytes; check that the file is whole",
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: the name of tensor %zu is empty or no text, expected UTF-8 without zero bytes; check that "
+                       "the file is whole",
                        t->source, t->n + 1);
     size_t n_elem = 1, bytes;
     for (int32_t i = 0; i < tensor->n_dim; i++)
         if (tensor->n_dim > 4 || tensor->shape[i] < 0 || !pp_mul(n_elem, (size_t)tensor->shape[i], &n_elem))
-            return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.*s: the shape is impossible, expected up to 4 sizes whose product fits", t->source, n, name);
+            return pp_fail(err, PIPPIN_E_FORMAT,
+                           "%s: tensor %.*s: the shape is impossible, expected up to 4 sizes whose product fits",
+                           t->source, n, name);
     const size_t block = pp_type_block(tensor->type);
-    if (block == 0 || n_elem % block || !pp_mul(n_elem / block, pp_type_bytes(tensor->type, block), &bytes) || bytes != tensor->bytes)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.*s: has %zu bytes, expected %zu elements of %s; check that the file is whole",
+    if (block == 0 || n_elem % block || !pp_mul(n_elem / block, pp_type_bytes(tensor->type, block), &bytes) ||
+        bytes != tensor->bytes)
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: tensor %.*s: has %zu bytes, expected %zu elements of %s; check that the file is whole",
                        t->source, n, name, tensor->bytes, n_elem, pippin_type_name(tensor->type));
     void *array = t->items;
-    if (!reserve(&array, t->n, &t->capacity, sizeof *t->items)) return pp_fail_memory(err, t->source, t->n * sizeof *t->items);
+    if (!reserve(&array, t->n, &t->capacity, sizeof *t->items))
+        return pp_fail_memory(err, t->source, t->n * sizeof *t->items);
     t->items = array;
     pippin_status status;
     pp_tensor *item = &t->items[t->n];
@@ -160,8 +169,10 @@ static pippin_status build_index(pp_tensors *t, pippin_error *err)
     for (size_t i = 0; i < t->n && status == PIPPIN_OK; i++) {
         t->index[i] = (uint32_t)(order[i] - t->items);
         if (i > 0 && strcmp(order[i]->name, order[i - 1]->name) == 0)
-            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: tensor %.200s: stands in the file twice, expected once; which of the two is meant cannot be known",
-                             t->source, order[i]->name);
+            status = pp_fail(
+                err, PIPPIN_E_FORMAT,
+                "%s: tensor %.200s: stands in the file twice, expected once; which of the two is meant cannot be known",
+                t->source, order[i]->name);
     }
     pp_free(order);
     return status;

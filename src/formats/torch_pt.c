@@ -21,7 +21,8 @@ typedef struct reader {
 
 static pippin_status bad(const reader *r, const char *name, const char *what)
 {
-    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: tensor %.200s: %s; check that the file is whole", r->out->source, name, what);
+    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: tensor %.200s: %s; check that the file is whole", r->out->source, name,
+                   what);
 }
 
 /* Up to four whole numbers of a tuple; false if it is anything else. */
@@ -51,15 +52,17 @@ static pippin_status copy_storage(reader *r, const char *member, const char *nam
     return pp_tensors_own_block(r->out, copy, r->err);
 }
 
-static pippin_status storage_bytes(reader *r, const pp_value *storage, const char *name, const uint8_t **bytes, size_t *size)
+static pippin_status storage_bytes(reader *r, const pp_value *storage, const char *name, const uint8_t **bytes,
+                                   size_t *size)
 {
     const pp_value *key = &r->pickle.values[storage->u.storage.key];
     char member[MAX_NAME];
-    const int n = snprintf(member, sizeof member, "%s/data/%.*s", pp_zip_folder(r->zip), (int)PP_MIN(key->u.text.size, 64u),
-                           (const char *)r->pickle.data + key->u.text.start);
+    const int n = snprintf(member, sizeof member, "%s/data/%.*s", pp_zip_folder(r->zip),
+                           (int)PP_MIN(key->u.text.size, 64u), (const char *)r->pickle.data + key->u.text.start);
     if (n < 0 || n >= MAX_NAME) return bad(r, name, "the name of its storage is too long");
     const pippin_status status = pp_zip_member(r->zip, member, bytes, size, r->err);
-    if (status != PIPPIN_OK || *size == 0 || (uintptr_t)*bytes % pp_type_bytes(storage->u.storage.type, 1) == 0) return status;
+    if (status != PIPPIN_OK || *size == 0 || (uintptr_t)*bytes % pp_type_bytes(storage->u.storage.type, 1) == 0)
+        return status;
     return copy_storage(r, member, name, bytes, *size);
 }
 
@@ -114,7 +117,8 @@ static pippin_status copy_strided(reader *r, pp_tensor *t, const int64_t stride[
 static pippin_status add_tensor(reader *r, const pp_value *v, const char *name)
 {
     const pp_pickle *p = &r->pickle;
-    const pp_value *storage = &p->values[v->u.tensor.storage], *offset = &p->values[pp_pickle_item(p, v->u.tensor.args, 1)];
+    const pp_value *storage = &p->values[v->u.tensor.storage],
+                   *offset = &p->values[pp_pickle_item(p, v->u.tensor.args, 1)];
     pp_tensor t = {.type = storage->u.storage.type, .n_elem = 1};
     int64_t stride[4];
     int32_t n_stride;
@@ -122,7 +126,8 @@ static pippin_status add_tensor(reader *r, const pp_value *v, const char *name)
         r->n_skipped++;
         return PIPPIN_OK;
     }
-    if (offset->kind != PP_VALUE_INT || offset->u.integer < 0 || !numbers(p, pp_pickle_item(p, v->u.tensor.args, 2), t.shape, &t.n_dim) ||
+    if (offset->kind != PP_VALUE_INT || offset->u.integer < 0 ||
+        !numbers(p, pp_pickle_item(p, v->u.tensor.args, 2), t.shape, &t.n_dim) ||
         !numbers(p, pp_pickle_item(p, v->u.tensor.args, 3), stride, &n_stride) || n_stride != t.n_dim)
         return bad(r, name, "has no offset, shape and strides of up to four sizes");
     const uint8_t *bytes;
@@ -130,11 +135,13 @@ static pippin_status add_tensor(reader *r, const pp_value *v, const char *name)
     pippin_status status = storage_bytes(r, storage, name, &bytes, &size);
     if (status != PIPPIN_OK) return status;
     r->names += TENSOR_COST + strlen(name);
-    if (r->names > SPARE && r->names - SPARE > r->file_size) return bad(r, name, "is one of more tensors than a file of this size can need");
+    if (r->names > SPARE && r->names - SPARE > r->file_size)
+        return bad(r, name, "is one of more tensors than a file of this size can need");
     const size_t element = pp_type_bytes(t.type, 1);
     for (int32_t i = 0; i < t.n_dim; i++)
         if (!pp_mul(t.n_elem, (size_t)t.shape[i], &t.n_elem)) return bad(r, name, "has an impossible shape");
-    if (!extent(&t, stride, &reach) || !pp_add(reach, (size_t)offset->u.integer, &end) || end > size / element || !pp_mul(t.n_elem, element, &t.bytes))
+    if (!extent(&t, stride, &reach) || !pp_add(reach, (size_t)offset->u.integer, &end) || end > size / element ||
+        !pp_mul(t.n_elem, element, &t.bytes))
         return bad(r, name, "reaches past the end of its storage");
     t.data = bytes ? bytes + (size_t)offset->u.integer * element : NULL;
     if (t.n_elem > 1 && !is_contiguous(&t, stride)) status = copy_strided(r, &t, stride, name);
@@ -154,8 +161,10 @@ static pippin_status walk(reader *r, uint32_t dict, char *name, size_t n_name, i
         const pp_value_kind kind = p->values[child].kind;
         if (key->kind != PP_VALUE_TEXT || (kind != PP_VALUE_TENSOR && kind != PP_VALUE_DICT)) continue;
         if (++r->n_visit > MAX_VISITS || depth == MAX_DEPTH || n_name + key->u.text.size + 2 > MAX_NAME)
-            return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: dictionaries lie too deep in each other, or names are too long; expected a dictionary of tensors",
-                           r->out->source);
+            return pp_fail(
+                r->err, PIPPIN_E_FORMAT,
+                "%s: dictionaries lie too deep in each other, or names are too long; expected a dictionary of tensors",
+                r->out->source);
         memcpy(name + n_name, p->data + key->u.text.start, key->u.text.size);
         size_t end = n_name + key->u.text.size;
         name[end] = 0;
@@ -183,13 +192,15 @@ static pippin_status read_archive(reader *r)
     if (pp_zip_has(r->zip, name)) {
         status = pp_zip_member(r->zip, name, &bytes, &size, r->err);
         if (status == PIPPIN_OK && (size != 6 || memcmp(bytes, "little", 6) != 0))
-            status = pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: byte order is not little; save the file on a little-endian machine", r->out->source);
+            status = pp_fail(r->err, PIPPIN_E_UNSUPPORTED,
+                             "%s: byte order is not little; save the file on a little-endian machine", r->out->source);
     }
     snprintf(name, sizeof name, "%.400s/data.pkl", pp_zip_folder(r->zip));
     if (status == PIPPIN_OK) status = pp_zip_member(r->zip, name, &bytes, &size, r->err);
     if (status == PIPPIN_OK) status = pp_pickle_run(bytes, size, r->out->source, &r->pickle, r->err);
     if (status == PIPPIN_OK && r->pickle.values[r->pickle.root].kind != PP_VALUE_DICT)
-        status = pp_fail(r->err, PIPPIN_E_FORMAT, "%s: holds no dictionary, expected a state dictionary of tensors", r->out->source);
+        status = pp_fail(r->err, PIPPIN_E_FORMAT, "%s: holds no dictionary, expected a state dictionary of tensors",
+                         r->out->source);
     if (status == PIPPIN_OK) status = walk(r, r->pickle.root, name, 0, 0);
     if (status == PIPPIN_OK && r->n_skipped)
         pp_log("%s: %u tensors of types that no model has were left out", r->out->source, (unsigned)r->n_skipped);

@@ -1,8 +1,8 @@
 /*
- * torch_zip.c - the zip archive of a torch.save file: finds where stored members lie, so that a 12 GB checkpoint is mapped
- * and never copied. Written here and not taken from libzip because libzip does not tell a member's place in the file, and
- * its 1.7 leaks when an allocation fails while a member is opened. Only what torch.save writes is known: one disk,
- * stored members, zip64 where sizes need it. (Layout: PKWARE's APPNOTE 6.3, sections 4.3.7 to 4.3.16 and 4.5.3.)
+ * torch_zip.c - the zip archive of a torch.save file: finds where stored members lie, so that a 12 GB checkpoint is
+ * mapped and never copied. Written here and not taken from libzip because libzip does not tell a member's place in the
+ * file, and its 1.7 leaks when an allocation fails while a member is opened. Only what torch.save writes is known: one
+ * disk, stored members, zip64 where sizes need it. (Layout: PKWARE's APPNOTE 6.3, sections 4.3.7 to 4.3.16 and 4.5.3.)
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ struct pp_zip {
 
 static pippin_status bad(const pp_zip *z, const char *what, pippin_error *err)
 {
-    return pp_fail(err, PIPPIN_E_FORMAT, "%s: not a readable zip archive (%s), expected a file of torch.save; check that it is whole",
+    return pp_fail(err, PIPPIN_E_FORMAT,
+                   "%s: not a readable zip archive (%s), expected a file of torch.save; check that it is whole",
                    z->source, what);
 }
 
@@ -145,7 +146,8 @@ static pippin_status read_directory(pp_zip *z, pippin_error *err)
     enum { SMALLEST = 46 }; /* bytes of an entry without name */
     directory d;
     if (!read_end(z, &d)) return bad(z, "it has no directory", err);
-    if (d.at > z->size || d.size > z->size - d.at || d.n > d.size / SMALLEST) return bad(z, "its directory lies outside the file", err);
+    if (d.at > z->size || d.size > z->size - d.at || d.n > d.size / SMALLEST)
+        return bad(z, "its directory lies outside the file", err);
     z->entries = pp_alloc_zero((size_t)d.n, sizeof *z->entries);
     if (!z->entries) return pp_fail_memory(err, z->source, d.n * sizeof *z->entries);
     pp_bytes b = pp_bytes_of(z->data + d.at, (size_t)d.size);
@@ -166,7 +168,8 @@ static pippin_status find_folder(pp_zip *z, pippin_error *err)
         z->folder = pp_strndup(e->name, e->name_size - n_tail);
         return z->folder ? PIPPIN_OK : pp_fail_memory(err, z->source, e->name_size);
     }
-    return pp_fail(err, PIPPIN_E_FORMAT, "%s: a zip archive without data.pkl, expected a file of torch.save", z->source);
+    return pp_fail(err, PIPPIN_E_FORMAT, "%s: a zip archive without data.pkl, expected a file of torch.save",
+                   z->source);
 }
 
 pippin_status pp_zip_open(const void *data, size_t size, const char *source, pp_zip **out, pippin_error *err)
@@ -206,7 +209,8 @@ static entry *find(const pp_zip *z, const char *name)
         else
             high = middle;
     }
-    return low < z->n && compare_names(z->entries[low].name, z->entries[low].name_size, name, n) == 0 ? &z->entries[low] : NULL;
+    return low < z->n && compare_names(z->entries[low].name, z->entries[low].name_size, name, n) == 0 ? &z->entries[low]
+                                                                                                      : NULL;
 }
 
 void pp_zip_move(pp_zip *z, const char *name, const uint8_t *bytes)
@@ -222,9 +226,14 @@ pippin_status pp_zip_member(const pp_zip *z, const char *name, const uint8_t **b
     const entry *e = find(z, name);
     *bytes = NULL;
     *size = 0;
-    if (!e) return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s is missing, expected as torch.save writes it; check that the file is whole", z->source, name);
+    if (!e)
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: member %.200s is missing, expected as torch.save writes it; check that the file is whole",
+                       z->source, name);
     if (e->method != 0 || e->flags & FLAG_ENCRYPTED || e->packed != e->size)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s is compressed or encrypted, expected stored as torch.save writes it; save the file again with torch.save",
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: member %.200s is compressed or encrypted, expected stored as torch.save writes it; save "
+                       "the file again with torch.save",
                        z->source, name);
     pp_bytes b = pp_bytes_of(z->data, z->size);
     pp_bytes_take(&b, e->local <= z->size ? (size_t)e->local : SIZE_MAX);
@@ -233,7 +242,8 @@ pippin_status pp_zip_member(const pp_zip *z, const char *name, const uint8_t **b
     const uint16_t name_size = pp_bytes_u16(&b), extra_size = pp_bytes_u16(&b);
     pp_bytes_take(&b, (size_t)name_size + extra_size);
     if (b.failed || signature != LOCAL_SIGNATURE || e->size > pp_bytes_left(&b))
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s lies outside the file; check that it is whole", z->source, name);
+        return pp_fail(err, PIPPIN_E_FORMAT, "%s: member %.200s lies outside the file; check that it is whole",
+                       z->source, name);
     *bytes = e->moved ? e->moved : z->data + b.at;
     *size = (size_t)e->size;
     return PIPPIN_OK;

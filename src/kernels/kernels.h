@@ -52,16 +52,18 @@ typedef struct pp_attend {
  * Float bounds are relative to the sum of absolute products (matmul: 4 ulp * sqrt(n_in) of it), or as stated.
  *
  * matmul_*     see pp_matmul; x is float, w is of the named type and widened exactly
- * rmsnorm      y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); y may be x                       (1e-6 relative)
+ * rmsnorm      y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); y may be x; sum(x^2) < FLT_MAX   (1e-6 relative)
  * rope_adjacent / rope_halves   rotates one head in place by the angles whose cosine and sine are given, [d_head/2];
- *              pairs (2i, 2i+1), or (i, i + d_head/2)                                       (2 ulp of the pair's length)
- * swiglu       y[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; y may be gate or up            (1e-6 relative)
+ *              pairs (2i, 2i+1), or (i, i + d_head/2)                                       (exact)
+ * swiglu       y[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; y may be gate or up            (exact; scalar itself is
+ *              within 4e-7 of the true value, relative; where gate < -87 within 1e-36 * |up|)
  * add          y[i] += x[i]                                                                 (exact)
  * scale        y[i] *= s                                                                    (exact)
- * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127); scale > 0            (exact)
+ * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127), NaN gives 0; scale > 0 (exact)
  * absmax       max |x[i]|, 0 for n = 0; NaNs are ignored                                    (exact)
- * to_bf16 / to_f16  rounds as quant's encoders                                              (exact)
- * attend_*     see pp_attend                                                                (2e-6 of max |v|)
+ * to_bf16      rounds as quant's encoder                                                    (exact)
+ * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
+ *              exponential of a score, whose rounding grows with the products that it is the sum of)
  */
 #define PP_KERNELS(X)                                                                                                   \
     X(matmul_f32, void, (const pp_matmul *m))                                                                           \

@@ -34,10 +34,7 @@ INLINE vec v_dup(vec a)
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a);
 }
 
-INLINE vec v_negate_even(vec a)
-{
-    return _mm512_xor_ps(a, _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000)));
-}
+INLINE vec v_negate_even(vec a) { return _mm512_xor_ps(a, _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000))); }
 
 INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE vec v_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps(mask_n(n), p); }

@@ -20,16 +20,16 @@ void pp_kernels_set_avx512(pp_kernels *t);
  * beyond which the result is 0 or infinity anyway; NaN stays NaN. Every level does these steps in this order, so all
  * give the same bits. Error: at most 1.02 ulp, found by trying all floats; subnormal results included.
  */
-#define EXP_LOW   (-104.0f)
-#define EXP_HIGH  89.0f
-#define EXP_LOG2E 1.44269504f
-#define EXP_LN2   0.693147182f      /* ln 2 rounded to float, */
+#define EXP_LOW      (-104.0f)
+#define EXP_HIGH     89.0f
+#define EXP_LOG2E    1.44269504f
+#define EXP_LN2      0.693147182f      /* ln 2 rounded to float, */
 #define EXP_LN2_REST (-1.90465421e-9f) /* and ln 2 minus that */
-#define EXP_P5    1.9875691500e-4f
-#define EXP_P4    1.3981999507e-3f
-#define EXP_P3    8.3334519073e-3f
-#define EXP_P2    4.1665795894e-2f
-#define EXP_P1    1.6666665459e-1f
-#define EXP_P0    5.0000001201e-1f
+#define EXP_P5       1.9875691500e-4f
+#define EXP_P4       1.3981999507e-3f
+#define EXP_P3       8.3334519073e-3f
+#define EXP_P2       4.1665795894e-2f
+#define EXP_P1       1.6666665459e-1f
+#define EXP_P0       5.0000001201e-1f
 
 #endif

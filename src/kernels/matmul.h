@@ -80,8 +80,8 @@ INLINE void put(const pp_matmul *m, int t, int o, int n, quad sum)
 
 /*
  * Tokens t..t+n_x-1, outputs o..o+n_row-1, of which those past n_out compute the last one again and write nothing.
- * fresh: these weights come from memory. Then those of the next tile are brought to L2 meanwhile: one tile ahead is what
- * the hardware does not see coming, as each row is a stream of its own and ends soon.
+ * fresh: these weights come from memory. Then those of the next tile are brought to L2 meanwhile: one tile ahead is
+ * what the hardware does not see coming, as each row is a stream of its own and ends soon.
  */
 INLINE void tile(pippin_type type, int n_x, int n_row, bool fresh, const pp_matmul *m, int t, int o)
 {
