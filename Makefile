@@ -68,6 +68,12 @@ accept: ## the table of claims, each with the command that shows it
 	@$(COMPILE) $(BUILD) -j $(JOBS)
 	@tests/accept.sh $(BUILD) $(SHARED)
 
+format-check: ## names the files that clang-format would change
+	@clang-format --version >/dev/null
+	@for file in include/*.h src/*/*.[ch] tests/*.[ch] fuzz/*.[ch] bench/*.[ch] examples/*.c; do \
+	    [ ! -f $$file ] || clang-format --dry-run -Werror $$file >/dev/null 2>&1 || echo "$$file"; \
+	done
+
 docs: all ## fill the generated parts of docs/
 	@tools/update_docs.sh $(BUILD)/pippin
 
@@ -82,4 +88,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
 
-.PHONY: all deps demo test check check-long asan tsan fuzz bench accept docs install clean help
+.PHONY: all deps demo test check check-long asan tsan fuzz bench accept format-check docs install clean help

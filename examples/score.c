@@ -1,5 +1,6 @@
 /*
- * score.c - the logits of every token of a text, for a model that needs no file: the shape of afm-draft, random weights.
+ * score.c - the logits of every token of a text, for a model that needs no file: the shape of afm-draft, random
+ * weights.
  *
  *     cc score.c $(pkg-config --cflags --libs pippin) -o score
  *     ./score
@@ -14,7 +15,8 @@ static int print_row(void *user, size_t i, const float *logits)
     int32_t best = 0;
     for (int32_t id = 1; id < config->n_vocab; id++)
         if (logits[id] > logits[best]) best = id;
-    printf("token %zu: the largest of %d logits is %.4f, of id %d\n", i, (int)config->n_vocab, (double)logits[best], (int)best);
+    printf("token %zu: the largest of %d logits is %.4f, of id %d\n", i, (int)config->n_vocab, (double)logits[best],
+           (int)best);
     return 0;
 }
 

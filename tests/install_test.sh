@@ -6,6 +6,8 @@ build=$(cd "$(dirname "$1")" && pwd)
 shared=$2
 examples=$(cd "$(dirname "$0")/../examples" && pwd)
 prefix=$PWD/prefix
+setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+lib=$(setting CMAKE_INSTALL_LIBDIR)
 failures=0
 
 report() { # STATUS NAME
@@ -17,16 +19,15 @@ try() { # NAME COMMAND...
     "$@" >log 2>&1 || { status=1; cat log; }
     report $status "$name"
 }
-setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 
 rm -rf prefix stage
 try 'into a prefix' cmake --install "$build" --prefix "$prefix"
 try 'below DESTDIR' env DESTDIR="$PWD/stage" cmake --install "$build" --prefix /usr
-try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f prefix/lib/libpippin.so.0 -a -d prefix/share/doc/pippin \
+try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
     -a -x stage/usr/bin/pippin
 try 'the command runs' prefix/bin/pippin --version
 
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
 try 'pippin.pc has the version' test "$(pkg-config --modversion pippin)" = "$("$1" --version | tr ' ' '\n' | grep -m1 '^[0-9]')"
 
 compiler=$(setting CMAKE_C_COMPILER)
@@ -39,13 +40,13 @@ case $compiler in *clang*) cxx=clang++ ;; *) cxx=g++ ;; esac
 for source in "$examples"/*.c; do
     name=$(basename "$source" .c)
     try "$name.c as C11" "$compiler" -std=c11 -pedantic $flags "$source" $(pkg-config --cflags --libs pippin) \
-        -Wl,-rpath,"$prefix/lib" -o "$name"
+        -Wl,-rpath,"$prefix/$lib" -o "$name"
     try "$name.c, linked statically" "$compiler" -std=c11 $flags "$source" $(pkg-config --cflags pippin) \
-        "$prefix/lib/libpippin.a" $(pkg-config --static --libs-only-l pippin | sed 's/-lpippin//') -o "$name-static"
+        "$prefix/$lib/libpippin.a" $(pkg-config --static --libs-only-l pippin | sed 's/-lpippin//') -o "$name-static"
     if command -v $cxx >/dev/null; then
         # "= {0}" is how the header says to clear a struct; C++ compilers would rather see "= {}".
         try "$name.c as C++17" $cxx -std=c++17 -pedantic $flags -Wno-missing-field-initializers -x c++ "$source" -x none $(pkg-config --cflags --libs pippin) \
-            -Wl,-rpath,"$prefix/lib" -o "$name-cxx"
+            -Wl,-rpath,"$prefix/$lib" -o "$name-cxx"
     else
         echo "SKIPPED install/$name.c as C++17: no $cxx"
     fi

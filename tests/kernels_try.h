@@ -129,4 +129,21 @@ static bool near(double got, double want, double bound)
     return got == want || fabs(got - want) <= bound;
 }
 
+/* relative = 0: the same bits. */
+static bool compare_rows(const float *got, const float *want, size_t n, double relative)
+{
+    CHECK(intact(got, n * sizeof *got), "wrote outside a row of %zu", n);
+    for (size_t i = 0; i < n; i++) {
+        bool good = relative == 0 ? same_bits(got[i], want[i])
+                                  : near((double)got[i], (double)want[i], relative * fabs((double)want[i]) + 0x1p-149);
+        CHECK(good, "element %zu of %zu: %g, truth %g", i, n, (double)got[i], (double)want[i]);
+    }
+    return true;
+}
+
+static float *row_copy(int i, const float *x, int n)
+{
+    return memcpy(output(i, (size_t)n * sizeof *x), x, (size_t)n * sizeof *x);
+}
+
 #endif
