@@ -7,7 +7,8 @@
 
 #include "text/tokenizer.h"
 
-enum { MATCH_LIMIT = 5000000, HEAP_LIMIT_KB = 20000, STACK_START = 32 << 10, STACK_LIMIT = 1 << 20, MAX_REGEX = 1 << 16, NO_MEMORY = 121 };
+/* An honest pattern steps back over what it has seen at most a few times; a text of n bytes gets STEPS_FREE + STEPS_A_BYTE n. */
+enum { STEPS_FREE = 50000, STEPS_A_BYTE = 8, HEAP_LIMIT_KB = 20000, STACK_START = 32 << 10, STACK_LIMIT = 1 << 20, MAX_REGEX = 1 << 16, NO_MEMORY = 121 };
 
 struct pp_pattern {
     pcre2_general_context *memory;
@@ -94,7 +95,7 @@ pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_
     return PIPPIN_OK;
 }
 
-pippin_status pp_matcher_create(pp_matcher **out, pippin_error *err)
+pippin_status pp_matcher_create(size_t n, pp_matcher **out, pippin_error *err)
 {
     pp_matcher *m = *out = pp_alloc_zero(1, sizeof *m);
     if (!m) return pp_fail_memory(err, "tokenizer", sizeof *m);
@@ -107,7 +108,7 @@ pippin_status pp_matcher_create(pp_matcher **out, pippin_error *err)
         *out = NULL;
         return pp_fail_memory(err, "tokenizer", sizeof *m);
     }
-    pcre2_set_match_limit(m->context, MATCH_LIMIT);
+    pcre2_set_match_limit(m->context, (uint32_t)PP_MIN(STEPS_FREE + STEPS_A_BYTE * n, (size_t)UINT32_MAX));
     pcre2_set_heap_limit(m->context, HEAP_LIMIT_KB);
     if (m->stack) pcre2_jit_stack_assign(m->context, NULL, m->stack);
     return PIPPIN_OK;

@@ -222,7 +222,8 @@ void pp_pattern_free(pp_pattern *p);
 /* Adds a step to a tokenizer. */
 pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_split split, bool invert, const char *source,
                            pippin_error *err);
-pippin_status pp_matcher_create(pp_matcher **out, pippin_error *err);
+/* For texts of at most n bytes. */
+pippin_status pp_matcher_create(size_t n, pp_matcher **out, pippin_error *err);
 void pp_matcher_free(pp_matcher *m);
 /* The next match in text at or after *end; sets both. *found false: there is none. */
 pippin_status pp_pattern_next(const pp_pattern *p, pp_matcher *m, const char *text, size_t n, size_t *start, size_t *end,
