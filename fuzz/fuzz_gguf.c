@@ -1,6 +1,6 @@
 /* fuzz_gguf.c - any bytes given to the reader: an error, or tensors and values that can be read, and a configuration or
  * an error. */
-#include "fuzz/fuzz.h"
+#include "fuzz/text.h"
 #include "model/model.h"
 
 static void touch_values(const pp_gguf *g)
@@ -40,6 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     touch_values(&g);
     for (size_t i = 0; i < g.tensors.n; i++) decode(&g.tensors.items[i]);
     if (pp_config_from_gguf(&g, &c, &err) != PIPPIN_OK) fuzz_check_error(&err, "input");
+    pippin_tokenizer *t;
+    if (pp_tokenizer_from_gguf(&g, &t, &err) != PIPPIN_OK)
+        fuzz_check_error(&err, "input");
+    else if (t)
+        fuzz_use_tokenizer(t, data, size);
+    pippin_tokenizer_free(t);
     pp_gguf_free(&g);
     return 0;
 }

@@ -153,7 +153,7 @@ typedef struct pippin_adapter pippin_adapter;
 typedef struct pippin_session pippin_session;
 
 typedef struct pippin_model_options {
-    const char *tokenizer; /* path of a tokenizer file (a llama2.c tok*.bin); NULL: none */
+    const char *tokenizer; /* path of a tokenizer file; NULL: the one inside the model or beside it, if there is one */
     const char *cpu;       /* highest kernel level to use: "scalar", "avx2", "avx512"; NULL: all that the CPU has */
 } pippin_model_options;
 
@@ -202,18 +202,24 @@ PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
-/* Opens a bare tokenizer file (a llama2.c tok*.bin). Free with pippin_tokenizer_free. */
+/*
+ * Opens a bare tokenizer file, told by its content: Hugging Face's tokenizer.json (a BPE model; tokenizer_config.json beside
+ * it is read for BOS and EOS), a SentencePiece .model (BPE or unigram), the vocabulary inside a .gguf, or llama2.c's
+ * tok*.bin. Free with pippin_tokenizer_free. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
+ */
 PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err);
 PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
 
 typedef struct pippin_tokenize_options {
     bool bos; /* put the beginning-of-sequence id first */
     bool eos; /* put the end-of-sequence id last */
+    bool special; /* find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write */
 } pippin_tokenize_options;
 
 /*
  * Text of n_bytes bytes (any bytes; need not be UTF-8) -> ids. Writes at most `capacity` ids and sets *n_ids to how many
- * there are; call again with more room when it is larger. Text never yields special ids.
+ * there are; call again with more room when it is larger. Without options->special text never yields special ids, but for the
+ * one that stands for unknown characters.
  */
 PIPPIN_API pippin_status pippin_tokenize(const pippin_tokenizer *tokenizer, const char *text, size_t n_bytes,
                                          const pippin_tokenize_options *options, int32_t *ids, size_t capacity,

@@ -3,7 +3,7 @@
 # Says nothing when all are there. Asks no questions; sudo may ask for its password when there is a terminal.
 set -eu
 
-build='gcc libc6-dev make cmake pkg-config libjansson-dev'
+build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev'
 test='libcmocka-dev g++'
 check='clang libclang-rt-dev'
 
@@ -19,7 +19,7 @@ done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # Another system: if the tools are there, trust it; if not, say what is needed under Debian's names and go on.
-    if ! command -v cmake >/dev/null || ! command -v pkg-config >/dev/null || ! pkg-config --exists jansson; then
+    if ! command -v cmake >/dev/null || ! command -v pkg-config >/dev/null || ! pkg-config --exists jansson libpcre2-8 libutf8proc; then
         echo "This system has no apt-get. Needed, by their names in Debian:$wanted" >&2
     fi
     exit 0

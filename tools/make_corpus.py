@@ -403,6 +403,167 @@ def make_tokenizer():
     put("tokenizer", "empty.bin", b"")
 
 
+# ---- tokenizer.json ----
+
+def byte_spelling():
+    """The characters that stand for the bytes of a byte-level vocabulary."""
+    plain = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
+    rest = [b for b in range(256) if b not in plain]
+    return {**{b: chr(b) for b in plain}, **{b: chr(0x100 + i) for i, b in enumerate(rest)}}
+
+
+GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def json_tokenizer(**changes):
+    """Byte-level: 256 bytes, a few merges, one special and one ordinary added token; 265 ids."""
+    spelt = byte_spelling()
+    vocab = {spelt[b]: b for b in range(256)}
+    for piece in ("\u0120a", "ab", "\u0120ab", "bc", "aa", "aaaa"):
+        vocab[piece] = len(vocab)
+    added = [{"id": 262, "content": "<|end|>", "special": True}, {"id": 263, "content": "<think>", "special": False},
+             {"id": 264, "content": "<|x y|>", "special": True, "lstrip": True, "rstrip": True, "single_word": True}]
+    root = {"version": "1.0", "added_tokens": added, "normalizer": {"type": "NFC"},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": GPT2_WORDS}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]},
+            "post_processor": None, "decoder": {"type": "ByteLevel"},
+            "model": {"type": "BPE", "byte_fallback": False, "unk_token": None, "vocab": vocab,
+                      "merges": ["\u0120 a", "a b", "\u0120 ab", "b c", ["a", "a"], ["aa", "aa"]]}}
+    for path, value in changes.items():
+        part, *key = path.split("__")
+        if key:
+            root[part][key[0]] = value
+        else:
+            root[part] = value
+    return root
+
+
+def make_tokenizer_json():
+    def one(name, value):
+        put("tokenizer_json", name + ".json", value if isinstance(value, bytes) else json.dumps(value).encode())
+    one("bytes", json_tokenizer())
+    one("whole-words", json_tokenizer(model__ignore_merges=True))
+    one("gpt2", json_tokenizer(normalizer=None, pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}))
+    one("splits", json_tokenizer(pre_tokenizer={"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"String": "b"}, "behavior": "MergedWithPrevious"},
+        {"type": "Split", "pattern": {"String": "."}, "behavior": "MergedWithNext", "invert": True},
+        {"type": "Split", "pattern": {"Regex": "c|\\\\s"}, "behavior": "Contiguous"},
+        {"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "add_prefix_space": False}]}))
+    mark = "\u2581"
+    spelt = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)] + [mark, "a", "b", mark + "a", "ab", mark + "ab"]
+    llama = {"added_tokens": [{"id": i, "content": spelt[i], "special": True, "normalized": True} for i in range(3)],
+             "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": mark},
+                                                                {"type": "Replace", "pattern": {"String": " "}, "content": mark}]},
+             "pre_tokenizer": None,
+             "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                                        {"Sequence": {"id": "A", "type_id": 0}}]},
+             "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": mark}, "content": " "},
+                                                          {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+             "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True,
+                       "vocab": {p: i for i, p in enumerate(spelt)}, "merges": [mark + " a", "a b", mark + "a b"]}}
+    one("llama", llama)
+    one("metaspace", {**llama, "normalizer": {"type": "NFKC"}, "decoder": {"type": "Metaspace", "replacement": mark},
+                      "pre_tokenizer": {"type": "Metaspace", "replacement": mark, "prepend_scheme": "first", "split": True}})
+    def bad(name, **changes):
+        one("bad-" + name, json_tokenizer(**changes))
+    bad("unigram", model__type="Unigram")
+    bad("no-merges", model__merges={})
+    bad("merge", model__merges=["a z"])
+    bad("merge-three", model__merges=[["a", "b", "c"]])
+    bad("huge-id", model__vocab={"a": 2**40})
+    bad("holes", model__vocab={"a": 10**6})
+    bad("negative-id", model__vocab={"a": -1})
+    bad("affix", model__continuing_subword_prefix="##")
+    bad("normalizer", normalizer={"type": "BertNormalizer"})
+    bad("pre", pre_tokenizer={"type": "Whitespace"})
+    bad("decoder", decoder={"type": "WordPiece"})
+    bad("regex", pre_tokenizer={"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated"})
+    bad("steps", pre_tokenizer={"type": "Split", "pattern": {"Regex": "((a+)+)+$"}, "behavior": "Isolated"})
+    bad("growth", normalizer={"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 60}] * 8})
+    deep = {"type": "NFC"}
+    for _ in range(30):
+        deep = {"type": "Sequence", "normalizers": [deep]}
+    bad("deep-rules", normalizer=deep)
+    bad("added", added_tokens=[{"id": 9}])
+    one("bad-deep", b'{"model":' + b"[" * 5000)
+    one("bad-cut", json.dumps(json_tokenizer()).encode()[:-2])
+    one("bad-escape", b'{"model":{"vocab":{"\\q":1},"merges":[]}}')
+    one("escapes", b'{"model":{"vocab":{"\\u0041":0,"\\ud83d\\ude00":1,"\\ud83d":2,"\\n\\"":3},"merges":[]}}')
+    one("empty", b"{}")
+
+
+# ---- SentencePiece ----
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def wire(number, value):
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    raw = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(raw)) + raw
+
+
+NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+SP_BYTES = [("<0x%02X>" % b, 0.0, BYTE) for b in range(256)]
+SP_HEAD = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
+
+
+def sentencepiece(pieces, model, trainer=b"", normalizer=b""):
+    out = b"".join(wire(1, wire(1, text) + wire(2, score) + (wire(3, kind) if kind != NORMAL else b"")) for text, score, kind in pieces)
+    return out + wire(2, wire(3, model) + trainer) + wire(3, wire(1, "identity") + normalizer)
+
+
+def charsmap(units=None):
+    """A double array with one entry, "A", that becomes "a"."""
+    array = [0] * 64
+    array[0], array[1], array[3] = 0x40 << 10, 2 << 10 | 0x100 | 0x41, 0x80000000
+    raw = struct.pack("<64I", *(units or array))
+    return struct.pack("<I", len(raw)) + raw + b"a\0"
+
+
+def make_sentencepiece():
+    mark = "\u2581"
+    keep_spaces = wire(4, 0)
+    scored = lambda texts: [(t, -float(i), NORMAL) for i, t in enumerate(texts)]
+    bpe = SP_HEAD + SP_BYTES + scored([mark + "a", mark + "ab", "a", "b", "c", mark])
+    put("sentencepiece", "bpe.model", sentencepiece(bpe, 2, wire(35, 1), keep_spaces))
+    # Apple's kind: pad, ends, templates' pieces, one for newlines.
+    afm = [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN),
+           ("<turn_start>", 0.0, USER), ("<turn_end>", 0.0, USER), ("<n>", 0.0, USER)] + SP_BYTES
+    afm += scored([mark + "u", "se", mark + "use", mark + "user", "er", "hi", "<", "turn", mark, *"abcdefghijklmnopqrstuvwxyz_<>/"])
+    put("sentencepiece", "afm.model", sentencepiece(afm, 2, wire(35, 1) + wire(46, "<s>") + wire(47, "</s>"), keep_spaces))
+    unigram = SP_HEAD + scored([mark, "a", "b", "c", mark + "a", "ab", "abc", mark + "abc"])
+    put("sentencepiece", "unigram.model", sentencepiece(unigram, 1, b"", wire(2, charsmap())))
+    put("sentencepiece", "user.model", sentencepiece(unigram + [("bc", 0.0, USER), ("cc", -1.0, UNUSED)], 1, wire(44, "?"), wire(3, 0) + wire(5, 0)))
+    def bad(name, data):
+        put("sentencepiece", "bad-%s.model" % name, data)
+    good = sentencepiece(bpe, 2, wire(35, 1), keep_spaces)
+    bad("cut", good[:-1])
+    bad("length", wire(1, wire(1, "a"))[:1] + varint(2**62) + good)
+    bad("varint", b"\x0a" + b"\xff" * 12)
+    bad("group", good + b"\x0b")
+    bad("no-unknown", sentencepiece(bpe[1:], 2))
+    bad("byte", sentencepiece(SP_HEAD + [("<0xZZ>", 0.0, BYTE)], 2))
+    bad("type", sentencepiece(SP_HEAD + [("a", 0.0, 9)], 2))
+    bad("word", sentencepiece(bpe, 3))
+    bad("suffix", sentencepiece(bpe, 2, wire(24, 1)))
+    bad("nan", sentencepiece(SP_HEAD + [("a", float("nan"), NORMAL)], 1))
+    bad("empty-piece", sentencepiece(SP_HEAD + [("", 0.0, NORMAL)], 2))
+    bad("table-size", sentencepiece(unigram, 1, b"", wire(2, struct.pack("<I", 2**31) + b"a\0")))
+    bad("table-end", sentencepiece(unigram, 1, b"", wire(2, charsmap()[:-1] + b"a")))
+    put("sentencepiece", "wild-table.model", sentencepiece(unigram, 1, b"", wire(2, charsmap([0xffffffff] * 64))))
+    put("sentencepiece", "loop-table.model", sentencepiece(unigram, 1, b"", wire(2, charsmap([rng.randrange(2**32) for _ in range(64)]))))
+
+
 AFM = {"model_type": "afm7", "vocab_size": VOCAB, "hidden_dim": D, "num_layers": FULL + REUSE, "num_kv_reuse_layers": REUSE,
        "num_heads": HEADS, "num_kv_heads": KV, "hidden_dim_scale_factor": 3.25, "rms_norm_eps": 1e-5, "rope_theta": 500000.0}
 LLAMA = {"model_type": "llama", "vocab_size": 384, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -470,6 +631,21 @@ def make_gguf():
     put("gguf", "alignment.gguf", gguf({**values, "general.alignment": ("u32", 64)}, tied, alignment=64))
     put("gguf", "version2.gguf", gguf({"general.architecture": "llama"}, {"x": ("F32", [2], floats(2))}, version=2))
     put("gguf", "vocabulary.gguf", gguf({"general.architecture": "llama", "tokenizer.ggml.tokens": ("texts", ["a", "b"])}, {}))
+    spelt = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)] + ["\u2581a", "\u2581", "a", "b", "ab"]
+    kinds = [2, 3, 3] + [6] * 256 + [1] * 5
+    pieces = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ("texts", spelt), "tokenizer.ggml.token_type": ("[i32]", kinds),
+              "tokenizer.ggml.scores": ("[f32]", [-float(i) for i in range(264)]), "tokenizer.ggml.bos_token_id": ("u32", 1),
+              "tokenizer.ggml.eos_token_id": ("u32", 2), "tokenizer.ggml.unknown_token_id": ("u32", 0)}
+    put("gguf", "pieces.gguf", gguf(pieces, {}))
+    spelt = [*byte_spelling().values(), "\u0120a", "ab", "<|end|>", "<t>"]
+    merged = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.tokens": ("texts", spelt),
+              "tokenizer.ggml.token_type": ("[i32]", [1] * 258 + [3, 4]), "tokenizer.ggml.merges": ("texts", ["\u0120 a", "a b"]),
+              "tokenizer.ggml.bos_token_id": ("u32", 258)}
+    put("gguf", "merges.gguf", gguf(merged, {}))
+    put("gguf", "bad-pre.gguf", gguf({**merged, "tokenizer.ggml.pre": "falcon"}, {}))
+    put("gguf", "bad-merges.gguf", gguf({**merged, "tokenizer.ggml.merges": ("texts", ["ab"])}, {}))
+    put("gguf", "bad-scores.gguf", gguf({**pieces, "tokenizer.ggml.scores": ("[f32]", [0.0])}, {}))
+    put("gguf", "bad-tokens.gguf", gguf({**pieces, "tokenizer.ggml.tokens": ("texts", [])}, {}))
     put("gguf", "types.gguf", gguf({}, {name: (name, [256], None) for name in BLOCKS}))
     def bad(name, data):
         put("gguf", "bad-%s.gguf" % name, data)
@@ -510,6 +686,7 @@ def make_pickles():
 
 
 # Each kind starts from the same seed, so that a new one leaves the others as they are.
-for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found, make_pickles):
+for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found, make_pickles, make_tokenizer_json,
+             make_sentencepiece):
     rng.seed(1)
     make()

@@ -170,6 +170,7 @@ int pp_read_ids(const char *flag, const char *text, pp_ids *out);
 int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out);
 /* Text to ids with the buffer that it takes. */
 int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out);
+int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n, const pippin_tokenize_options *options, pp_ids *out);
 
 /* ---- models (load.c) ---- */
 

@@ -102,13 +102,18 @@ int pp_read_ids(const char *flag, const char *text, pp_ids *out)
 int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out)
 {
     const pippin_tokenize_options options = {.bos = bos};
+    return pp_text_to_ids_as(tokenizer, text, n, &options, out);
+}
+
+int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n, const pippin_tokenize_options *options, pp_ids *out)
+{
     pippin_error err;
     size_t n_ids;
     *out = (pp_ids){0};
-    if (pippin_tokenize(tokenizer, text, n, &options, NULL, 0, &n_ids, &err) != PIPPIN_OK) return pp_failed(&err);
+    if (pippin_tokenize(tokenizer, text, n, options, NULL, 0, &n_ids, &err) != PIPPIN_OK) return pp_failed(&err);
     out->items = pp_alloc_zero(n_ids, sizeof *out->items);
     if (!out->items) return pp_no_memory();
-    if (pippin_tokenize(tokenizer, text, n, &options, out->items, n_ids, &out->n, &err) == PIPPIN_OK) return 0;
+    if (pippin_tokenize(tokenizer, text, n, options, out->items, n_ids, &out->n, &err) == PIPPIN_OK) return 0;
     pp_free(out->items);
     *out = (pp_ids){0};
     return pp_failed(&err);

@@ -5,7 +5,7 @@
 
 typedef struct tokenize_args {
     pp_common common;
-    bool ids, decode, bos;
+    bool ids, decode, bos, special;
 } tokenize_args;
 
 #define AT(field) offsetof(tokenize_args, field)
@@ -15,6 +15,7 @@ static const pp_option own_options[] = {
     {.name = "decode", .kind = PP_OPTION_FLAG, .target = AT(decode),
      .help = "the other way: ids from stdin, separated by commas or white space, to the exact bytes of their text"},
     {.name = "bos", .kind = PP_OPTION_FLAG, .target = AT(bos), .help = "put the beginning-of-sequence id first"},
+    {.name = "special", .kind = PP_OPTION_FLAG, .target = AT(special), .help = "find special pieces (</s>, <|im_start|>) in the text"},
     {0}};
 
 /* The tokenizer of a model, or a bare one; `model` owns it in the first case, the caller in the second. */
@@ -117,7 +118,8 @@ static int encode(const tokenize_args *args, const pippin_tokenizer *tokenizer)
     pp_ids ids;
     int code = pp_read_all("-", &text);
     if (code) return code;
-    code = pp_text_to_ids(tokenizer, text.bytes, text.n, args->bos, &ids);
+    const pippin_tokenize_options options = {.bos = args->bos, .special = args->special};
+    code = pp_text_to_ids_as(tokenizer, text.bytes, text.n, &options, &ids);
     pp_free(text.bytes);
     if (code) return code;
     if (args->common.json)
@@ -160,9 +162,9 @@ static int run(const void *raw)
 {
     const tokenize_args *args = raw;
     source from;
-    if (args->decode && (args->ids || args->bos))
+    if (args->decode && (args->ids || args->bos || args->special))
         return pp_error(PP_EXIT_USAGE, "--decode: found with --%s, expected alone; leave one out",
-                        args->ids ? "ids" : "bos");
+                        args->ids ? "ids" : args->bos ? "bos" : "special");
     int code = open_source(&args->common, &from);
     if (code) return code;
     code = args->decode ? decode(args, from.tokenizer) : encode(args, from.tokenizer);
@@ -181,8 +183,8 @@ const pp_command pp_command_tokenize = {
     .summary = "Turn text into token ids, or ids into text.",
     .synopsis = "[--ids | --decode] -m MODEL < TEXT",
     .details = "All of stdin is one text, to its last byte: a final newline is part of it. Prints an id and its "
-               "piece a line. -m also takes a bare tokenizer file (llama2.c's tok*.bin). Text never yields special "
-               "ids.\n\n"
+               "piece a line. -m also takes a bare tokenizer file (tokenizer.json, a "
+               "SentencePiece .model, a vocabulary in a .gguf, llama2.c's tok*.bin). Text yields no special ids without --special.\n\n"
                "  printf 'Once upon a time' | pippin tokenize -m tok512.bin --ids\n"
                "  echo 403 407 261 378 | pippin tokenize -m tok512.bin --decode",
     .groups = groups,

@@ -17,6 +17,12 @@ struct pippin_model {
     pippin_adapter *adapter;     /* the one inside the file, or NULL */
 };
 
+/* ---- tokenizers of models (vocabulary.c): each sets m->tokenizer, or leaves it NULL where there is none ---- */
+
+pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m, pippin_error *err); /* this file, and no other */
+pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, pippin_model *m, pippin_error *err);
+pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m, pippin_error *err); /* beside a folder's or toolkit's weights */
+
 /* ---- K/V cache (cache.c) ---- */
 
 /* The cache type that AUTO means for this model. */

@@ -69,7 +69,7 @@ static pippin_status open_llama2c(const char *path, pippin_model *m, pippin_erro
     return status;
 }
 
-static pippin_status open_gguf(const char *path, pippin_model *m, pippin_error *err)
+static pippin_status open_gguf(const char *path, bool own_tokenizer, pippin_model *m, pippin_error *err)
 {
     pp_gguf g;
     pippin_config c;
@@ -78,6 +78,7 @@ static pippin_status open_gguf(const char *path, pippin_model *m, pippin_error *
     status = pp_config_from_gguf(&g, &c, err);
     name_after(&c, path);
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_GGUF, &g.tensors, &m->weights, err);
+    if (status == PIPPIN_OK && own_tokenizer) status = pp_model_gguf_tokenizer(&g, m, err);
     pp_gguf_free(&g);
     return status;
 }
@@ -114,13 +115,13 @@ static pippin_status open_folder(const char *dir, const char *file, pippin_model
     return status;
 }
 
-static pippin_status open_weights(const char *path, pippin_model *m, pippin_error *err)
+static pippin_status open_weights(const char *path, bool own_tokenizer, pippin_model *m, pippin_error *err)
 {
     if (pp_path_is_dir(path)) return open_folder(path, NULL, m, err);
     if (!pp_path_exists(path)) return pp_fail(err, PIPPIN_E_IO, "%s: no such file or folder; check the path", path);
     if (pp_path_ends(path, ".pt") || pp_path_ends(path, ".pth")) return open_toolkit(path, m, err);
     if (pp_path_ends(path, ".bin")) return open_llama2c(path, m, err);
-    if (pp_path_ends(path, ".gguf")) return open_gguf(path, m, err);
+    if (pp_path_ends(path, ".gguf")) return open_gguf(path, own_tokenizer, m, err);
     if (pp_path_ends(path, ".safetensors") || pp_path_ends(path, ".safetensors.index.json")) {
         char *dir = pp_path_dir(path);
         pippin_status status = dir ? open_folder(dir, path, m, err) : pp_fail_memory(err, path, strlen(path));
@@ -131,17 +132,6 @@ static pippin_status open_weights(const char *path, pippin_model *m, pippin_erro
                    "%s: not a kind of model that this version opens, expected a folder with config.json and model.safetensors, a "
                    ".safetensors, a .gguf, a toolkit .pt or a llama2.c .bin",
                    path);
-}
-
-/* A tokenizer with fewer ids than the model would leave ids without text, one with more would give ids that do not exist. */
-static pippin_status open_tokenizer(const char *path, pippin_model *m, pippin_error *err)
-{
-    pippin_status status = pippin_tokenizer_open(path, &m->tokenizer, err);
-    if (status != PIPPIN_OK) return status;
-    const int32_t found = pippin_tokenizer_size(m->tokenizer), expected = m->weights.config.n_vocab;
-    if (found == expected) return PIPPIN_OK;
-    return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: has %d pieces, expected the %d of the model's vocabulary; use the model's own tokenizer",
-                   path, (int)found, (int)expected);
 }
 
 static pippin_status new_model(const pippin_model_options *options, pippin_model **out, pippin_error *err)
@@ -161,7 +151,7 @@ static pippin_status new_model(const pippin_model_options *options, pippin_model
 static pippin_status finish_model(pippin_status status, const pippin_model_options *options, pippin_model *m, pippin_model **out,
                                   pippin_error *err)
 {
-    if (status == PIPPIN_OK && options && options->tokenizer) status = open_tokenizer(options->tokenizer, m, err);
+    if (status == PIPPIN_OK && options && options->tokenizer) status = pp_model_open_tokenizer(options->tokenizer, m, err);
     if (status != PIPPIN_OK)
         pippin_model_free(m);
     else
@@ -175,7 +165,10 @@ pippin_status pippin_model_open(const char *path, const pippin_model_options *op
     *out = NULL;
     pippin_status status = new_model(options, &m, err);
     if (status != PIPPIN_OK) return status;
-    return finish_model(open_weights(path, m, err), options, m, out, err);
+    const bool own_tokenizer = !options || !options->tokenizer;
+    status = open_weights(path, own_tokenizer, m, err);
+    if (status == PIPPIN_OK && own_tokenizer) status = pp_model_tokenizer_beside(path, m, err);
+    return finish_model(status, options, m, out, err);
 }
 
 pippin_status pippin_model_random(const pippin_config *config, pippin_type type, uint64_t seed,

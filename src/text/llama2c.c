@@ -8,12 +8,11 @@
 
 enum { ID_UNK = 0, ID_BOS = 1, ID_EOS = 2, ID_BYTE = 3, N_FIXED = 259 };
 
-static pippin_status count_pieces(const void *data, size_t size, const char *source, size_t *n_piece, size_t *n_text,
-                                  pippin_error *err)
+static pippin_status count_pieces(const void *data, size_t size, const char *source, size_t *n_piece, pippin_error *err)
 {
     pp_bytes b = pp_bytes_of(data, size);
     int32_t longest = pp_bytes_i32(&b);
-    *n_piece = *n_text = 0;
+    *n_piece = 0;
     while (pp_bytes_left(&b) > 0) {
         pp_bytes_f32(&b);
         int32_t length = pp_bytes_i32(&b);
@@ -23,7 +22,6 @@ static pippin_status count_pieces(const void *data, size_t size, const char *sou
                            "tokenizer (tok*.bin); check that the file is whole",
                            source, *n_piece, (int)length, (int)longest, size);
         ++*n_piece;
-        *n_text += (size_t)length;
     }
     if (b.failed || *n_piece < N_FIXED || *n_piece > INT32_MAX / 8)
         return pp_fail(err, PIPPIN_E_FORMAT,
@@ -33,45 +31,37 @@ static pippin_status count_pieces(const void *data, size_t size, const char *sou
     return PIPPIN_OK;
 }
 
-static void read_pieces(pippin_tokenizer *t, const void *data, size_t size)
+static pippin_status read_pieces(pippin_tokenizer *t, const void *data, size_t size, const char *source, pippin_error *err)
 {
     pp_bytes b = pp_bytes_of(data, size);
     pp_bytes_i32(&b);
-    char *text = t->pool;
-    for (int32_t id = 0; id < t->n_piece; id++) {
+    pippin_status status = PIPPIN_OK;
+    for (int32_t id = 0; id < t->n_piece && status == PIPPIN_OK; id++) {
         pp_piece *p = &t->pieces[id];
         p->score = pp_bytes_f32(&b);
         if (p->score != p->score) p->score = 0; /* a NaN would have no order */
-        p->n_bytes = pp_bytes_u32(&b);
-        memcpy(text, pp_bytes_take(&b, p->n_bytes), p->n_bytes);
-        p->text = text;
-        text += p->n_bytes;
-        p->byte = id >= ID_BYTE && id < N_FIXED ? (int16_t)(id - ID_BYTE) : -1;
-        p->special = id < ID_BYTE;
-        if (p->byte >= 0) t->byte_id[p->byte] = id;
+        const uint32_t n = pp_bytes_u32(&b);
+        status = pp_piece_set(t, id, (const char *)pp_bytes_take(&b, n), n, source, err);
+        p->kind = id < ID_BYTE ? PP_PIECE_CONTROL : PP_PIECE_NORMAL;
+        if (id >= ID_BYTE && id < N_FIXED) pp_piece_make_byte(t, id, id - ID_BYTE);
     }
+    return status;
 }
 
 pippin_status pp_tokenizer_parse_llama2c(const void *data, size_t size, const char *source, pippin_tokenizer **out,
                                          pippin_error *err)
 {
     *out = NULL;
-    size_t n_piece, n_text;
-    pippin_status status = count_pieces(data, size, source, &n_piece, &n_text, err);
+    size_t n_piece;
+    pippin_tokenizer *t;
+    pippin_status status = count_pieces(data, size, source, &n_piece, err);
+    if (status == PIPPIN_OK) status = pp_tokenizer_new(n_piece, source, &t, err);
     if (status != PIPPIN_OK) return status;
-    pippin_tokenizer *t = pp_alloc_zero(1, sizeof *t);
-    if (!t) return pp_fail_memory(err, source, sizeof *t);
-    t->n_piece = (int32_t)n_piece;
     t->bos = ID_BOS;
     t->eos = ID_EOS;
-    t->pieces = pp_alloc_zero(n_piece, sizeof *t->pieces);
-    t->pool = pp_alloc(n_text);
-    if (!t->pieces || !t->pool) {
-        status = pp_fail_memory(err, source, n_piece * sizeof *t->pieces + n_text);
-    } else {
-        read_pieces(t, data, size);
-        status = pp_tokenizer_build_index(t, source, err);
-    }
+    t->byte_fallback = t->strip_space = t->rules.dummy_prefix = true;
+    status = read_pieces(t, data, size, source, err);
+    if (status == PIPPIN_OK) status = pp_tokenizer_build_index(t, source, err);
     if (status != PIPPIN_OK)
         pippin_tokenizer_free(t);
     else

@@ -9,7 +9,7 @@ pippin_status pp_stream_init(pp_stream *s, const pippin_tokenizer *tokenizer, bo
 {
     *s = (pp_stream){.tokenizer = tokenizer, .started = started};
     /* Every byte, those held back too, may turn into a replacement character. */
-    s->capacity = sizeof replacement * ((tokenizer ? tokenizer->longest : 0) + sizeof s->held);
+    s->capacity = sizeof replacement * ((tokenizer ? tokenizer->longest_text : 0) + sizeof s->held);
     s->text = pp_alloc(s->capacity);
     return s->text ? PIPPIN_OK : pp_fail_memory(err, "tokenizer", s->capacity);
 }
@@ -26,23 +26,9 @@ void pp_stream_free(pp_stream *s)
     *s = (pp_stream){0};
 }
 
-/* How many bytes a character that starts with this byte has; 0 if none does. */
-static size_t sequence_size(unsigned char first)
-{
-    return first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-}
-
-/* May `byte` stand second after `first`? Excludes overlong forms, surrogates, and what lies beyond U+10FFFF. */
-static bool second_fits(unsigned char first, unsigned char byte)
-{
-    unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    return byte >= low && byte <= high;
-}
-
 static bool continues(const pp_stream *s, unsigned char byte)
 {
-    if (s->n_held == 1) return second_fits((unsigned char)s->held[0], byte);
+    if (s->n_held == 1) return pp_utf8_second_fits((unsigned char)s->held[0], byte);
     return (byte & 0xc0) == 0x80;
 }
 
@@ -58,9 +44,9 @@ static size_t push_byte(pp_stream *s, size_t n, unsigned char byte)
         n = put(s, n, replacement, 3);
         s->n_held = 0;
     }
-    if (!s->n_held && !sequence_size(byte)) return put(s, n, replacement, 3);
+    if (!s->n_held && !pp_utf8_lead(byte)) return put(s, n, replacement, 3);
     s->held[s->n_held++] = (char)byte;
-    if (s->n_held == sequence_size((unsigned char)s->held[0])) {
+    if (s->n_held == pp_utf8_lead((unsigned char)s->held[0])) {
         n = put(s, n, s->held, s->n_held);
         s->n_held = 0;
     }
@@ -71,9 +57,8 @@ const char *pp_stream_push(pp_stream *s, int32_t id, size_t *n_bytes)
 {
     *n_bytes = 0;
     if (!s->tokenizer || id < 0 || id >= s->tokenizer->n_piece) return s->text;
-    char byte;
     size_t length, n = 0;
-    const char *from = pp_tokenizer_text(s->tokenizer, id, &s->started, &byte, &length);
+    const char *from = pp_tokenizer_text(s->tokenizer, id, &s->started, &length);
     for (size_t i = 0; i < length; i++) n = push_byte(s, n, (unsigned char)from[i]);
     *n_bytes = n;
     return s->text;

@@ -5,12 +5,48 @@
 #define PP_TEXT_H
 
 #include "base/base.h"
+#include "formats/formats.h"
 
-/* llama2.c's tok*.bin: SentencePiece BPE with scores, byte pieces at ids 3..258, BOS 1, EOS 2. Bytes may be freed afterwards. */
+/* ---- opening. `source` names the bytes in messages; the bytes may be freed afterwards. ---- */
+
+/* llama2.c's tok*.bin: SentencePiece BPE with scores, byte pieces at ids 3..258, BOS 1, EOS 2. */
 pippin_status pp_tokenizer_parse_llama2c(const void *data, size_t size, const char *source, pippin_tokenizer **out,
                                          pippin_error *err);
+/* Hugging Face's tokenizer.json with a BPE model. `config` is the tokenizer_config.json beside it, or NULL. */
+pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_map *config, const char *source,
+                                      pippin_tokenizer **out, pippin_error *err);
+/* A SentencePiece model: BPE or unigram. */
+pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source, pippin_tokenizer **out,
+                                               pippin_error *err);
+/* The vocabulary inside a GGUF. *out stays NULL, with OK, where the file has none. */
+pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err);
 
-/* Ids to text as they come: holds back the bytes of an unfinished UTF-8 character. */
+/* ---- encoding with a template ---- */
+
+typedef struct pp_span {
+    size_t start, end; /* bytes of the text, half open */
+} pp_span;
+
+/*
+ * Special pieces (control and user-defined ones) are found in the text only where `special` is set, and never inside
+ * `content`, the spans that a user wrote. The whole text is one pass: ids at the seams are those of the whole.
+ */
+typedef struct pp_encode_request {
+    bool special;
+    const pp_span *content; /* [n_content] in rising order, not overlapping */
+    size_t n_content;
+} pp_encode_request;
+
+/* *ids is to be freed with pp_free. */
+pippin_status pp_tokenizer_encode(const pippin_tokenizer *tokenizer, const char *text, size_t n_bytes,
+                                  const pp_encode_request *request, int32_t **ids, size_t *n_ids, pippin_error *err);
+/* The bytes that an id stands for in the middle of a text; *n_bytes 0 for those that give none. Owned by the tokenizer. */
+const char *pp_tokenizer_bytes(const pippin_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
+/* Id of the special piece whose stored text is this, or -1. Templates ask for theirs by name. */
+int32_t pp_tokenizer_special_id(const pippin_tokenizer *tokenizer, const char *name);
+
+/* ---- streaming: ids to text as they come; holds back the bytes of an unfinished UTF-8 character ---- */
+
 typedef struct pp_stream {
     const pippin_tokenizer *tokenizer; /* NULL: every id gives no text */
     bool started;                      /* the space before the very first word has been dealt with */

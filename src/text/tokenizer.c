@@ -1,44 +1,63 @@
-/* tokenizer.c - the tokenizer object: opening, looking pieces up, text to ids, ids to text. */
+/* tokenizer.c - the tokenizer object: opening by content, text to ids, ids to text. */
 #include <string.h>
 
 #include "text/tokenizer.h"
 
-static uint32_t hash_of(const char *text, size_t n)
+typedef enum content { CONTENT_NONE = 0, CONTENT_JSON, CONTENT_SENTENCEPIECE, CONTENT_GGUF, CONTENT_LLAMA2C } content;
+
+/*
+ * A tok*.bin begins with the length of its longest piece, an int32, so its third and fourth byte are 0; a SentencePiece
+ * model begins with field 1, a length, and the tag of the piece's own first field, which is not 0.
+ */
+static content content_of(const pp_map *map)
 {
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
-    return h;
+    const uint8_t *d = map->data;
+    if (map->size < 4) return CONTENT_NONE;
+    if (memcmp(d, "GGUF", 4) == 0) return CONTENT_GGUF;
+    for (size_t i = 0; i < map->size && memchr(" \t\r\n{", d[i], 5); i++)
+        if (d[i] == '{') return CONTENT_JSON;
+    if (d[0] == 0x0a && d[2]) return CONTENT_SENTENCEPIECE;
+    return d[2] == 0 && d[3] == 0 ? CONTENT_LLAMA2C : CONTENT_NONE;
 }
 
-pippin_status pp_tokenizer_build_index(pippin_tokenizer *t, const char *source, pippin_error *err)
+static pippin_status parse_json(const pp_map *map, const char *path, pippin_tokenizer **out, pippin_error *err)
 {
-    size_t size = 16;
-    while (size < 2 * (size_t)t->n_piece) size *= 2;
-    t->index = pp_alloc(size * sizeof *t->index);
-    if (!t->index) return pp_fail_memory(err, source, size * sizeof *t->index);
-    memset(t->index, -1, size * sizeof *t->index);
-    t->index_mask = (uint32_t)(size - 1);
-    for (int32_t id = 0; id < t->n_piece; id++) {
-        const pp_piece *p = &t->pieces[id];
-        t->longest = PP_MAX(t->longest, p->n_bytes);
-        if (p->special || p->byte >= 0 || p->n_bytes == 0) continue;
-        /* The first of two equal pieces wins, as in the owner's linear search. */
-        if (pp_tokenizer_find(t, p->text, p->n_bytes) >= 0) continue;
-        uint32_t at = hash_of(p->text, p->n_bytes) & t->index_mask;
-        while (t->index[at] >= 0) at = (at + 1) & t->index_mask;
-        t->index[at] = id;
-    }
-    return PIPPIN_OK;
+    char *dir = pp_path_dir(path), *beside = dir ? pp_path_join(dir, "tokenizer_config.json") : NULL;
+    pp_map config = {0};
+    pippin_status status = beside ? PIPPIN_OK : pp_fail_memory(err, path, strlen(path));
+    if (status == PIPPIN_OK && pp_path_exists(beside)) status = pp_map_open(beside, &config, err);
+    if (status == PIPPIN_OK) status = pp_tokenizer_parse_json(map->data, map->size, config.data ? &config : NULL, path, out, err);
+    pp_map_close(&config);
+    pp_free(beside);
+    pp_free(dir);
+    return status;
 }
 
-int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n_bytes)
+static pippin_status parse_gguf(const pp_map *map, const char *path, pippin_tokenizer **out, pippin_error *err)
 {
-    if (n_bytes > t->longest) return -1;
-    for (uint32_t at = hash_of(text, n_bytes) & t->index_mask; t->index[at] >= 0; at = (at + 1) & t->index_mask) {
-        const pp_piece *p = &t->pieces[t->index[at]];
-        if (p->n_bytes == n_bytes && memcmp(p->text, text, n_bytes) == 0) return t->index[at];
+    pp_gguf g;
+    pippin_status status = pp_gguf_parse(map->data, map->size, path, &g, err);
+    if (status != PIPPIN_OK) return status;
+    status = pp_tokenizer_from_gguf(&g, out, err);
+    pp_gguf_free(&g);
+    if (status == PIPPIN_OK && !*out)
+        return pp_fail(err, PIPPIN_E_FORMAT, "%s: has no tokenizer.ggml.model, expected a vocabulary inside; name the tokenizer's own file", path);
+    return status;
+}
+
+static pippin_status parse(const pp_map *map, const char *path, pippin_tokenizer **out, pippin_error *err)
+{
+    switch (content_of(map)) {
+    case CONTENT_JSON: return parse_json(map, path, out, err);
+    case CONTENT_SENTENCEPIECE: return pp_tokenizer_parse_sentencepiece(map->data, map->size, path, out, err);
+    case CONTENT_GGUF: return parse_gguf(map, path, out, err);
+    case CONTENT_LLAMA2C: return pp_tokenizer_parse_llama2c(map->data, map->size, path, out, err);
+    case CONTENT_NONE: break;
     }
-    return -1;
+    return pp_fail(err, PIPPIN_E_FORMAT,
+                   "%s: found no tokenizer, expected a tokenizer.json, a SentencePiece .model, a .gguf with a vocabulary or llama2.c's "
+                   "tok*.bin; check the path",
+                   path);
 }
 
 pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err)
@@ -47,18 +66,9 @@ pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pi
     pp_map map;
     pippin_status status = pp_map_open(path, &map, err);
     if (status != PIPPIN_OK) return status;
-    status = pp_tokenizer_parse_llama2c(map.data, map.size, path, out, err);
+    status = parse(&map, path, out, err);
     pp_map_close(&map);
     return status;
-}
-
-void pippin_tokenizer_free(pippin_tokenizer *t)
-{
-    if (!t) return;
-    pp_free(t->pieces);
-    pp_free(t->pool);
-    pp_free(t->index);
-    pp_free(t);
 }
 
 int32_t pippin_tokenizer_size(const pippin_tokenizer *t) { return t->n_piece; }
@@ -68,49 +78,44 @@ int32_t pippin_tokenizer_eos(const pippin_tokenizer *t) { return t->eos; }
 const char *pippin_tokenizer_piece(const pippin_tokenizer *t, int32_t id, size_t *n_bytes)
 {
     if (id < 0 || id >= t->n_piece) return NULL;
-    if (n_bytes) *n_bytes = t->pieces[id].n_bytes;
-    return t->pieces[id].text;
+    if (n_bytes) *n_bytes = t->pieces[id].n_stored;
+    return t->pieces[id].stored;
 }
 
 pippin_status pippin_tokenize(const pippin_tokenizer *t, const char *text, size_t n_bytes,
                               const pippin_tokenize_options *options, int32_t *ids, size_t capacity, size_t *n_ids,
                               pippin_error *err)
 {
-    pippin_tokenize_options o = options ? *options : (pippin_tokenize_options){0};
+    const pippin_tokenize_options o = options ? *options : (pippin_tokenize_options){0};
     *n_ids = 0;
     if ((o.bos && t->bos < 0) || (o.eos && t->eos < 0))
         return pp_fail(err, PIPPIN_E_ARGUMENT, "tokenizer: has no %s id; ask without it", o.bos && t->bos < 0 ? "BOS" : "EOS");
-    /* SentencePiece puts a space before the first word, so that it is the same piece as in the middle of a text. */
-    size_t n_text = n_bytes ? n_bytes + 1 : 0, n_room;
-    if (!pp_mul(n_text + 2, sizeof(int32_t) + 1, &n_room)) return pp_fail_memory(err, "tokenizer", n_bytes);
-    int32_t *found = pp_alloc(n_room);
-    if (!found) return pp_fail_memory(err, "tokenizer", n_room);
-    char *spaced = (char *)(found + n_text + 2);
+    int32_t *found;
+    size_t n_found;
+    pippin_status status = pp_tokenizer_encode(t, text, n_bytes, &(pp_encode_request){.special = o.special}, &found, &n_found, err);
+    if (status != PIPPIN_OK) return status;
     size_t n = 0;
-    if (o.bos) found[n++] = t->bos;
-    pippin_status status = PIPPIN_OK;
-    if (n_text) {
-        spaced[0] = ' ';
-        memcpy(spaced + 1, text, n_bytes);
-        status = pp_bpe_encode(t, spaced, n_text, found, &n, err);
-    }
-    if (o.eos) found[n++] = t->eos;
-    if (status == PIPPIN_OK) {
-        if (n && ids) memcpy(ids, found, PP_MIN(n, capacity) * sizeof *ids);
-        *n_ids = n;
-    }
+    if (o.bos && n++ < capacity) ids[0] = t->bos;
+    for (size_t i = 0; i < n_found; i++, n++)
+        if (n < capacity) ids[n] = found[i];
+    if (o.eos && n++ < capacity) ids[n - 1] = t->eos;
+    *n_ids = n;
     pp_free(found);
-    return status;
+    return PIPPIN_OK;
 }
 
-const char *pp_tokenizer_text(const pippin_tokenizer *t, int32_t id, bool *started, char *byte, size_t *n_bytes)
+const char *pp_tokenizer_bytes(const pippin_tokenizer *t, int32_t id, size_t *n_bytes)
 {
     const pp_piece *p = &t->pieces[id];
-    *byte = (char)p->byte;
-    const char *text = p->byte >= 0 ? byte : p->text;
-    *n_bytes = p->special ? 0 : p->byte >= 0 ? 1 : p->n_bytes;
+    *n_bytes = p->kind == PP_PIECE_CONTROL ? 0 : p->n_text;
+    return p->text;
+}
+
+const char *pp_tokenizer_text(const pippin_tokenizer *t, int32_t id, bool *started, size_t *n_bytes)
+{
+    const char *text = pp_tokenizer_bytes(t, id, n_bytes);
     if (*n_bytes == 0) return text;
-    bool skip = !*started && text[0] == ' ';
+    const bool skip = t->strip_space && !*started && text[0] == ' ' && t->pieces[id].kind != PP_PIECE_UNKNOWN;
     *started = true;
     *n_bytes -= skip;
     return text + skip;
@@ -125,9 +130,8 @@ pippin_status pippin_detokenize(const pippin_tokenizer *t, const int32_t *ids, s
         if (ids[i] < 0 || ids[i] >= t->n_piece)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: id %d is outside the vocabulary of %d", i, (int)ids[i],
                            (int)t->n_piece);
-        char byte;
         size_t length;
-        const char *from = pp_tokenizer_text(t, ids[i], &started, &byte, &length);
+        const char *from = pp_tokenizer_text(t, ids[i], &started, &length);
         for (size_t j = 0; j < length; j++, n++)
             if (n < capacity) text[n] = from[j];
     }
