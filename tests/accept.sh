@@ -86,33 +86,69 @@ line 'afm-base, norms' 'pippin inspect --preset afm-base --json' 'json parameter
 line 'afm-base, LoRA modules' 'pippin inspect --preset afm-base --json' 'json lora.modules' == 350
 line 'afm-base, LoRA tensors' 'pippin inspect --preset afm-base --json' 'json lora.tensors' == 700
 
+line 'afm-base, LoRA of a full layer' 'pippin inspect --preset afm-base' 'number "a full layer" 3' == 1245184
+line 'afm-base, LoRA of a reuse layer' 'pippin inspect --preset afm-base' 'number "a reuse layer" 3' == 1097728
+line 'afm-draft, a layer' 'pippin inspect --preset afm-draft --json' 'grep -oE "\"count\": 12, \"parameters\": [0-9]+" | number parameters 2' == 787008
+
 section 'memory, before anything is loaded'
+# The bytes stand before their short form, "146.8 MB".
+plan_row() { line "$1" "pippin plan --preset $2 --all --ctx 4096" "grep -E '^  $3 +$4 ' | awk '{ print \$(NF - 2) }' | tr -d ," == "$5"; }
+plan_row 'afm-base, linear layers at 2 bits' afm-base 'linear layers' q2 699138048
+plan_row 'afm-base, with the embedding at 4 bits' afm-base 'linear layers and embedding' q2 856424448
+plan_row 'afm-base, every parameter in f32' afm-base "every parameter at this type, the adapter.s too" f32 12712007168
+plan_row 'afm-base, every parameter in f16' afm-base "every parameter at this type, the adapter.s too" f16 6356003584
+plan_row 'afm-base, K/V cache of 8192 tokens' afm-base 'K.V cache, 8,192 tokens' int8 146800640
+plan_row 'afm-base, if no layer reused K/V' afm-base 'K.V cache, a token, if all 56 layers had their own' int8 28672
+plan_row 'afm-base, adapter in f16' afm-base adapter f16 133267456
+plan_row 'afm-draft, every parameter in f32' afm-draft 'every parameter at this type' f32 195063808
+plan_row 'afm-draft at 4 bits' afm-draft 'linear layers and embedding' q4 24379392
 line 'afm-base, K/V bytes a token' 'pippin inspect --preset afm-base --json' 'json memory.kv_bytes_per_token' == 17920
 line 'afm-base, K/V cache of 4096 tokens' 'pippin plan --preset afm-base --ctx 4096 --json' 'json kv' == 73400320
 
-section 'one pass through afm-draft'
-line 'output shape' 'pippin check --preset afm-draft --json' "grep -oE -m1 '\[1, 64, [0-9]+\]'" is '[1, 64, 153600]'
-line 'all values are finite' 'pippin check --preset afm-draft --json' 'json finite' is true
+section 'one pass through the presets with random weights'
+for preset in 'afm-draft --type f32' 'afm-base --type bf16'; do
+    line "$preset, output" "pippin check --preset $preset --json" "grep -oE -m1 '\[1, 64, [0-9]+\], \"finite\": true'" is '[1, 64, 153600], "finite": true'
+done
+
+section 'a clone'
+line 'make demo again, seconds' 'bash -c "SECONDS=0; make demo >/dev/null; echo seconds \$SECONDS"' 'number seconds' '<' 60
 
 section 'laws, kernels, damage: cases that passed'
 line 'threads, chunks, bypass, reuse, packing' laws_test passed '>=' 12
-line 'every kernel = scalar, at every level' kernels_test passed '>=' 1
-line '500 damaged copies of each kind of file' damage_test passed '>=' 6
-line 'every allocation failed once' faults_test passed '>=' 4
+line 'every kernel = scalar, at every level' kernels_test passed '>=' 40
+line '500 damaged copies of each kind of file' damage_test passed '>=' 12
+line 'every allocation failed once' faults_test passed '>=' 5
+line 'readers refuse what lies, read what is real' formats_test passed '>=' 11
+line 'a draw has the law of its filters' sampler_test passed '>=' 5
+line 'ids of real vocabularies' tokenizer_test passed '>=' 4
+line 'every command, errors, published texts' 'bash tests/cli_test.sh "$(command -v pippin)" $SHARED "$(command -v npy_compare)"' 'grep -oE "[0-9]+ failed" | number failed' == 0
+line 'golden, published logits, GGUF types' 'golden_test # $SHARED' passed '>=' 21
 
 section "golden cases: largest difference over the row's largest logit"
 # golden NAME BOUND [OPTIONS]
 golden() { line "$1" "tests/golden.sh $*" 'number "at row"' '<=' "$2"; }
 golden base 5e-5
+golden base 2e-5 --reference
+golden base 5e-5 alone:toolkit.pt
 golden base-kv8 5e-3
-golden base-lora 5e-5 -a ADAPTER
-golden base-lora-alpha 5e-5 -a ADAPTER
+golden base-kv8 5e-3 alone:toolkit.pt
+golden base-lora 5e-5 -a ADAPTER.safetensors
+golden base-lora 5e-5 -a ADAPTER.pt
+golden base-lora 5e-5 alone:toolkit.pt
+golden base-lora 2e-5 alone:toolkit.pt --reference
+golden base-lora-alpha 5e-5 -a ADAPTER.safetensors
 golden base-packed 5e-5 --segments 2
+golden base-packed 2e-5 --segments 2 --reference
 golden base-packed-continue 5e-5 --segments 2 --positions continue
 golden draft 5e-5
+golden draft 2e-5 --reference
+golden draft 5e-5 alone:toolkit.pt
 golden hf-llama3 5e-5
 golden hf-qwen2 5e-5
 golden hf-qwen3 5e-5
+
+section 'a trained model of others'
+line 'nats a token, 100 stories (1.607438)' 'pippin eval -m $SHARED/data/stories260K/stories260K.bin --tokenizer $SHARED/data/stories260K/tok512.bin --text $SHARED/data/tinystories-text/stories.txt --separator "<|endoftext|>"' 'number nll 2 | awk "{printf \"%.1e\", (\$1 > 1.607438 ? \$1 - 1.607438 : 1.607438 - \$1) / 1.607438}"' '<=' 1e-4
 
 printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
 [ "$n_bad" = 0 ]

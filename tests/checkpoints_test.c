@@ -58,6 +58,17 @@ static void test_torch_pickles(void **state)
     pp_tensors_free(&t);
 }
 
+/* Checkpoints above 4 GB keep their sizes and places in other records. */
+static void test_torch_zip64(void **state)
+{
+    (void)state;
+    pp_tensors t;
+    OK(pp_torch_open(in_corpus("torch/zip64.pt"), &t, err));
+    for (size_t i = 0; i < 6; i++) assert_true(value(&t, "x", i) == (float)i);
+    assert_true(value(&t, "y", 0) == 7 && value(&t, "y", 1) == 8);
+    pp_tensors_free(&t);
+}
+
 static void test_torch_refuses(void **state)
 {
     (void)state;
@@ -96,6 +107,9 @@ static void test_torch_refuses(void **state)
         {"not-zip", PIPPIN_E_FORMAT, "expected a file of torch.save"},
         {"cut", PIPPIN_E_FORMAT, "expected a file of torch.save"},
         {"no-pickle", PIPPIN_E_FORMAT, "without data.pkl"},
+        {"zip64-count", PIPPIN_E_FORMAT, "its directory lies outside the file"},
+        {"zip64-place", PIPPIN_E_FORMAT, "its directory lies outside the file"},
+        {"zip64-member", PIPPIN_E_FORMAT, "lies outside the file"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char name[64];
@@ -311,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torch_views),
         cmocka_unit_test(test_torch_pickles),
+        cmocka_unit_test(test_torch_zip64),
         cmocka_unit_test(test_torch_refuses),
         cmocka_unit_test(test_llama2c),
         cmocka_unit_test(test_toolkit_is_safetensors),

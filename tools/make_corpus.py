@@ -11,6 +11,7 @@ import random
 import struct
 import sys
 import zipfile
+import zlib
 
 ROOT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "fuzz", "corpus")
 VOCAB, D, HEADS, KV, D_HEAD, FFN, FULL, REUSE, RANK = 16, 8, 2, 1, 4, 26, 2, 1, 2
@@ -194,6 +195,27 @@ def torch_zip(pickle, storages, folder="archive", compress=False, byteorder=True
             add("data/" + key, raw)
         add("version", b"3\n")
     return f.getvalue()
+
+
+def torch_zip64(pickle, storages, folder="archive"):
+    """The same, with every size and place in the 64-bit records that large checkpoints need."""
+    body, directory = b"", b""
+    members = [("data.pkl", pickle)] + [("data/" + k, v) for k, v in storages.items()]
+    for name, data in members:
+        name = (folder + "/" + name).encode()
+        ones = 0xffffffff
+        extra = struct.pack("<HHQQ", 1, 16, len(data), len(data))
+        central = struct.pack("<HHQQQ", 1, 24, len(data), len(data), len(body))
+        crc = zlib.crc32(data)
+        directory += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014b50, 45, 45, 0, 0, 0, 33, crc, ones, ones, len(name),
+                                 len(central), 0, 0, 0, 0, ones) + name + central
+        body += struct.pack("<IHHHHHIIIHH", 0x04034b50, 45, 0, 0, 0, 33, crc, ones, ones, len(name), len(extra))
+        body += name + extra + data
+    n, at = len(members), len(body)
+    end64 = struct.pack("<IQHHIIQQQQ", 0x06064b50, 44, 45, 45, 0, 0, n, n, len(directory), at)
+    locator = struct.pack("<IIQI", 0x07064b50, 0, at + len(directory), 1)
+    end = struct.pack("<IHHHHIIH", 0x06054b50, 0, 0, 0xffff, 0xffff, 0xffffffff, 0xffffffff, 0)
+    return body + directory + end64 + locator + end
 
 
 def torch_file(tensors, wrap=None, **options):
@@ -616,6 +638,14 @@ def make_found():
     put("torch", "empty-huge-dims.pt", torch_pickle(p_dict([("x", p_tensor("F32", "0", 6, [0, 2**62, 4], [0, 4, 1]))])))
     put("torch", "bad-append-below-mark.pt", torch_pickle(b"]N(at."))
     put("torch", "bad-utf8.pt", torch_pickle(b"}(X" + struct.pack("<I", 2) + b"a\xff" + t + b"u"))
+    two = b"\x80\x02" + p_dict([("x", t), ("y", p_tensor("F32", "1", 2, [2]))]) + b"."
+    big = torch_zip64(two, {"0": struct.pack("<6f", *range(6)), "1": struct.pack("<2f", 7, 8)})
+    assert zipfile.ZipFile(io.BytesIO(big)).testzip() is None
+    put("torch", "zip64.pt", big)
+    end64 = big.index(b"PK\x06\x06")
+    put("torch", "bad-zip64-count.pt", big[:end64 + 32] + struct.pack("<Q", 2**62) + big[end64 + 40:])
+    put("torch", "bad-zip64-place.pt", big[:end64 + 48] + struct.pack("<Q", 2**64 - 8) + big[end64 + 56:])
+    put("torch", "bad-zip64-member.pt", big.replace(struct.pack("<HHQQ", 1, 24, 8, 8), struct.pack("<HHQQ", 1, 24, 2**63, 2**63)))
     put("safetensors", "bad-blank.safetensors", safetensors_text(b' {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', b"\0" * 8))
     put("llama2c", "bad-many-layers.bin", struct.pack("<7i", 2, 1, 600000, 1, 1, 3, 1) + b"\0" * 400)
 
@@ -676,6 +706,8 @@ def make_pickles():
     """The pickles of the torch seeds, for fuzz_pickle, which puts them into an archive itself."""
     folder = os.path.join(ROOT, "torch")
     for name in sorted(os.listdir(folder)):
+        if "zip64" in name:
+            continue  # they differ in the archive alone
         try:
             with zipfile.ZipFile(os.path.join(folder, name)) as z:
                 for member in z.namelist():
