@@ -49,7 +49,7 @@ INLINE void score_tile(pippin_type type, int n_x, const heads *h, int g, const b
     const void *row[QUAD];
     quad sum[TILE_TOKENS];
     for (int i = 0; i < QUAD; i++) row[i] = row_at(type, h->a->k, b->slots[PP_MIN(j + i, b->n - 1)], d_head);
-    dots(type, n_x, QUAD, 0, h->q + (size_t)g * (size_t)d_head, (size_t)d_head, row, d_head, sum);
+    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * (size_t)d_head, (size_t)d_head, row, d_head, sum);
     for (int i = 0; i < n_x; i++)
         quad_store(h->p + (g + i) * PP_ATTEND_BLOCK + j, quad_mul(sum[i], quad_load(b->k_scale + j)));
 }

@@ -10,14 +10,8 @@ typedef __m256 vec;
 /* Tiles of accumulators (tokens x 4 outputs, heads x vectors), and the sizes that they are built in. */
 enum { LANES = 8, TILE_HEADS = 2 };
 #define HEAD_SIZES(X) X(1) X(2)
-#ifdef __clang__
-/* Three tokens fill 16 registers exactly; clang 14 then keeps a sum on the stack, and 16-bit weights take twice as long. */
-enum { TILE_TOKENS = 2 };
-#define TILE_SIZES(X) X(1) X(2)
-#else
 enum { TILE_TOKENS = 3 };
 #define TILE_SIZES(X) X(1) X(2) X(3)
-#endif
 
 INLINE __m256i mask_n(int n)
 {

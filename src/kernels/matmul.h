@@ -35,9 +35,10 @@ INLINE vec load_row_n(pippin_type type, const void *row, size_t i, int n)
 
 /*
  * sum[t][o / 4] = x[t] . row[o] over n elements, for t < n_x, o < n_row (4 or 8); row elements are of `type`.
- * type, n_x and n_row are constants where this is expanded. ahead: bytes to prefetch in front of each row, 0 = none.
+ * type, n_x, n_row and fetch are constants where this is expanded. fetch: prefetch what lies `ahead` bytes in front of
+ * each row; a branch on ahead == 0 instead would cost more than fetching what is being read anyway.
  */
-INLINE void dots(pippin_type type, int n_x, int n_row, size_t ahead, const float *x, size_t x_stride,
+INLINE void dots(pippin_type type, int n_x, int n_row, bool fetch, size_t ahead, const float *x, size_t x_stride,
                  const void *const *row, int n, quad *sum)
 {
     vec acc[TILE_TOKENS * QUAD > MAX_OUTPUTS ? TILE_TOKENS * QUAD : MAX_OUTPUTS];
@@ -49,7 +50,7 @@ INLINE void dots(pippin_type type, int n_x, int n_row, size_t ahead, const float
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load(x + (size_t)t * x_stride + k);
         UNROLL for (int o = 0; o < n_row; o++) {
             vec b = load_row(type, row[o], k);
-            if (ahead) prefetch_l2((const char *)row[o] + k * element_bytes(type) + ahead);
+            if (fetch) prefetch_l2((const char *)row[o] + k * element_bytes(type) + ahead);
             UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
         }
     }
@@ -89,7 +90,7 @@ INLINE void tile(pippin_type type, int n_x, int n_row, bool fresh, const pp_matm
     quad sum[TILE_TOKENS > MAX_OUTPUTS / QUAD ? TILE_TOKENS : MAX_OUTPUTS / QUAD];
     const size_t row_bytes = (size_t)m->n_in * element_bytes(type), ahead = fresh ? (size_t)n_row * row_bytes : 0;
     for (int i = 0; i < n_row; i++) row[i] = (const char *)m->w + (size_t)PP_MIN(o + i, m->n_out - 1) * row_bytes;
-    dots(type, n_x, n_row, ahead, m->x + (size_t)t * m->x_stride, m->x_stride, row, m->n_in, sum);
+    dots(type, n_x, n_row, true, ahead, m->x + (size_t)t * m->x_stride, m->x_stride, row, m->n_in, sum);
     for (int i = 0; i < n_x; i++)
         for (int q = 0; q < n_row / QUAD && o + QUAD * q < m->n_out; q++)
             put(m, t + i, o + QUAD * q, m->n_out - (o + QUAD * q), sum[i * (n_row / QUAD) + q]);
