@@ -100,6 +100,32 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
 
 static pippin_status use_toolkit(void) { return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt")); }
 static pippin_status use_llama2c(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer/tok.bin"), NULL); }
+static pippin_status use_json(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer_json/bytes.json"), NULL); }
+static pippin_status use_sentencepiece(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("sentencepiece/bpe.model"), NULL); }
+
+static pippin_status use_tokenizer(const char *path)
+{
+    pippin_tokenizer *t;
+    pippin_error failure;
+    int32_t ids[16];
+    size_t n;
+    pippin_status status = pippin_tokenizer_open(path, &t, &failure);
+    if (status != PIPPIN_OK) return status;
+    /* A mark to be composed, so that no step is left out. */
+    status = pippin_tokenize(t, "a b abe\xcc\x81", 9, NULL, ids, 16, &n, &failure);
+    pippin_tokenizer_free(t);
+    return status;
+}
+
+static pippin_status use_tokenizers(void)
+{
+    static const char *const names[] = {"sentencepiece/unigram.model", "tokenizer_json/splits.json", "tokenizer_json/metaspace.json", "gguf/merges.gguf",
+                                        "gguf/pieces.gguf"};
+    pippin_status status = PIPPIN_OK;
+    for (size_t i = 0; i < 5 && status == PIPPIN_OK; i++) status = use_tokenizer(in_corpus(names[i]));
+    return status;
+}
+
 static pippin_status use_gguf(void) { return use_model(in_corpus("gguf/qwen2-Q4_0.gguf"), NULL, NULL); }
 static pippin_status use_folder(void) { return use_model(folder, NULL, in_corpus("safetensors/adapter.safetensors")); }
 
@@ -156,6 +182,10 @@ static void test_save(void **state) { (void)state, fail_each(make_and_save); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
 static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
+static void test_json(void **state) { (void)state, fail_each(use_json); }
+static void test_sentencepiece(void **state) { (void)state, fail_each(use_sentencepiece); }
+
+static void test_tokenizers(void **state) { (void)state, fail_each(use_tokenizers); }
 static void test_folder(void **state) { (void)state, fail_each(use_folder); }
 
 int main(void)
@@ -163,7 +193,7 @@ int main(void)
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c), cmocka_unit_test(test_gguf),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c), cmocka_unit_test(test_gguf), cmocka_unit_test(test_json), cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_tokenizers),
                                        cmocka_unit_test(test_folder)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};

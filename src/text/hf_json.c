@@ -32,16 +32,16 @@ static pippin_status keep_value(const pp_hf *h, json_t *object, const char *key,
     return json_object_set_new(object, name, parsed) == 0 ? PIPPIN_OK : pp_fail_memory(h->err, h->source, n);
 }
 
-static pippin_status read_model(pp_hf *h, pp_scan s)
+static pippin_status read_model(pp_hf *h, pp_scan *s)
 {
     pp_scratch scratch = {0};
     pippin_status status = PIPPIN_OK;
-    pp_scan_enter(&s, '{');
-    for (bool first = true; status == PIPPIN_OK && !s.failed && pp_scan_next(&s, '}', &first);) {
+    pp_scan_enter(s, '{');
+    for (bool first = true; status == PIPPIN_OK && !s->failed && pp_scan_next(s, '}', &first);) {
         size_t n;
-        const char *key = pp_scan_key(&s, &scratch, &n);
-        pp_scan value = pp_scan_skip(&s);
-        if (s.failed) break;
+        const char *key = pp_scan_key(s, &scratch, &n);
+        pp_scan value = pp_scan_skip(s);
+        if (s->failed) break;
         if (is_key(key, n, "vocab"))
             h->vocab = value;
         else if (is_key(key, n, "merges"))
@@ -50,7 +50,7 @@ static pippin_status read_model(pp_hf *h, pp_scan s)
             status = keep_value(h, h->model, key, n, value);
     }
     pp_free(scratch.bytes);
-    return s.failed && status == PIPPIN_OK ? bad(h, "a model whose JSON breaks off") : status;
+    return s->failed && status == PIPPIN_OK ? bad(h, "a model whose JSON breaks off") : status;
 }
 
 static bool is_rule(const char *key, size_t n)
@@ -70,11 +70,13 @@ static pippin_status read_root(pp_hf *h, pp_scan s)
         size_t n;
         const char *key = pp_scan_key(&s, &scratch, &n);
         const bool model = is_key(key, n, "model"), rule = is_rule(key, n);
+        if (model && !s.failed) {
+            status = read_model(h, &s);
+            continue;
+        }
         pp_scan value = pp_scan_skip(&s);
         if (s.failed) break;
-        if (model)
-            status = read_model(h, value);
-        else if (rule)
+        if (rule)
             status = keep_value(h, h->root, key, n, value);
     }
     pp_free(scratch.bytes);
@@ -263,6 +265,7 @@ pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_ma
     pippin_status status = h.root && h.model ? PIPPIN_OK : pp_fail_memory(err, source, size);
     /* What is beside is a help, not a must: a damaged one says nothing. "No limit" is a number there that no int64 holds. */
     if (config) h.config = json_loadb((const char *)config->data, config->size, JSON_DECODE_INT_AS_REAL, &at);
+    if (config && !h.config && json_error_code(&at) == json_error_out_of_memory) status = pp_fail_memory(err, source, config->size);
     if (status == PIPPIN_OK) status = read_root(&h, (pp_scan){data, (const char *)data + size, false});
     if (status == PIPPIN_OK) status = build(&h);
     json_decref(h.root);

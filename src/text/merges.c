@@ -25,24 +25,10 @@ pippin_status pp_merges_create(pippin_tokenizer *t, size_t n, const char *source
     return PIPPIN_OK;
 }
 
-/* Id of the piece that two texts make together; -1: none. */
-static int32_t find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right)
-{
-    char room[256];
-    if (n_left + n_right > t->longest_stored) return -1;
-    char *joint = n_left + n_right <= sizeof room ? room : pp_alloc(n_left + n_right);
-    if (!joint) return -1;
-    memcpy(joint, left, n_left);
-    memcpy(joint + n_left, right, n_right);
-    const int32_t id = pp_tokenizer_find(t, joint, n_left + n_right);
-    if (joint != room) pp_free(joint);
-    return id;
-}
-
 bool pp_merges_add(pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right, int32_t rank)
 {
     const int32_t l = pp_tokenizer_find(t, left, n_left), r = pp_tokenizer_find(t, right, n_right);
-    const int32_t id = find_joint(t, left, n_left, right, n_right);
+    const int32_t id = pp_tokenizer_find_joint(t, left, n_left, right, n_right);
     if (l < 0 || r < 0 || id < 0) return false;
     /* What merging could build of a special piece must not come from text. */
     if (t->pieces[l].kind > PP_PIECE_ADDED || t->pieces[r].kind > PP_PIECE_ADDED || t->pieces[id].kind > PP_PIECE_ADDED) return true;

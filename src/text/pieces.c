@@ -157,9 +157,10 @@ pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const cha
 
 /* ---- by text ---- */
 
-static uint32_t hash_of(const char *text, size_t n)
+static const uint32_t hash_start = 2166136261u; /* FNV-1a */
+
+static uint32_t hash_on(uint32_t h, const char *text, size_t n)
 {
-    uint32_t h = 2166136261u; /* FNV-1a */
     for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
     return h;
 }
@@ -167,7 +168,7 @@ static uint32_t hash_of(const char *text, size_t n)
 static void insert(pippin_tokenizer *t, int32_t id)
 {
     const pp_piece *p = &t->pieces[id];
-    uint32_t at = hash_of(p->stored, p->n_stored) & t->index_mask;
+    uint32_t at = hash_on(hash_start, p->stored, p->n_stored) & t->index_mask;
     for (; t->index[at] >= 0; at = (at + 1) & t->index_mask) {
         const pp_piece *other = &t->pieces[t->index[at]];
         /* The first of two equal pieces wins. */
@@ -196,15 +197,19 @@ pippin_status pp_tokenizer_build_index(pippin_tokenizer *t, const char *source, 
     return pp_prefix_build(t, 1u << PP_PIECE_ADDED | 1u << PP_PIECE_USER | 1u << PP_PIECE_CONTROL, &t->special, source, err);
 }
 
-int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n_bytes)
+int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right)
 {
-    if (n_bytes > t->longest_stored) return -1;
-    for (uint32_t at = hash_of(text, n_bytes) & t->index_mask; t->index[at] >= 0; at = (at + 1) & t->index_mask) {
+    if (n_left + n_right > t->longest_stored) return -1;
+    uint32_t at = hash_on(hash_on(hash_start, left, n_left), right, n_right) & t->index_mask;
+    for (; t->index[at] >= 0; at = (at + 1) & t->index_mask) {
         const pp_piece *p = &t->pieces[t->index[at]];
-        if (p->n_stored == n_bytes && memcmp(p->stored, text, n_bytes) == 0) return t->index[at];
+        if (p->n_stored == n_left + n_right && memcmp(p->stored, left, n_left) == 0 && memcmp(p->stored + n_left, right, n_right) == 0)
+            return t->index[at];
     }
     return -1;
 }
+
+int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n) { return pp_tokenizer_find_joint(t, text, n, "", 0); }
 
 int32_t pp_tokenizer_find_normal(const pippin_tokenizer *t, const char *text, size_t n_bytes)
 {

@@ -139,6 +139,8 @@ pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const cha
 pippin_status pp_tokenizer_build_index(pippin_tokenizer *t, const char *source, pippin_error *err);
 /* Id of the piece with this stored text, an ordinary one where there are several, or -1. */
 int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n_bytes);
+/* The same for a text in two parts. */
+int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right);
 /* The same for what may come out of merging: an ordinary piece. */
 int32_t pp_tokenizer_find_normal(const pippin_tokenizer *t, const char *text, size_t n_bytes);
 
