@@ -36,7 +36,7 @@ INLINE vec load_row_n(pippin_type type, const void *row, size_t i, int n)
 /*
  * sum[t][o / 4] = x[t] . row[o] over n elements, for t < n_x, o < n_row (4 or 8); row elements are of `type`.
  * type, n_x, n_row and fetch are constants where this is expanded. fetch: prefetch what lies `ahead` bytes in front of
- * each row; a branch on ahead == 0 instead would cost more than fetching what is being read anyway.
+ * each row.
  */
 INLINE void dots(pippin_type type, int n_x, int n_row, bool fetch, size_t ahead, const float *x, size_t x_stride,
                  const void *const *row, int n, quad *sum)
@@ -88,9 +88,9 @@ INLINE void tile(pippin_type type, int n_x, int n_row, bool fresh, const pp_matm
 {
     const void *row[MAX_OUTPUTS];
     quad sum[TILE_TOKENS > MAX_OUTPUTS / QUAD ? TILE_TOKENS : MAX_OUTPUTS / QUAD];
-    const size_t row_bytes = (size_t)m->n_in * element_bytes(type), ahead = fresh ? (size_t)n_row * row_bytes : 0;
+    const size_t row_bytes = (size_t)m->n_in * element_bytes(type), ahead = (size_t)n_row * row_bytes;
     for (int i = 0; i < n_row; i++) row[i] = (const char *)m->w + (size_t)PP_MIN(o + i, m->n_out - 1) * row_bytes;
-    dots(type, n_x, n_row, true, ahead, m->x + (size_t)t * m->x_stride, m->x_stride, row, m->n_in, sum);
+    dots(type, n_x, n_row, fresh, ahead, m->x + (size_t)t * m->x_stride, m->x_stride, row, m->n_in, sum);
     for (int i = 0; i < n_x; i++)
         for (int q = 0; q < n_row / QUAD && o + QUAD * q < m->n_out; q++)
             put(m, t + i, o + QUAD * q, m->n_out - (o + QUAD * q), sum[i * (n_row / QUAD) + q]);
@@ -110,7 +110,7 @@ INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int la
     for (int o = 0; o < m->n_out; o += QUAD)
         for (int t = first; t < last; t += step)
             switch (PP_MIN(step, last - t)) {
-#define CASE(n) case n: tile(type, n, QUAD, t == first, m, t, o); break;
+#define CASE(n) case n: t == first ? tile(type, n, QUAD, true, m, t, o) : tile(type, n, QUAD, false, m, t, o); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }
