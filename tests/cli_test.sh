@@ -528,9 +528,19 @@ test_tokenize() {
     is 'tokenize: --json' "$(printf 'Once' | "$pippin" tokenize -m "$s/tok512.bin" --json)" '{"ids": [403], "pieces": [" Once"]}'
     if printf '\377\n\001' | "$pippin" tokenize -m "$s/tok512.bin" --json | is_json; then pass; else fail 'tokenize' 'stray bytes break the JSON'; fi
     is 'decode: --json' "$(echo 403,407 | "$pippin" tokenize -m "$s/tok512.bin" --decode --json)" '{"text": "Once upon"}'
+    test_tokenizers
     failure 'tokenize: neither' 'neither a model nor a tokenizer' tokenize -m "$s/README.md"
     failure 'tokenize: a model without' '--tokenizer' tokenize -m "$s/stories260K.bin"
     usage 'decode and bos' '--bos' tokenize -m x --decode --bos
+}
+
+# Every kind of file, told by content; special pieces only when asked.
+test_tokenizers() {
+    local corpus=${BASH_SOURCE[0]%/*}/../fuzz/corpus
+    is 'tokenize: tokenizer.json' "$(printf ' ab<|end|>' | "$pippin" tokenize -m "$corpus/tokenizer_json/bytes.json" --ids --special)" '256 98 262'
+    is 'tokenize: content' "$(printf 'a<|x' | "$pippin" tokenize -m "$corpus/tokenizer_json/bytes.json" --ids)" '97 60 124 120'
+    is 'tokenize: SentencePiece' "$(printf 'ab a' | "$pippin" tokenize -m "$corpus/sentencepiece/bpe.model" --ids --bos)" '1 260 259'
+    is 'tokenize: GGUF' "$(printf 'a' | "$pippin" tokenize -m "$corpus/gguf/pieces.gguf" --ids)" '259'
 }
 
 for part in help usage ledger plan init check generate streams interrupt golden stories; do "test_$part"; done

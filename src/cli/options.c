@@ -22,7 +22,7 @@ const pp_option pp_options_model[] = {
 
 const pp_option pp_options_tokenizer[] = {
     {.name = "tokenizer", .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(tokenizer),
-     .help = "tokenizer file, for a model that has none beside it"},
+     .help = "tokenizer.json, SentencePiece .model, .gguf or tok*.bin; by default the one inside the model or beside it"},
     {0}};
 
 const pp_option pp_options_compute[] = {

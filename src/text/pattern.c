@@ -1,6 +1,6 @@
 /*
  * pattern.c - the regular expressions that cut text into words, by PCRE2. They come from files, so matching is bounded; they
- * see valid UTF-8 only, which is checked before.
+ * see valid UTF-8 only, which is checked before. One character differs from Hugging Face's engine: U+180E is a space to PCRE2.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
