@@ -16,19 +16,19 @@ static float *x, *y;
 static void *w; /* [N_OUT_STREAM][N_IN] of any type */
 
 /* The best of some rounds, each at least 20 ms: what the code can do when neighbours let it. */
-#define BEST_SECONDS(best, call)                                                                                        \
-    do {                                                                                                                \
-        best = 1e9;                                                                                                     \
-        for (int round_ = 0; round_ < 9; round_++) {                                                                    \
-            int n_ = 0;                                                                                                 \
-            double begin_ = pp_seconds(), end_;                                                                         \
-            do {                                                                                                        \
-                call;                                                                                                   \
-                n_++;                                                                                                   \
-                end_ = pp_seconds();                                                                                    \
-            } while (end_ - begin_ < 0.02);                                                                             \
-            best = PP_MIN(best, (end_ - begin_) / n_);                                                                  \
-        }                                                                                                               \
+#define BEST_SECONDS(best, call)                                                                                       \
+    do {                                                                                                               \
+        best = 1e9;                                                                                                    \
+        for (int round_ = 0; round_ < 9; round_++) {                                                                   \
+            int n_ = 0;                                                                                                \
+            double begin_ = pp_seconds(), end_;                                                                        \
+            do {                                                                                                       \
+                call;                                                                                                  \
+                n_++;                                                                                                  \
+                end_ = pp_seconds();                                                                                   \
+            } while (end_ - begin_ < 0.02);                                                                            \
+            best = PP_MIN(best, (end_ - begin_) / n_);                                                                 \
+        }                                                                                                              \
     } while (0)
 
 static void fill_weights(pippin_type type, size_t n)
@@ -42,7 +42,13 @@ static void fill_weights(pippin_type type, size_t n)
 static void bench_matmul(const pp_kernels *k, pippin_type type)
 {
     const pp_matmul_kernel kernel = pp_kernels_matmul(k, type);
-    pp_matmul m = {.x = x, .x_stride = N_IN, .w = w, .y = y, .n_tok = 1, .n_in = N_IN, .n_out = N_OUT_STREAM,
+    pp_matmul m = {.x = x,
+                   .x_stride = N_IN,
+                   .w = w,
+                   .y = y,
+                   .n_tok = 1,
+                   .n_in = N_IN,
+                   .n_out = N_OUT_STREAM,
                    .y_stride = N_OUT_STREAM};
     double s;
     fill_weights(type, (size_t)N_OUT_STREAM * N_IN);
@@ -73,8 +79,18 @@ static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
     else
         fill_weights(type, 2 * (size_t)N_SLOT * D_HEAD);
     const void *v = (char *)w + pp_type_bytes(type, (size_t)N_SLOT * D_HEAD);
-    const pp_attend a = {.q = x, .out = y, .n_group = N_GROUP, .d_head = D_HEAD, .k = w, .v = v, .slots = slots,
-                         .n_key = N_SLOT, .scale = 0.088f, .k_scale = 0.01f, .v_scale = 0.01f, .scratch = scratch};
+    const pp_attend a = {.q = x,
+                         .out = y,
+                         .n_group = N_GROUP,
+                         .d_head = D_HEAD,
+                         .k = w,
+                         .v = v,
+                         .slots = slots,
+                         .n_key = N_SLOT,
+                         .scale = 0.088f,
+                         .k_scale = 0.01f,
+                         .v_scale = 0.01f,
+                         .scratch = scratch};
     double s;
     BEST_SECONDS(s, kernel(&a));
     printf("  attend_%-5s d_head %d, %d heads, %d keys: %6.1f keys/us, %6.1f GMAC/s\n", pippin_type_name(type), D_HEAD,

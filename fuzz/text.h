@@ -35,7 +35,9 @@ static inline void fuzz_text(const pippin_tokenizer *t, const char *text, size_t
     for (size_t i = 0; i < n_ids; i++) {
         if (ids[i] < 0 || ids[i] >= t->n_piece) abort();
         const uint8_t kind = t->pieces[ids[i]].kind;
-        if (!special && ids[i] != t->newline && (kind == PP_PIECE_CONTROL || kind == PP_PIECE_USER || kind == PP_PIECE_UNUSED)) abort();
+        if (!special && ids[i] != t->newline &&
+            (kind == PP_PIECE_CONTROL || kind == PP_PIECE_USER || kind == PP_PIECE_UNUSED))
+            abort();
     }
     if (pippin_detokenize(t, ids, n_ids, back, sizeof back, &n_back, &err) != PIPPIN_OK) abort();
     fuzz_stream(t, ids, n_ids);

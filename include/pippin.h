@@ -89,8 +89,8 @@ typedef enum pippin_type {
     PIPPIN_Q8,
     PIPPIN_Q4,
     PIPPIN_Q2,
-    PIPPIN_I8, /* K/V cache: one scale a layer where the model has static scales, else one a token and head */
-    PIPPIN_I64, /* counters in checkpoints; never a weight */
+    PIPPIN_I8,        /* K/V cache: one scale a layer where the model has static scales, else one a token and head */
+    PIPPIN_I64,       /* counters in checkpoints; never a weight */
     PIPPIN_GGUF_Q4_0, /* block types of other makers' GGUF files */
     PIPPIN_GGUF_Q4_1,
     PIPPIN_GGUF_Q5_0,
@@ -113,7 +113,11 @@ typedef enum pippin_arch { PIPPIN_ARCH_AFM = 1, PIPPIN_ARCH_LLAMA, PIPPIN_ARCH_Q
 typedef enum pippin_rope_pairs { PIPPIN_ROPE_ADJACENT = 0, PIPPIN_ROPE_HALVES } pippin_rope_pairs;
 
 /* RMSNorm on each head of Q and K: nowhere (Llama), after the rotation (AFM), before it (Qwen3). */
-typedef enum pippin_qk_norm { PIPPIN_QK_NORM_NONE = 0, PIPPIN_QK_NORM_AFTER_ROPE, PIPPIN_QK_NORM_BEFORE_ROPE } pippin_qk_norm;
+typedef enum pippin_qk_norm {
+    PIPPIN_QK_NORM_NONE = 0,
+    PIPPIN_QK_NORM_AFTER_ROPE,
+    PIPPIN_QK_NORM_BEFORE_ROPE
+} pippin_qk_norm;
 
 /* One decoder: the numbers of its shape, and the switches of the one block that all families share. */
 typedef struct pippin_config {
@@ -131,7 +135,7 @@ typedef struct pippin_config {
     /* Llama 3's rotary scaling; rope_factor 0 = none. */
     double rope_factor, rope_low_freq, rope_high_freq;
     int32_t rope_n_ctx_original;
-    int32_t n_ctx_train; /* positions seen in training; 0 when the file does not say */
+    int32_t n_ctx_train;            /* positions seen in training; 0 when the file does not say */
     int32_t bos_id, eos_id, pad_id; /* -1 where the file does not say */
     /* The adapter that belongs to it: a preset's, or the one inside a file; rank 0 = none. */
     int32_t lora_rank;
@@ -167,7 +171,8 @@ PIPPIN_API pippin_status pippin_model_open(const char *path, const pippin_model_
 
 /* A model of this shape with random weights of `type` (F32, F16 or BF16) in memory; norms are 1. Same seed, same bits. */
 PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin_type type, uint64_t seed,
-                                             const pippin_model_options *options, pippin_model **out, pippin_error *err);
+                                             const pippin_model_options *options, pippin_model **out,
+                                             pippin_error *err);
 
 /* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
 PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
@@ -176,15 +181,17 @@ PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char
  * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. Matrices in `type` (F32, F16, BF16);
  * AUTO: as they are. An adapter inside the model is not written.
  */
-PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path, pippin_error *err);
+PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path,
+                                                pippin_error *err);
 
 PIPPIN_API pippin_model *pippin_model_retain(pippin_model *model); /* counts one more user; returns `model` */
 PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one user's count back */
 
-PIPPIN_API const pippin_config *pippin_model_config(const pippin_model *model);         /* owned by the model */
-PIPPIN_API const pippin_tokenizer *pippin_model_tokenizer(const pippin_model *model);   /* owned; NULL if it has none */
-PIPPIN_API const pippin_adapter *pippin_model_adapter(const pippin_model *model);       /* owned; the one inside a .pt, or NULL */
-PIPPIN_API pippin_type pippin_model_type(const pippin_model *model);                    /* of its linear layers */
+PIPPIN_API const pippin_config *pippin_model_config(const pippin_model *model);       /* owned by the model */
+PIPPIN_API const pippin_tokenizer *pippin_model_tokenizer(const pippin_model *model); /* owned; NULL if it has none */
+PIPPIN_API const pippin_adapter *
+pippin_model_adapter(const pippin_model *model);                     /* owned; the one inside a .pt, or NULL */
+PIPPIN_API pippin_type pippin_model_type(const pippin_model *model); /* of its linear layers */
 PIPPIN_API bool pippin_model_has_kv_scales(const pippin_model *model);
 PIPPIN_API const char *pippin_model_cpu(const pippin_model *model); /* name of the kernel level in use */
 
@@ -198,7 +205,8 @@ typedef struct pippin_tensor_info {
 } pippin_tensor_info;
 
 PIPPIN_API size_t pippin_model_tensor_count(const pippin_model *model);
-PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_tensor_info *out); /* false past the end */
+PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i,
+                                    pippin_tensor_info *out); /* false past the end */
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
@@ -213,7 +221,8 @@ PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
 typedef struct pippin_tokenize_options {
     bool bos; /* put the beginning-of-sequence id first */
     bool eos; /* put the end-of-sequence id last */
-    bool special; /* find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write */
+    bool
+        special; /* find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write */
 } pippin_tokenize_options;
 
 /*
@@ -226,8 +235,8 @@ PIPPIN_API pippin_status pippin_tokenize(const pippin_tokenizer *tokenizer, cons
                                          size_t *n_ids, pippin_error *err);
 
 /* Ids -> bytes, the same way: at most `capacity` bytes (no terminating 0), *n_bytes is how many there are. */
-PIPPIN_API pippin_status pippin_detokenize(const pippin_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, char *text,
-                                           size_t capacity, size_t *n_bytes, pippin_error *err);
+PIPPIN_API pippin_status pippin_detokenize(const pippin_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
+                                           char *text, size_t capacity, size_t *n_bytes, pippin_error *err);
 
 PIPPIN_API int32_t pippin_tokenizer_size(const pippin_tokenizer *tokenizer);
 PIPPIN_API int32_t pippin_tokenizer_bos(const pippin_tokenizer *tokenizer); /* -1 if none */
@@ -241,7 +250,8 @@ PIPPIN_API const char *pippin_tokenizer_piece(const pippin_tokenizer *tokenizer,
  * Opens an adapter (.safetensors or .pt, toolkit names or mlx-lm's) and checks it against the model. The adapter keeps
  * the model alive.
  */
-PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out, pippin_error *err);
+PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out,
+                                             pippin_error *err);
 /* Writes a .safetensors file of f32 tensors under the toolkit's names, rank and alpha in its metadata. */
 PIPPIN_API pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, const char *path,
                                              pippin_error *err);
@@ -257,11 +267,12 @@ typedef struct pippin_adapter_use {
 /* ---- sessions ----------------------------------------------------------------------------------------------------- */
 
 typedef struct pippin_session_options {
-    int32_t n_ctx;       /* tokens that the cache holds; 0: what the model was trained on, at most 4096 */
-    int32_t n_threads;   /* 0: one a core */
-    int32_t n_batch;     /* tokens that one pass takes at most; 0: 512 */
-    int32_t n_logits;    /* rows of logits that one pass keeps; 0: 16 */
-    pippin_type kv_type; /* PIPPIN_I8, PIPPIN_BF16 or PIPPIN_F32; AUTO: int8 where the model has K/V scales, f32 where its
+    int32_t n_ctx;     /* tokens that the cache holds; 0: what the model was trained on, at most 4096 */
+    int32_t n_threads; /* 0: one a core */
+    int32_t n_batch;   /* tokens that one pass takes at most; 0: 512 */
+    int32_t n_logits;  /* rows of logits that one pass keeps; 0: 16 */
+    pippin_type
+        kv_type; /* PIPPIN_I8, PIPPIN_BF16 or PIPPIN_F32; AUTO: int8 where the model has K/V scales, f32 where its
                             weights are f32, else bf16 */
     bool no_embedded_adapter; /* do not attach the adapter that came inside the model file */
     bool no_bypass;           /* run every layer for every token, also where nothing reads the result (for tests) */
@@ -285,10 +296,13 @@ PIPPIN_API pippin_status pippin_session_set_adapters(pippin_session *session, co
  * Errors: CONTEXT (names both numbers), ARGUMENT (an id outside the vocabulary), CANCELLED (the timeline then ends at the
  * last pass that was complete).
  */
-PIPPIN_API pippin_status pippin_session_sync(pippin_session *session, const int32_t *tokens, size_t n_tok, pippin_error *err);
-PIPPIN_API const float *pippin_session_logits(const pippin_session *session); /* [n_vocab]; NULL before the first sync */
-PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session);        /* tokens in the cache */
-PIPPIN_API size_t pippin_session_n_reused(const pippin_session *session);     /* of the last sync's, those found in the cache */
+PIPPIN_API pippin_status pippin_session_sync(pippin_session *session, const int32_t *tokens, size_t n_tok,
+                                             pippin_error *err);
+PIPPIN_API const float *
+pippin_session_logits(const pippin_session *session);                  /* [n_vocab]; NULL before the first sync */
+PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session); /* tokens in the cache */
+PIPPIN_API size_t
+pippin_session_n_reused(const pippin_session *session); /* of the last sync's, those found in the cache */
 
 /* May be called from another thread or a signal handler: the call that runs, or else the next one that evaluates, returns
    CANCELLED within one layer's time. */
@@ -305,7 +319,8 @@ typedef struct pippin_score {
     const int32_t *segments;  /* [n_tok], or NULL: all one segment */
     const int32_t *positions; /* [n_tok], or NULL */
     size_t n_tok;
-    bool reference; /* by the plain f32 network of reference.c instead of the kernels; slow, and never rounded to a cache type */
+    bool
+        reference; /* by the plain f32 network of reference.c instead of the kernels; slow, and never rounded to a cache type */
     int (*row)(void *user, size_t i, const float *logits);
     void *user;
 } pippin_score;
@@ -343,14 +358,14 @@ typedef struct pippin_logit_bias {
  * the one before it left. Zero leaves each out.
  */
 typedef struct pippin_sampling {
-    double temperature; /* 0: greedy, after bias and penalties */
-    int32_t top_k;      /* keep the k likeliest */
-    double top_p;       /* keep the fewest likeliest whose probabilities reach p together */
-    double min_p;       /* keep those with at least this share of the likeliest one's probability */
+    double temperature;    /* 0: greedy, after bias and penalties */
+    int32_t top_k;         /* keep the k likeliest */
+    double top_p;          /* keep the fewest likeliest whose probabilities reach p together */
+    double min_p;          /* keep those with at least this share of the likeliest one's probability */
     double repeat_penalty; /* divides positive logits of tokens among the last ones, multiplies negative; 1: none */
     int32_t repeat_window; /* how many last tokens, the prompt's too; 0: 64; -1: all */
     double presence_penalty, frequency_penalty; /* taken off for a token of the answer: once, and for each time */
-    const pippin_logit_bias *bias; /* [n_bias] */
+    const pippin_logit_bias *bias;              /* [n_bias] */
     size_t n_bias;
     uint64_t seed; /* same seed, same text, whatever the thread count */
 } pippin_sampling;
@@ -360,7 +375,8 @@ enum { PIPPIN_MAX_LOGPROBS = 64 };
 typedef struct pippin_generate_options {
     size_t max_tokens; /* 0: until the context is full */
     pippin_sampling sampling;
-    const int32_t *stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text, none for a model without tokenizer */
+    const int32_t
+        *stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text, none for a model without tokenizer */
     size_t n_stop_ids;
     const char *const *stop_strings; /* [n_stop_strings]; the text ends before the first that comes */
     size_t n_stop_strings;
@@ -402,10 +418,11 @@ typedef struct pippin_ledger {
     pippin_ledger_group groups[2];
     int32_t n_group;
     int32_t lora_modules, lora_linears, lora_tensors;
-    int64_t linear_weights;       /* the matrices of the layers: what the low-bit type applies to */
-    int64_t linear_weights_full;  /* of the full layers: what a prompt token multiplies */
+    int64_t linear_weights;        /* the matrices of the layers: what the low-bit type applies to */
+    int64_t linear_weights_full;   /* of the full layers: what a prompt token multiplies */
     int64_t kv_elements_per_token; /* K and V values that one token adds to the cache */
-    int64_t flops_prefill, flops_decode; /* 2 a multiply-add, matrices only: a prompt token (full layers), a decoded one */
+    int64_t flops_prefill,
+        flops_decode; /* 2 a multiply-add, matrices only: a prompt token (full layers), a decoded one */
 } pippin_ledger;
 
 PIPPIN_API void pippin_ledger_compute(const pippin_config *config, pippin_ledger *out);
@@ -430,8 +447,9 @@ typedef struct pippin_plan {
     uint64_t kv_per_token, kv; /* of one session */
     uint64_t scratch;          /* of one session */
     uint64_t total;            /* weights + adapter + n_sessions * (kv + scratch) */
-    uint64_t train_adapter;    /* extra for AdamW on a LoRA of the architecture's rank: weights, gradient, two moments in f32 */
-    uint64_t train_full;       /* the same for all weights */
+    uint64_t
+        train_adapter; /* extra for AdamW on a LoRA of the architecture's rank: weights, gradient, two moments in f32 */
+    uint64_t train_full; /* the same for all weights */
 } pippin_plan;
 
 PIPPIN_API void pippin_plan_compute(const pippin_config *config, const pippin_plan_options *options, pippin_plan *out);

@@ -85,7 +85,8 @@ static void rewrite(const char *path, const pp_entry *metadata, size_t n_metadat
                 const char which = t.items[i].name[strlen(t.items[i].name) - strlen("a_transpose")];
                 assert_int_equal(sscanf(t.items[i].name, "layers.segment_%d.layer_%d.", &segment, &layer), 2);
                 snprintf(part, sizeof part, names[j][1], which);
-                snprintf(text[i], sizeof text[i], "model.%s.%d.%s", segment ? "kv_reuse_layers" : "layers", layer, part);
+                snprintf(text[i], sizeof text[i], "model.%s.%d.%s", segment ? "kv_reuse_layers" : "layers", layer,
+                         part);
                 items[i].name = text[i];
             }
     }
@@ -208,8 +209,8 @@ int main(void)
     const pippin_hooks hooks = {.log = keep_log};
     pippin_set_hooks(&hooks);
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha), cmocka_unit_test(test_names_and_blends), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_embedded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha), cmocka_unit_test(test_names_and_blends),
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors"};
     for (int i = 0; i < 3; i++) unlink(in_folder(files[i]));

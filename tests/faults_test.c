@@ -84,10 +84,15 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
     pippin_status status = pippin_model_open(path, &options, &model, &failure);
     if (status != PIPPIN_OK) return status;
     if (adapter_path) status = pippin_adapter_open(adapter_path, model, &adapter, &failure);
-    if (status == PIPPIN_OK) status = pippin_session_create(model, &(pippin_session_options){.n_ctx = 32, .n_threads = 2}, &session, &failure);
-    if (status == PIPPIN_OK && adapter) status = pippin_session_set_adapters(session, &(pippin_adapter_use){adapter, 1}, 1, &failure);
-    if (status == PIPPIN_OK && tokenizer) status = pippin_tokenize(pippin_model_tokenizer(model), "a b ab", 6, NULL, ids, 16, &n, &failure);
-    if (status == PIPPIN_OK) status = pippin_generate(session, ids, n, &(pippin_generate_options){.max_tokens = 3}, NULL, 0, NULL, &failure);
+    if (status == PIPPIN_OK)
+        status =
+            pippin_session_create(model, &(pippin_session_options){.n_ctx = 32, .n_threads = 2}, &session, &failure);
+    if (status == PIPPIN_OK && adapter)
+        status = pippin_session_set_adapters(session, &(pippin_adapter_use){adapter, 1}, 1, &failure);
+    if (status == PIPPIN_OK && tokenizer)
+        status = pippin_tokenize(pippin_model_tokenizer(model), "a b ab", 6, NULL, ids, 16, &n, &failure);
+    if (status == PIPPIN_OK)
+        status = pippin_generate(session, ids, n, &(pippin_generate_options){.max_tokens = 3}, NULL, 0, NULL, &failure);
     pippin_score score = {.tokens = ids, .n_tok = n, .reference = true};
     char npy[100];
     snprintf(npy, sizeof npy, "%s/logits.npy", folder);
@@ -98,10 +103,22 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
     return status;
 }
 
-static pippin_status use_toolkit(void) { return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt")); }
-static pippin_status use_llama2c(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer/tok.bin"), NULL); }
-static pippin_status use_json(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer_json/bytes.json"), NULL); }
-static pippin_status use_sentencepiece(void) { return use_model(in_corpus("llama2c/tied.bin"), in_corpus("sentencepiece/bpe.model"), NULL); }
+static pippin_status use_toolkit(void)
+{
+    return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt"));
+}
+static pippin_status use_llama2c(void)
+{
+    return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer/tok.bin"), NULL);
+}
+static pippin_status use_json(void)
+{
+    return use_model(in_corpus("llama2c/tied.bin"), in_corpus("tokenizer_json/bytes.json"), NULL);
+}
+static pippin_status use_sentencepiece(void)
+{
+    return use_model(in_corpus("llama2c/tied.bin"), in_corpus("sentencepiece/bpe.model"), NULL);
+}
 
 static pippin_status use_tokenizer(const char *path)
 {
@@ -119,8 +136,8 @@ static pippin_status use_tokenizer(const char *path)
 
 static pippin_status use_tokenizers(void)
 {
-    static const char *const names[] = {"sentencepiece/unigram.model", "tokenizer_json/splits.json", "tokenizer_json/metaspace.json", "gguf/merges.gguf",
-                                        "gguf/pieces.gguf"};
+    static const char *const names[] = {"sentencepiece/unigram.model", "tokenizer_json/splits.json",
+                                        "tokenizer_json/metaspace.json", "gguf/merges.gguf", "gguf/pieces.gguf"};
     pippin_status status = PIPPIN_OK;
     for (size_t i = 0; i < 5 && status == PIPPIN_OK; i++) status = use_tokenizer(in_corpus(names[i]));
     return status;
@@ -165,11 +182,13 @@ static void fail_each(pippin_status (*operation)(void))
             atomic_store(&countdown, ++n);
             const pippin_status status = operation();
             atomic_store(&countdown, 0);
-            if (atomic_load(&happened) && status != PIPPIN_OK && status != PIPPIN_E_MEMORY && status != PIPPIN_E_IO && status != PIPPIN_E_FORMAT)
+            if (atomic_load(&happened) && status != PIPPIN_OK && status != PIPPIN_E_MEMORY && status != PIPPIN_E_IO &&
+                status != PIPPIN_E_FORMAT)
                 fail_msg("allocation %ld: status %s", n, pippin_status_name(status));
             if (!atomic_load(&happened)) assert_int_equal(status, PIPPIN_OK);
             if (atomic_load(&live) != before || pippin_memory_used().live_bytes)
-                fail_msg("allocation %ld: %ld blocks leaked, status %s", n, atomic_load(&live) - before, pippin_status_name(status));
+                fail_msg("allocation %ld: %ld blocks leaked, status %s", n, atomic_load(&live) - before,
+                         pippin_status_name(status));
             no_leftovers();
         } while (atomic_load(&happened));
         print_message("%s: %ld allocations failed one by one\n", mode ? "from there on" : "once", n - 1);
@@ -193,8 +212,10 @@ int main(void)
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save), cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c), cmocka_unit_test(test_gguf), cmocka_unit_test(test_json), cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_tokenizers),
-                                       cmocka_unit_test(test_folder)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit),
+                                       cmocka_unit_test(test_llama2c),    cmocka_unit_test(test_gguf),
+                                       cmocka_unit_test(test_json),       cmocka_unit_test(test_sentencepiece),
+                                       cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
     for (int i = 0; i < 4; i++) {

@@ -107,7 +107,7 @@ static void test_write_refuses(void **state)
 #define TENSOR(name, dtype, shape, range)                                                                              \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" range "]}"
 #define A(shape, range) "{" TENSOR("a", "F32", shape, range) "}"
-#define AND_B(range) "{" TENSOR("a", "F32", "2", "0,8") "," TENSOR("b", "F32", "2", range) "}"
+#define AND_B(range)    "{" TENSOR("a", "F32", "2", "0,8") "," TENSOR("b", "F32", "2", range) "}"
 
 static const struct {
     const char *header;
@@ -437,16 +437,11 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_then_open),
-        cmocka_unit_test(test_write_refuses),
-        cmocka_unit_test(test_bad_headers),
-        cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_too_many_values),
-        cmocka_unit_test(test_unaligned),
-        cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_npy),
-        cmocka_unit_test(test_no_such_file),
-        cmocka_unit_test(test_each_allocation_fails),
+        cmocka_unit_test(test_write_then_open), cmocka_unit_test(test_write_refuses),
+        cmocka_unit_test(test_bad_headers),     cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_too_many_values), cmocka_unit_test(test_unaligned),
+        cmocka_unit_test(test_shards),          cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_no_such_file),    cmocka_unit_test(test_each_allocation_fails),
         cmocka_unit_test(test_shape_text),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -78,7 +78,8 @@ static int compare_row(void *user, size_t i, const float *logits)
     comparison *c = user;
     double largest = 0, error = 0;
     for (size_t j = 0; j < c->n_vocab; j++) {
-        const double expected = (double)c->expected[i * c->n_vocab + j], difference = fabs((double)logits[j] - expected);
+        const double expected = (double)c->expected[i * c->n_vocab + j],
+                     difference = fabs((double)logits[j] - expected);
         largest = fmax(largest, fabs(expected));
         if (!(difference <= error)) error = difference; /* a NaN counts as the worst */
     }
@@ -97,7 +98,8 @@ static void check_logits(const golden *g, pippin_session *s, pippin_score score,
         score.row = compare_row;
         score.user = &c;
         OK(pippin_session_score(s, &score, err));
-        print_message("golden %s/%s %s %s: %.2g of %.2g\n", g->folder, g->model, g->adapter ? g->adapter : "", reference ? "reference" : "fast", c.worst, bound);
+        print_message("golden %s/%s %s %s: %.2g of %.2g\n", g->folder, g->model, g->adapter ? g->adapter : "",
+                      reference ? "reference" : "fast", c.worst, bound);
         if (!(c.worst <= bound)) fail_msg("%s: error %g, bound %g", g->folder, c.worst, bound);
     }
     test_free(expected);
@@ -109,7 +111,9 @@ static void check_greedy(pippin_session *s, const int32_t *tokens, size_t n_tok,
     const size_t n = read_ints(greedy, expected);
     pippin_generate_result result;
     const int32_t no_stop = -1;
-    OK(pippin_generate(s, tokens, n_tok, &(pippin_generate_options){.max_tokens = n, .stop_ids = &no_stop, .n_stop_ids = 1}, ids, n, &result, err));
+    OK(pippin_generate(s, tokens, n_tok,
+                       &(pippin_generate_options){.max_tokens = n, .stop_ids = &no_stop, .n_stop_ids = 1}, ids, n,
+                       &result, err));
     assert_int_equal(result.n_generated, n);
     assert_memory_equal(ids, expected, n * sizeof *ids);
 }
@@ -137,7 +141,8 @@ static void check_converted(const golden *g, pippin_model *model, pippin_score s
 static void test_golden(void **state)
 {
     const golden *g = *state;
-    const char *expected_path = in_golden(g->expected ? g->expected : g->folder, "expected.json"), *model_path = in_golden(g->folder, g->model);
+    const char *expected_path = in_golden(g->expected ? g->expected : g->folder, "expected.json"),
+               *model_path = in_golden(g->folder, g->model);
     if (!expected_path || !model_path) return;
     json_t *expected = json_load_file(expected_path, 0, NULL);
     assert_non_null(expected);
@@ -156,7 +161,10 @@ static void test_golden(void **state)
         OK(pippin_adapter_open(in_golden(g->folder, g->adapter), model, &adapter, err));
         OK(pippin_session_set_adapters(s, &(pippin_adapter_use){adapter, 1}, 1, err));
     }
-    const pippin_score score = {.tokens = tokens, .segments = segment_ids ? segments : NULL, .positions = segment_ids ? positions : NULL, .n_tok = n_tok};
+    const pippin_score score = {.tokens = tokens,
+                                .segments = segment_ids ? segments : NULL,
+                                .positions = segment_ids ? positions : NULL,
+                                .n_tok = n_tok};
     check_logits(g, s, score, (size_t)pippin_model_config(model)->n_vocab);
     if (!g->adapter && !pippin_model_adapter(model)) check_converted(g, model, score);
     if (json_object_get(expected, "greedy")) check_greedy(s, tokens, n_tok, json_object_get(expected, "greedy"));
@@ -178,12 +186,16 @@ static void check_gguf(const char *file, json_t *expected)
     pippin_model *model;
     pippin_session *s;
     OK(pippin_model_open(in_golden("gguf-types", file), NULL, &model, err));
-    OK(pippin_session_create(model, &(pippin_session_options){.n_threads = 2, .kv_type = PIPPIN_F32, .n_ctx = 64}, &s, err));
+    OK(pippin_session_create(model, &(pippin_session_options){.n_threads = 2, .kv_type = PIPPIN_F32, .n_ctx = 64}, &s,
+                             err));
     const size_t n_vocab = (size_t)pippin_model_config(model)->n_vocab;
     float *values = read_npy(in_golden("gguf-types", npy), n_tok * n_vocab);
     for (int reference = 0; reference < 2; reference++) {
         comparison c = {values, n_vocab, 0};
-        OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n_tok, .reference = reference, .row = compare_row, .user = &c}, err));
+        OK(pippin_session_score(
+            s,
+            &(pippin_score){.tokens = tokens, .n_tok = n_tok, .reference = reference, .row = compare_row, .user = &c},
+            err));
         print_message("gguf-types %s %s: %.2g of 5e-05\n", file, reference ? "reference" : "fast", c.worst);
         assert_true(c.worst <= 5e-5);
     }
@@ -221,7 +233,8 @@ static int compare_top5(void *user, size_t i, const float *logits)
     const double logprob = (double)logits[json_integer_value(json_object_get(position, "next"))] - largest - log(sum);
     assert_true(fabs(logprob - json_number_value(json_object_get(position, "logprob"))) < 1e-3);
     json_array_foreach (json_object_get(position, "top5"), j, pair)
-        assert_true(fabs((double)logits[json_integer_value(json_array_get(pair, 0))] - json_number_value(json_array_get(pair, 1))) < 1e-3);
+        assert_true(fabs((double)logits[json_integer_value(json_array_get(pair, 0))] -
+                         json_number_value(json_array_get(pair, 1))) < 1e-3);
     return 0;
 }
 
@@ -238,7 +251,8 @@ static void check_published(const char *model_name, const char *reference_name)
     int32_t tokens[MAX_TOK];
     const size_t n = json_array_size(p.positions);
     assert_true(n > 5 && n <= MAX_TOK);
-    for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)json_integer_value(json_object_get(json_array_get(p.positions, i), "in"));
+    for (size_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)json_integer_value(json_object_get(json_array_get(p.positions, i), "in"));
     OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n, .row = compare_top5, .user = &p}, err));
     print_message("%s: %zu positions within 1e-3\n", reference_name, n);
     json_decref(reference);
@@ -297,8 +311,10 @@ static void test_ledgers(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[N_CASE + 3] = {cmocka_unit_test(test_ledgers), cmocka_unit_test(test_published), cmocka_unit_test(test_gguf_types)};
+    struct CMUnitTest tests[N_CASE + 3] = {cmocka_unit_test(test_ledgers), cmocka_unit_test(test_published),
+                                           cmocka_unit_test(test_gguf_types)};
     for (size_t i = 0; i < N_CASE; i++)
-        tests[i + 3] = (struct CMUnitTest){.name = cases[i].folder, .test_func = test_golden, .initial_state = (void *)(uintptr_t)&cases[i]};
+        tests[i + 3] = (struct CMUnitTest){
+            .name = cases[i].folder, .test_func = test_golden, .initial_state = (void *)(uintptr_t)&cases[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,8 @@ static bool try_rmsnorm(const pp_kernels *k, const pp_kernels *truth)
 {
     for (int round = 0; round < 400; round++) {
         const int n = size(300);
-        float *x = input_f32(0, (size_t)n, finite_values()), *w = input_f32(1, (size_t)n, PLAIN), *y = row_copy(2, x, n);
+        float *x = input_f32(0, (size_t)n, finite_values()), *w = input_f32(1, (size_t)n, PLAIN),
+              *y = row_copy(2, x, n);
         float *want = row_copy(3, x, n);
         truth->rmsnorm(want, x, w, n, 1e-5f);
         k->rmsnorm(y, round % 2 ? y : x, w, n, 1e-5f);
@@ -398,12 +399,12 @@ static void planted_faults_are_caught(void **state)
     (void)state;
     pp_kernels_fill(&right, PP_ISA_SCALAR);
     counter = 0;
-#define CAUGHT(entry, fault)                                                                                            \
-    do {                                                                                                                \
-        pp_kernels wrong = right;                                                                                       \
-        assert_true(try_##entry(&right, &right));                                                                       \
-        wrong.entry = fault;                                                                                            \
-        assert_false(try_##entry(&wrong, &right));                                                                      \
+#define CAUGHT(entry, fault)                                                                                           \
+    do {                                                                                                               \
+        pp_kernels wrong = right;                                                                                      \
+        assert_true(try_##entry(&right, &right));                                                                      \
+        wrong.entry = fault;                                                                                           \
+        assert_false(try_##entry(&wrong, &right));                                                                     \
     } while (0)
     CAUGHT(add, add_but_last);
     CAUGHT(matmul_f32, matmul_inexact);
@@ -420,8 +421,8 @@ int main(void)
 {
     static job jobs[PP_ISA_COUNT * N_ENTRY];
     struct CMUnitTest tests[PP_ISA_COUNT * N_ENTRY + 3] = {cmocka_unit_test(scalar_is_true),
-                                                         cmocka_unit_test(levels_are_chosen),
-                                                         cmocka_unit_test(planted_faults_are_caught)};
+                                                           cmocka_unit_test(levels_are_chosen),
+                                                           cmocka_unit_test(planted_faults_are_caught)};
     size_t n = 3;
     const char *given = getenv("PIPPIN_TEST_SEED");
     seed = given ? strtoull(given, NULL, 0) : 20240611;

@@ -30,12 +30,12 @@ static void make_buffers(void)
 }
 
 /* A trial gives true, or false with the reason in `why`. */
-#define CHECK(condition, ...)                                                                                           \
-    do {                                                                                                                \
-        if (!(condition)) {                                                                                             \
-            snprintf(why, sizeof why, __VA_ARGS__);                                                                     \
-            return false;                                                                                               \
-        }                                                                                                               \
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            snprintf(why, sizeof why, __VA_ARGS__);                                                                    \
+            return false;                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 /* ---- inputs ---- */

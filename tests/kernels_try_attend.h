@@ -21,8 +21,12 @@ static void shuffle(int32_t *list, int n)
 static pp_attend attend_call(pippin_type type, float q_size)
 {
     static const int heads[] = {1, 4, 8, 15, 16, 18, 22, 32, 64, 77, 80, 128};
-    pp_attend a = {.n_group = between(1, 20), .d_head = heads[between(0, 11)], .n_key = between(1, 300), .scale = 0.3f,
-                   .k_scale = 0.013f, .v_scale = 0.021f};
+    pp_attend a = {.n_group = between(1, 20),
+                   .d_head = heads[between(0, 11)],
+                   .n_key = between(1, 300),
+                   .scale = 0.3f,
+                   .k_scale = 0.013f,
+                   .v_scale = 0.021f};
     const int n_slot = a.n_key + between(0, 9);
     const size_t n = (size_t)n_slot * (size_t)a.d_head, n_q = (size_t)(a.n_group * a.d_head);
     float *q = input_f32(0, n_q, PLAIN);

@@ -105,9 +105,11 @@ static void threads_and_chunks(pippin_model *model, pippin_type kv_type)
     make_tokens(tokens, N, pippin_model_config(model)->n_vocab, 1);
     const pippin_score score = {.tokens = tokens, .n_tok = N};
     table one = score_all(model, (pippin_session_options){.kv_type = kv_type}, score);
-    const pippin_session_options others[] = {
-        {.kv_type = kv_type, .n_threads = 2}, {.kv_type = kv_type, .n_threads = 3, .n_batch = 7}, {.kv_type = kv_type, .n_batch = 1},
-        {.kv_type = kv_type, .n_batch = 16, .n_logits = 5}, {.kv_type = kv_type, .no_bypass = true}};
+    const pippin_session_options others[] = {{.kv_type = kv_type, .n_threads = 2},
+                                             {.kv_type = kv_type, .n_threads = 3, .n_batch = 7},
+                                             {.kv_type = kv_type, .n_batch = 1},
+                                             {.kv_type = kv_type, .n_batch = 16, .n_logits = 5},
+                                             {.kv_type = kv_type, .no_bypass = true}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         table other = score_all(model, others[i], score);
         assert_same(one.rows, other.rows, N * one.n_vocab);
@@ -121,8 +123,10 @@ static void bypass(pippin_model *model, pippin_type kv_type)
 {
     int32_t tokens[N];
     make_tokens(tokens, N, pippin_model_config(model)->n_vocab, 2);
-    table all = score_all(model, (pippin_session_options){.kv_type = kv_type}, (pippin_score){.tokens = tokens, .n_tok = N});
-    const pippin_session_options options[] = {{.kv_type = kv_type}, {.kv_type = kv_type, .no_bypass = true},
+    table all =
+        score_all(model, (pippin_session_options){.kv_type = kv_type}, (pippin_score){.tokens = tokens, .n_tok = N});
+    const pippin_session_options options[] = {{.kv_type = kv_type},
+                                              {.kv_type = kv_type, .no_bypass = true},
                                               {.kv_type = kv_type, .n_batch = 9, .n_threads = 2}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         pippin_session *s = session(model, options[i]);
@@ -170,7 +174,8 @@ static void padding(pippin_model *model, pippin_type kv_type)
         segments[i] = pad ? -1 : 0;
         if (!pad) tokens[i] = text[t++];
     }
-    table alone = score_all(model, (pippin_session_options){.kv_type = kv_type}, (pippin_score){.tokens = text, .n_tok = N});
+    table alone =
+        score_all(model, (pippin_session_options){.kv_type = kv_type}, (pippin_score){.tokens = text, .n_tok = N});
     table padded = score_all(model, (pippin_session_options){.kv_type = kv_type, .n_batch = 13},
                              (pippin_score){.tokens = tokens, .segments = segments, .n_tok = ALL});
     for (size_t i = 0, t = 0; i < ALL; i++)
@@ -193,7 +198,8 @@ static void packing(pippin_model *model, pippin_type kv_type)
                              (pippin_score){.tokens = tokens, .segments = segments, .n_tok = N});
     for (size_t part = 0; part + 1 < sizeof ends / sizeof *ends; part++) {
         const size_t first = ends[part], n = ends[part + 1] - first;
-        table alone = score_all(model, (pippin_session_options){.kv_type = kv_type}, (pippin_score){.tokens = tokens + first, .n_tok = n});
+        table alone = score_all(model, (pippin_session_options){.kv_type = kv_type},
+                                (pippin_score){.tokens = tokens + first, .n_tok = n});
         assert_same(packed.rows + first * n_vocab, alone.rows, n * n_vocab);
         test_free(alone.rows);
     }
@@ -215,11 +221,13 @@ static void reference(pippin_model *model, pippin_type kv_type)
         float largest = 0, error = 0;
         for (size_t i = t * n_vocab; i < (t + 1) * n_vocab; i++) {
             const float magnitude = plain.rows[i] < 0 ? -plain.rows[i] : plain.rows[i];
-            const float difference = fast.rows[i] > plain.rows[i] ? fast.rows[i] - plain.rows[i] : plain.rows[i] - fast.rows[i];
+            const float difference =
+                fast.rows[i] > plain.rows[i] ? fast.rows[i] - plain.rows[i] : plain.rows[i] - fast.rows[i];
             largest = PP_MAX(largest, magnitude);
             error = PP_MAX(error, difference);
         }
-        if (!(error <= 5e-5f * largest)) fail_msg("token %zu: error %g of a largest logit of %g", t, (double)error, (double)largest);
+        if (!(error <= 5e-5f * largest))
+            fail_msg("token %zu: error %g of a largest logit of %g", t, (double)error, (double)largest);
     }
     test_free(fast.rows);
     test_free(plain.rows);
@@ -256,7 +264,8 @@ static void no_allocation(pippin_model *model, pippin_type kv_type)
     pippin_session *s = session(model, (pippin_session_options){.kv_type = kv_type, .n_threads = 2, .n_batch = 8});
     const uint64_t before = pippin_memory_used().allocations;
     OK(pippin_session_sync(s, tokens, N, err));
-    OK(pippin_generate(s, tokens, N / 2, &(pippin_generate_options){.max_tokens = 8, .stop_ids = tokens}, ids, 8, NULL, err));
+    OK(pippin_generate(s, tokens, N / 2, &(pippin_generate_options){.max_tokens = 8, .stop_ids = tokens}, ids, 8, NULL,
+                       err));
     assert_int_equal(pippin_memory_used().allocations, before);
     pippin_session_free(s);
 }
@@ -297,8 +306,12 @@ static void context_full(pippin_model *model, pippin_type kv_type)
     pippin_session_free(s);
 }
 
-#define LAW(name) \
-    static void test_##name(void **state) { (void)state; for_all(name); }
+#define LAW(name)                                                                                                      \
+    static void test_##name(void **state)                                                                              \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        for_all(name);                                                                                                 \
+    }
 LAW(threads_and_chunks)
 LAW(bypass)
 LAW(prefix_reuse)
@@ -345,10 +358,17 @@ static void test_nothing_leaks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_and_chunks), cmocka_unit_test(test_bypass),        cmocka_unit_test(test_prefix_reuse),
-        cmocka_unit_test(test_padding),            cmocka_unit_test(test_packing),       cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_save_load),          cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_generation),
-        cmocka_unit_test(test_context_full),       cmocka_unit_test(test_cancel),        cmocka_unit_test(test_nothing_leaks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads_and_chunks),
+                                       cmocka_unit_test(test_bypass),
+                                       cmocka_unit_test(test_prefix_reuse),
+                                       cmocka_unit_test(test_padding),
+                                       cmocka_unit_test(test_packing),
+                                       cmocka_unit_test(test_reference),
+                                       cmocka_unit_test(test_save_load),
+                                       cmocka_unit_test(test_no_allocation),
+                                       cmocka_unit_test(test_generation),
+                                       cmocka_unit_test(test_context_full),
+                                       cmocka_unit_test(test_cancel),
+                                       cmocka_unit_test(test_nothing_leaks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

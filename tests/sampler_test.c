@@ -126,11 +126,11 @@ static void test_penalties(void **state)
 #define PICK(...) pp_sample(&s, &(pippin_sampling){__VA_ARGS__}, logits, tokens, 4, 2, 0)
     assert_int_equal(PICK(.temperature = 0), 3);
     assert_int_equal(PICK(.repeat_penalty = 1), 3);
-    assert_int_equal(PICK(.repeat_penalty = 1.5), 3);  /* 2.67, 2, 2 */
-    assert_int_equal(PICK(.repeat_penalty = 2.5), 7);  /* 1.6, 1.2, 2 */
+    assert_int_equal(PICK(.repeat_penalty = 1.5), 3);                     /* 2.67, 2, 2 */
+    assert_int_equal(PICK(.repeat_penalty = 2.5), 7);                     /* 1.6, 1.2, 2 */
     assert_int_equal(PICK(.repeat_penalty = 1.5, .repeat_window = 1), 5); /* only the last 3: 2.67, 3, 2 */
-    assert_int_equal(PICK(.presence_penalty = 1.5), 3);  /* 2.5, 1.5, 2: once each, however often */
-    assert_int_equal(PICK(.frequency_penalty = 2.5), 7); /* 1.5, 0.5, 2 */
+    assert_int_equal(PICK(.presence_penalty = 1.5), 3);                   /* 2.5, 1.5, 2: once each, however often */
+    assert_int_equal(PICK(.frequency_penalty = 2.5), 7);                  /* 1.5, 0.5, 2 */
     const pippin_logit_bias bias[] = {{9, 20}, {3, -INFINITY}};
     assert_int_equal(PICK(.bias = bias, .n_bias = 1), 9);
     assert_int_equal(PICK(.bias = bias + 1, .n_bias = 1), 5); /* a ban */
@@ -143,9 +143,12 @@ static void test_ranges(void **state)
     (void)state;
     pippin_error failure;
     const pippin_logit_bias beyond = {V, 1};
-    static const pippin_sampling wrong[] = {{.temperature = -1}, {.temperature = NAN}, {.top_p = 1.5}, {.min_p = -0.1}, {.top_k = -1}, {.repeat_penalty = -2}};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_int_equal(pp_sampling_check(&wrong[i], V, &failure), PIPPIN_E_ARGUMENT);
-    assert_int_equal(pp_sampling_check(&(pippin_sampling){.bias = &beyond, .n_bias = 1}, V, &failure), PIPPIN_E_ARGUMENT);
+    static const pippin_sampling wrong[] = {{.temperature = -1}, {.temperature = NAN}, {.top_p = 1.5},
+                                            {.min_p = -0.1},     {.top_k = -1},        {.repeat_penalty = -2}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(pp_sampling_check(&wrong[i], V, &failure), PIPPIN_E_ARGUMENT);
+    assert_int_equal(pp_sampling_check(&(pippin_sampling){.bias = &beyond, .n_bias = 1}, V, &failure),
+                     PIPPIN_E_ARGUMENT);
 }
 
 static void test_logprobs(void **state)
@@ -160,7 +163,9 @@ static void test_logprobs(void **state)
     double sum = 0;
     for (int i = 0; i < V; i++) {
         sum += exp((double)top[i].logprob);
-        if (i) assert_true(top[i].logprob < top[i - 1].logprob || (top[i].logprob == top[i - 1].logprob && top[i].id > top[i - 1].id));
+        if (i)
+            assert_true(top[i].logprob < top[i - 1].logprob ||
+                        (top[i].logprob == top[i - 1].logprob && top[i].id > top[i - 1].id));
     }
     assert_true(fabs(sum - 1) < 1e-6);
     pp_sampler_free(&s);
@@ -214,7 +219,8 @@ static void test_stop_strings(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_law), cmocka_unit_test(test_penalties), cmocka_unit_test(test_ranges),
-                                       cmocka_unit_test(test_logprobs), cmocka_unit_test(test_stop_strings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_law), cmocka_unit_test(test_penalties),
+                                       cmocka_unit_test(test_ranges), cmocka_unit_test(test_logprobs),
+                                       cmocka_unit_test(test_stop_strings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

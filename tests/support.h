@@ -15,11 +15,11 @@
 #include "base/base.h"
 
 /* Runs a call that must succeed, and shows its error text when it does not. */
-#define OK(call)                                                                                                        \
-    do {                                                                                                                \
-        pippin_error err_ = {0};                                                                                        \
-        pippin_error *err = &err_;                                                                                      \
-        if ((call) != PIPPIN_OK) fail_msg("%s: %s", #call, err->text);                                                  \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        pippin_error err_ = {0};                                                                                       \
+        pippin_error *err = &err_;                                                                                     \
+        if ((call) != PIPPIN_OK) fail_msg("%s: %s", #call, err->text);                                                 \
     } while (0)
 
 /* "SHARED/name" in a static buffer, or NULL after saying "SKIPPED name" where there is no such file on this machine. */

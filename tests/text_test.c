@@ -27,8 +27,14 @@ static void test_merges(void **state)
         const char *text;
         int32_t ids[6];
         size_t n;
-    } cases[] = {{"", {0}, 0},        {"a", {259}, 1},           {"ab", {261}, 1},          {"b", {263, 260}, 2},
-                 {"abab", {261, 264, 260}, 3}, {"a a", {259, 259}, 2}, {"c\n", {263, 262, 3 + '\n'}, 3}, {"x", {263, 3 + 'x'}, 2},
+    } cases[] = {{"", {0}, 0},
+                 {"a", {259}, 1},
+                 {"ab", {261}, 1},
+                 {"b", {263, 260}, 2},
+                 {"abab", {261, 264, 260}, 3},
+                 {"a a", {259, 259}, 2},
+                 {"c\n", {263, 262, 3 + '\n'}, 3},
+                 {"x", {263, 3 + 'x'}, 2},
                  {"\xc3\xa9", {263, 3 + 0xc3, 3 + 0xa9}, 3}};
     pippin_tokenizer *t = open_tokenizer("tok.bin");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -72,7 +78,8 @@ static void test_special_ids(void **state)
 /* Any bytes come back as they were; streaming gives the same text wherever that is valid UTF-8. */
 static void round_trips(const pippin_tokenizer *t, bool valid)
 {
-    static const char *const characters[] = {"a", "b", " ", "\n", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8d\x8e", "ab", " once", "the"};
+    static const char *const characters[] = {"a",  "b",     " ",  "\n", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8d\x8e",
+                                             "ab", " once", "the"};
     for (uint64_t round = 0; round < 300; round++) {
         char text[512], back[1024];
         int32_t ids[600];
@@ -163,7 +170,8 @@ static void test_broken_utf8(void **state)
 static void test_damaged(void **state)
 {
     (void)state;
-    static const char *const names[] = {"bad-cut.bin", "bad-few.bin", "bad-length.bin", "bad-negative.bin", "empty.bin"};
+    static const char *const names[] = {"bad-cut.bin", "bad-few.bin", "bad-length.bin", "bad-negative.bin",
+                                        "empty.bin"};
     for (size_t i = 0; i < 5; i++) {
         char path[4096];
         pippin_tokenizer *t;
@@ -196,7 +204,8 @@ static void test_speed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_merges),      cmocka_unit_test(test_special_ids), cmocka_unit_test(test_round_trips),
-                                       cmocka_unit_test(test_broken_utf8), cmocka_unit_test(test_damaged),     cmocka_unit_test(test_speed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_merges),      cmocka_unit_test(test_special_ids),
+                                       cmocka_unit_test(test_round_trips), cmocka_unit_test(test_broken_utf8),
+                                       cmocka_unit_test(test_damaged),     cmocka_unit_test(test_speed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

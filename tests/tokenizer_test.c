@@ -61,8 +61,8 @@ static void check_stream(const pippin_tokenizer *t, const int32_t *ids, size_t n
 /* What a vocabulary promises to give back: everything, or not even that (NULL: no check). */
 typedef enum promise { LOSSY, LOSSLESS } promise;
 
-static void check_one(const pippin_tokenizer *t, const char *what, const char *text, size_t n, const int32_t *wanted, size_t n_wanted,
-                      bool bos, promise promised)
+static void check_one(const pippin_tokenizer *t, const char *what, const char *text, size_t n, const int32_t *wanted,
+                      size_t n_wanted, bool bos, promise promised)
 {
     size_t n_ids, n_back;
     int32_t *ids = encode(t, text, n, bos, &n_ids);
@@ -74,7 +74,8 @@ static void check_one(const pippin_tokenizer *t, const char *what, const char *t
         fail_msg("%s: \"%.*s\": found/expected ids differ", what, (int)n, text);
     }
     char *back = decode(t, ids, n_ids, &n_back);
-    if (promised == LOSSLESS && (n_back != n || memcmp(back, text, n) != 0)) fail_msg("%s: \"%.*s\" came back as \"%.*s\"", what, (int)n, text, (int)n_back, back);
+    if (promised == LOSSLESS && (n_back != n || memcmp(back, text, n) != 0))
+        fail_msg("%s: \"%.*s\" came back as \"%.*s\"", what, (int)n, text, (int)n_back, back);
     check_stream(t, ids, n_ids, back, n_back);
     test_free(back);
     test_free(ids);
@@ -84,7 +85,8 @@ static void check_one(const pippin_tokenizer *t, const char *what, const char *t
 
 static void check_case(const pippin_tokenizer *t, const char *what, const json_t *c, bool bos, promise promised)
 {
-    const json_t *ids = json_object_get(c, "ids"), *text = json_object_get(c, "text"), *decoded = json_object_get(c, "decoded");
+    const json_t *ids = json_object_get(c, "ids"), *text = json_object_get(c, "text"),
+                 *decoded = json_object_get(c, "decoded");
     int32_t *wanted = test_malloc((json_array_size(ids) + 1) * sizeof *wanted);
     for (size_t i = 0; i < json_array_size(ids); i++) wanted[i] = (int32_t)json_integer_value(json_array_get(ids, i));
     check_one(t, what, json_string_value(text), json_string_length(text), wanted, json_array_size(ids), bos, promised);
@@ -103,7 +105,7 @@ static void forget_decoded(json_t *cases)
 {
     const char *name;
     json_t *c;
-    json_object_foreach(cases, name, c) json_object_del(c, "decoded");
+    json_object_foreach (cases, name, c) json_object_del(c, "decoded");
 }
 
 static void check_cases(const pippin_tokenizer *t, const char *what, const json_t *cases, bool bos, promise promised)
@@ -114,8 +116,7 @@ static void check_cases(const pippin_tokenizer *t, const char *what, const json_
     } else {
         const char *name;
         json_t *c;
-        json_object_foreach((json_t *)(uintptr_t)cases, name, c)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)cases, name, c) {
             check_case(t, name, c, bos, promised);
             n++;
         }
@@ -126,7 +127,8 @@ static void check_cases(const pippin_tokenizer *t, const char *what, const json_
 
 /* ---- llama.cpp's cases: texts between marks, a line of ids for each ---- */
 
-static void check_llama_cpp(const pippin_tokenizer *t, const char *what, const char *inp, const char *out, promise promised)
+static void check_llama_cpp(const pippin_tokenizer *t, const char *what, const char *inp, const char *out,
+                            promise promised)
 {
     static const char mark[] = "\n__ggml_vocab_test__\n";
     pp_map texts, lines;
@@ -148,7 +150,8 @@ static void check_llama_cpp(const pippin_tokenizer *t, const char *what, const c
             wanted[n++] = (int32_t)id;
             for (numbers = after; *numbers == ' ';) numbers++;
         }
-        while (*numbers && *numbers++ != '\n') {}
+        while (*numbers && *numbers++ != '\n') {
+        }
         check_one(t, what, at, (size_t)(end - at), wanted, n, false, promised);
     }
     print_message("%s: %zu cases\n", what, n_case);
@@ -193,7 +196,8 @@ static void test_qwen(void **state)
     print_message("qwen3 tokenizer.json opened in %.3f s\n", seconds);
     assert_true(seconds < 1);
     assert_int_equal(pippin_tokenizer_size(t), 151669);
-    const char *inp = shared_file("data/tokenizers/llama.cpp/ggml-vocab-qwen2.gguf.inp"), *out = shared_file("data/tokenizers/llama.cpp/ggml-vocab-qwen2.gguf.out");
+    const char *inp = shared_file("data/tokenizers/llama.cpp/ggml-vocab-qwen2.gguf.inp"),
+               *out = shared_file("data/tokenizers/llama.cpp/ggml-vocab-qwen2.gguf.out");
     check_llama_cpp(t, "llama.cpp qwen2", inp, out, LOSSY); /* NFC is not lossless */
     json_t *vectors = load_shared("data/tokenizers/transformers.js/vectors.json");
     check_cases(t, "transformers.js Qwen1.5", json_object_get(vectors, "Xenova/Qwen1.5-0.5B-Chat"), false, LOSSY);
@@ -201,8 +205,10 @@ static void test_qwen(void **state)
     pippin_tokenizer_free(t);
     /* Their vocabularies have to be fetched by whoever accepts their licences. */
     static const char *const absent[] = {"llama.cpp llama-bpe", "transformers.js llama3-tokenizer",
-                                         "transformers.js llama3-tokenizer-new", "transformers.js TinyLLama-v0", "transformers.js deepseek-coder"};
-    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) print_message("SKIPPED %s: its vocabulary is not on this machine\n", absent[i]);
+                                         "transformers.js llama3-tokenizer-new", "transformers.js TinyLLama-v0",
+                                         "transformers.js deepseek-coder"};
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+        print_message("SKIPPED %s: its vocabulary is not on this machine\n", absent[i]);
 }
 
 static void test_gpt2_gguf(void **state)
@@ -211,7 +217,8 @@ static void test_gpt2_gguf(void **state)
     const char *path = shared_file("data/tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf");
     if (!path) return;
     pippin_tokenizer *t = open_path(path);
-    const char *inp = shared_file("data/tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf.inp"), *out = shared_file("data/tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf.out");
+    const char *inp = shared_file("data/tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf.inp"),
+               *out = shared_file("data/tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf.out");
     check_llama_cpp(t, "llama.cpp gpt-2", inp, out, LOSSLESS);
     json_t *vectors = load_shared("data/tokenizers/transformers.js/vectors.json");
     forget_decoded(json_object_get(vectors, "Xenova/gpt2"));
@@ -240,9 +247,11 @@ static void test_sentencepiece(void **state)
     static const struct {
         const char *model, *vectors;
         promise promised;
-    } files[] = {{"data/tokenizers/sentencepiece/story4096.model", "data/tokenizers/sentencepiece/story4096.vectors.json", LOSSY},
+    } files[] = {{"data/tokenizers/sentencepiece/story4096.model",
+                  "data/tokenizers/sentencepiece/story4096.vectors.json", LOSSY},
                  {"data/tokenizers/sentencepiece/m.model", "data/tokenizers/sentencepiece/m.vectors.json", LOSSY},
-                 {"data/tokenizers/sentencepiece/test_model.model", "data/tokenizers/sentencepiece/test_model.vectors.json", LOSSY}};
+                 {"data/tokenizers/sentencepiece/test_model.model",
+                  "data/tokenizers/sentencepiece/test_model.vectors.json", LOSSY}};
     for (size_t i = 0; i < 3; i++) {
         const char *path = shared_file(files[i].model);
         json_t *vectors = load_shared(files[i].vectors);
@@ -301,7 +310,8 @@ static pippin_tokenizer *open_corpus(const char *name)
     return open_path(path);
 }
 
-static void expect_ids(const pippin_tokenizer *t, const char *text, const pp_encode_request *request, const int32_t *wanted, size_t n_wanted)
+static void expect_ids(const pippin_tokenizer *t, const char *text, const pp_encode_request *request,
+                       const int32_t *wanted, size_t n_wanted)
 {
     int32_t *ids;
     size_t n;
@@ -354,15 +364,33 @@ static void test_added(void **state)
 
 /* ---- laws ---- */
 
-static const char *const lossless[] = {"tokenizer_json/bytes.json", "tokenizer_json/whole-words.json", "tokenizer_json/gpt2.json", "tokenizer_json/splits.json",
-                                       "tokenizer_json/llama.json", "sentencepiece/bpe.model",         "sentencepiece/afm.model",  "gguf/pieces.gguf",
+static const char *const lossless[] = {"tokenizer_json/bytes.json", "tokenizer_json/whole-words.json",
+                                       "tokenizer_json/gpt2.json",  "tokenizer_json/splits.json",
+                                       "tokenizer_json/llama.json", "sentencepiece/bpe.model",
+                                       "sentencepiece/afm.model",   "gguf/pieces.gguf",
                                        "gguf/merges.gguf"};
 
 /* Any bytes come back, and no id is special, whatever a text spells. */
 static void test_any_bytes(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"a", "ab", " ", "b", "\n", "<s>", "</s>", "<|end|>", "<turn_end>", "<n>", "<0x41>", "\xc3\xa9", "\xf0\x9f\x8d\x8e", "\xff", "\xe2\x82", "bc", "1"};
+    static const char *const parts[] = {"a",
+                                        "ab",
+                                        " ",
+                                        "b",
+                                        "\n",
+                                        "<s>",
+                                        "</s>",
+                                        "<|end|>",
+                                        "<turn_end>",
+                                        "<n>",
+                                        "<0x41>",
+                                        "\xc3\xa9",
+                                        "\xf0\x9f\x8d\x8e",
+                                        "\xff",
+                                        "\xe2\x82",
+                                        "bc",
+                                        "1"};
     for (size_t i = 0; i < sizeof lossless / sizeof *lossless; i++) {
         pippin_tokenizer *t = open_corpus(lossless[i]);
         for (uint64_t round = 0; round < 200; round++) {
@@ -377,11 +405,13 @@ static void test_any_bytes(void **state)
             if (strstr(lossless[i], "gpt2") && n && text[0] == ' ') text[0] = 'a';
             int32_t *ids = encode(t, text, n, false, &n_ids);
             char *back = decode(t, ids, n_ids, &n_back);
-            if (n_back != n || memcmp(back, text, n) != 0) fail_msg("%s: \"%.*s\" came back as \"%.*s\"", lossless[i], (int)n, text, (int)n_back, back);
+            if (n_back != n || memcmp(back, text, n) != 0)
+                fail_msg("%s: \"%.*s\" came back as \"%.*s\"", lossless[i], (int)n, text, (int)n_back, back);
             for (size_t j = 0; j < n_ids; j++) {
                 size_t n_piece;
                 const char *piece = pippin_tokenizer_piece(t, ids[j], &n_piece);
-                for (size_t k = 5; k < 9; k++) assert_false(n_piece == strlen(parts[k]) && memcmp(piece, parts[k], n_piece) == 0);
+                for (size_t k = 5; k < 9; k++)
+                    assert_false(n_piece == strlen(parts[k]) && memcmp(piece, parts[k], n_piece) == 0);
             }
             test_free(back);
             test_free(ids);
@@ -406,12 +436,15 @@ static void time_one(const pippin_tokenizer *t, const char *what, const char *te
 static void test_speed(void **state)
 {
     (void)state;
-    static const char *const units[] = {"The boy said it's 12 o'clock. ", "a", " ", "\n ", "\xcc\x81\xcc\xa3", "\xe6\x88\x91", "<|im_start", "12"};
-    static const char *const names[] = {"words", "one letter", "blanks", "blank lines", "marks out of order", "Chinese", "almost special", "digits"};
+    static const char *const units[] = {
+        "The boy said it's 12 o'clock. ", "a", " ", "\n ", "\xcc\x81\xcc\xa3", "\xe6\x88\x91", "<|im_start", "12"};
+    static const char *const names[] = {"words",   "one letter",     "blanks", "blank lines", "marks out of order",
+                                        "Chinese", "almost special", "digits"};
     const size_t n = 1000000;
     char *text = test_malloc(n);
     pippin_tokenizer *all[] = {open_qwen(NULL), NULL, NULL};
-    const char *gguf = shared_file("data/gguf-tiny-random/llama-2-tiny-random.gguf"), *unigram = shared_file("data/tokenizers/sentencepiece/test_model.model");
+    const char *gguf = shared_file("data/gguf-tiny-random/llama-2-tiny-random.gguf"),
+               *unigram = shared_file("data/tokenizers/sentencepiece/test_model.model");
     if (gguf) all[1] = open_path(gguf);
     if (unigram) all[2] = open_path(unigram);
     for (size_t i = 0; i < 8; i++) {
@@ -467,7 +500,10 @@ static void test_models(void **state)
     static const struct {
         const char *path;
         int32_t size;
-    } models[] = {{"data/tinystories-656k", 2048}, {"data/tinystories-656k/model.safetensors", 2048}, {"data/gguf-tiny-random/llama-2-tiny-random.gguf", 32000}, {"data/stories260K/stories260K.bin", 0}};
+    } models[] = {{"data/tinystories-656k", 2048},
+                  {"data/tinystories-656k/model.safetensors", 2048},
+                  {"data/gguf-tiny-random/llama-2-tiny-random.gguf", 32000},
+                  {"data/stories260K/stories260K.bin", 0}};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const char *path = shared_file(models[i].path);
         pippin_model *m;
@@ -482,8 +518,9 @@ static void test_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_qwen),      cmocka_unit_test(test_gpt2_gguf), cmocka_unit_test(test_tinystories), cmocka_unit_test(test_sentencepiece),
-        cmocka_unit_test(test_llama2_gguf), cmocka_unit_test(test_torchtune), cmocka_unit_test(test_template),  cmocka_unit_test(test_added),
-        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_speed),     cmocka_unit_test(test_refusals),    cmocka_unit_test(test_models)};
+        cmocka_unit_test(test_qwen),          cmocka_unit_test(test_gpt2_gguf),   cmocka_unit_test(test_tinystories),
+        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_llama2_gguf), cmocka_unit_test(test_torchtune),
+        cmocka_unit_test(test_template),      cmocka_unit_test(test_added),       cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_speed),         cmocka_unit_test(test_refusals),    cmocka_unit_test(test_models)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

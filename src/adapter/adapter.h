@@ -10,9 +10,9 @@
 struct pippin_adapter {
     pp_lora lora;
     float alpha;
-    pp_lora_site *sites;   /* [n_layer][PP_N_SITE], owned */
-    float *values;         /* what the sites point into, owned */
-    pippin_model *model;   /* kept alive by an adapter that was opened by itself; NULL inside a model */
+    pp_lora_site *sites; /* [n_layer][PP_N_SITE], owned */
+    float *values;       /* what the sites point into, owned */
+    pippin_model *model; /* kept alive by an adapter that was opened by itself; NULL inside a model */
 };
 
 /* Does this file hold adapter tensors at all? */
@@ -22,14 +22,15 @@ bool pp_adapter_present(const pp_tensors *t);
  * argument `scale` times the rank, else rank / 2, which is said to the log (0: not given). *out is NULL without error
  * when all of its B (or A) are zero and `drop_zero` is set.
  */
-pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale, bool drop_zero,
-                                      pippin_adapter **out, pippin_error *err);
+pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale,
+                                      bool drop_zero, pippin_adapter **out, pippin_error *err);
 /* Frees the adapter itself; pippin_adapter_free also lets go of the model. NULL accepted. */
 void pp_adapter_destroy(pippin_adapter *adapter);
 /* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */
 pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err);
 
 /* Writes f32 tensors under the toolkit's names; rank and alpha in the metadata. */
-pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path, pippin_error *err);
+pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path,
+                              pippin_error *err);
 
 #endif

@@ -24,7 +24,8 @@ static const char *layer_name(const pippin_config *c, bool toolkit, int32_t laye
     return text;
 }
 
-void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b, char name[PP_ADAPTER_NAME])
+void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b,
+                            char name[PP_ADAPTER_NAME])
 {
     static const char *const modules[2][PP_N_SITE] = {
         {"self_attn.q_proj", NULL, NULL, "self_attn.out_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
@@ -34,7 +35,8 @@ void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer,
     layer_name(c, toolkit, layer, prefix);
     const bool fused = site <= PP_V && layer < c->n_layer - c->n_reuse;
     if (toolkit && fused)
-        snprintf(name, NAME, "%.64s.attention.qkv_transform.adapters.base_adapter.lora_%d.%c_transpose", prefix, (int)site, b ? 'b' : 'a');
+        snprintf(name, NAME, "%.64s.attention.qkv_transform.adapters.base_adapter.lora_%d.%c_transpose", prefix,
+                 (int)site, b ? 'b' : 'a');
     else if (toolkit)
         snprintf(name, NAME, "%.64s.%s.adapters.base_adapter.%c_transpose", prefix, modules[1][site], b ? 'b' : 'a');
     else if (fused)
@@ -69,15 +71,18 @@ static pippin_status fail_shape(loader *l, const pp_tensor *t, int64_t rows, int
 {
     char found[96], expected[96];
     const int64_t shape[2] = {rows, columns};
-    return l->status = pp_fail(l->err, PIPPIN_E_FORMAT, "%s: tensor %s: found %s of %s, expected %s of a float type; was this adapter made for another model?",
-                               l->t->source, t->name, pp_shape_text(t->shape, t->n_dim, found), pippin_type_name(t->type),
-                               pp_shape_text(shape, 2, expected));
+    return l->status = pp_fail(
+               l->err, PIPPIN_E_FORMAT,
+               "%s: tensor %s: found %s of %s, expected %s of a float type; was this adapter made for another model?",
+               l->t->source, t->name, pp_shape_text(t->shape, t->n_dim, found), pippin_type_name(t->type),
+               pp_shape_text(shape, 2, expected));
 }
 
 /* Copies t [rows][columns] transposed; remembers whether all of it was zero. */
 static const float *transposed(loader *l, const pp_tensor *t, int64_t rows, int64_t columns, bool *zero)
 {
-    if (t->n_dim != 2 || t->shape[0] != rows || t->shape[1] != columns || !pp_type_is_weight(t->type) || pp_type_block(t->type) != 1) {
+    if (t->n_dim != 2 || t->shape[0] != rows || t->shape[1] != columns || !pp_type_is_weight(t->type) ||
+        pp_type_block(t->type) != 1) {
         fail_shape(l, t, rows, columns);
         return NULL;
     }
@@ -88,7 +93,10 @@ static const float *transposed(loader *l, const pp_tensor *t, int64_t rows, int6
         for (size_t c = 0; c < (size_t)columns; c++) {
             float *value = to + c * (size_t)rows + r;
             pp_decode_row(t->type, (const uint8_t *)t->data + (r * (size_t)columns + c) * element, value, 1);
-            if (!isfinite(*value)) l->status = pp_fail(l->err, PIPPIN_E_FORMAT, "%s: tensor %s: holds NaN or infinity; the training that made it diverged", l->t->source, t->name);
+            if (!isfinite(*value))
+                l->status = pp_fail(l->err, PIPPIN_E_FORMAT,
+                                    "%s: tensor %s: holds NaN or infinity; the training that made it diverged",
+                                    l->t->source, t->name);
             if (*value != 0) *zero = false;
         }
     return to;
@@ -104,8 +112,9 @@ static void load_site(loader *l, int32_t layer, pp_site site)
     const pp_tensor *a = pp_tensors_find(l->t, name_a), *b = pp_tensors_find(l->t, name_b);
     if (!a && !b) return;
     if (!a || !b) {
-        l->status = pp_fail(l->err, PIPPIN_E_FORMAT, "%s: tensor %s is missing, though %s is there; check that the file is whole",
-                            l->t->source, a ? name_b : name_a, a ? name_a : name_b);
+        l->status = pp_fail(l->err, PIPPIN_E_FORMAT,
+                            "%s: tensor %s is missing, though %s is there; check that the file is whole", l->t->source,
+                            a ? name_b : name_a, a ? name_a : name_b);
         return;
     }
     int32_t *rank = &l->adapter->lora.rank;
@@ -148,14 +157,15 @@ static void check_all_used(loader *l)
             n++;
         }
     if (l->status == PIPPIN_OK && n != l->n_used)
-        l->status = pp_fail(l->err, PIPPIN_E_FORMAT,
-                            "%s: %zu adapter tensors found, expected names of this model for all, %zu have them (one of the file: %s); "
-                            "was this adapter made for another model?",
-                            l->t->source, n, l->n_used, example);
+        l->status = pp_fail(
+            l->err, PIPPIN_E_FORMAT,
+            "%s: %zu adapter tensors found, expected names of this model for all, %zu have them (one of the file: %s); "
+            "was this adapter made for another model?",
+            l->t->source, n, l->n_used, example);
 }
 
-pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale, bool drop_zero,
-                                      pippin_adapter **out, pippin_error *err)
+pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale,
+                                      bool drop_zero, pippin_adapter **out, pippin_error *err)
 {
     loader l = {.t = t, .config = config, .zero_a = true, .zero_b = true, .err = err};
     *out = NULL;
@@ -165,8 +175,10 @@ pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *
         for (pp_site site = PP_Q; site < PP_N_SITE; site++) load_site(&l, layer, site);
     check_all_used(&l);
     if (l.status == PIPPIN_OK && l.n_used == 0)
-        l.status = pp_fail(err, PIPPIN_E_FORMAT, "%s: no adapter tensor found, expected names such as "
-                           "layers.segment_0.layer_0.attention.output_transform.adapters.base_adapter.a_transpose; is this an adapter?",
+        l.status = pp_fail(err, PIPPIN_E_FORMAT,
+                           "%s: no adapter tensor found, expected names such as "
+                           "layers.segment_0.layer_0.attention.output_transform.adapters.base_adapter.a_transpose; is "
+                           "this an adapter?",
                            t->source);
     if (l.status != PIPPIN_OK || (drop_zero && (l.zero_a || l.zero_b))) {
         pp_adapter_destroy(l.adapter);
@@ -209,7 +221,8 @@ static pippin_status read_beside(const char *path, float *alpha, float *scale, p
         *alpha = (float)json_number_value(json_object_get(root, "lora_alpha"));
         *scale = (float)json_number_value(json_object_get(inner, "scale"));
         if (status == PIPPIN_OK && !root)
-            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: line %d: %s; expected a JSON object, or no such file", name, at.line, at.text);
+            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: line %d: %s; expected a JSON object, or no such file", name,
+                             at.line, at.text);
         json_decref(root);
         pp_map_close(&map);
     }

@@ -7,6 +7,7 @@
 enum { PP_ADAPTER_NAME = 200 };
 
 /* toolkit: the toolkit's names, else mlx-lm's. */
-void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b, char name[PP_ADAPTER_NAME]);
+void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b,
+                            char name[PP_ADAPTER_NAME]);
 
 #endif

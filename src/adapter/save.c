@@ -15,7 +15,8 @@ typedef struct saver {
 static void add(saver *s, int32_t layer, pp_site site, bool b, const float *m, int64_t rows, int64_t columns)
 {
     char name[PP_ADAPTER_NAME];
-    pp_tensor t = {.type = PIPPIN_F32, .n_dim = 2, .shape = {columns, rows}, .bytes = (size_t)(rows * columns) * sizeof(float)};
+    pp_tensor t = {
+        .type = PIPPIN_F32, .n_dim = 2, .shape = {columns, rows}, .bytes = (size_t)(rows * columns) * sizeof(float)};
     float *copy = pp_alloc(t.bytes);
     if (!copy) {
         s->status = pp_fail_memory(s->err, "adapter", t.bytes);
@@ -29,7 +30,8 @@ static void add(saver *s, int32_t layer, pp_site site, bool b, const float *m, i
     if (s->status == PIPPIN_OK) s->status = pp_tensors_add(&s->t, name, strlen(name), &t, s->err);
 }
 
-pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path, pippin_error *err)
+pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path,
+                              pippin_error *err)
 {
     saver s = {.adapter = adapter, .config = config, .err = err};
     const int32_t rank = adapter->lora.rank;

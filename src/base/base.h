@@ -13,7 +13,7 @@
 
 #if defined(__GNUC__)
 #define PP_PRINTF(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
-#define PP_MUST_USE __attribute__((warn_unused_result))
+#define PP_MUST_USE                      __attribute__((warn_unused_result))
 #else
 #define PP_PRINTF(format_arg, first_arg)
 #define PP_MUST_USE

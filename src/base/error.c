@@ -41,7 +41,8 @@ pippin_status pp_fail(pippin_error *err, pippin_status status, const char *forma
 
 pippin_status pp_fail_memory(pippin_error *err, const char *what, uint64_t n_bytes)
 {
-    return pp_fail(err, PIPPIN_E_MEMORY, "%s: %.1f MB of memory could not be had; close other programs or use a smaller model or context",
+    return pp_fail(err, PIPPIN_E_MEMORY,
+                   "%s: %.1f MB of memory could not be had; close other programs or use a smaller model or context",
                    what, (double)n_bytes / 1e6);
 }
 

@@ -55,7 +55,8 @@ void *pp_alloc(size_t size)
     atomic_fetch_add(&count, 1);
     uint64_t now = atomic_fetch_add(&live, size) + size;
     uint_fast64_t seen = atomic_load(&peak);
-    while (seen < now && !atomic_compare_exchange_weak(&peak, &seen, now)) {}
+    while (seen < now && !atomic_compare_exchange_weak(&peak, &seen, now)) {
+    }
     return block + HEADER;
 }
 
@@ -82,7 +83,8 @@ void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size)
 void pp_advise_whole(void *block, size_t size)
 {
 #ifdef MADV_HUGEPAGE
-    const uintptr_t page = 4096, start = ((uintptr_t)block + page - 1) & ~(page - 1), end = ((uintptr_t)block + size) & ~(page - 1);
+    const uintptr_t page = 4096, start = ((uintptr_t)block + page - 1) & ~(page - 1),
+                    end = ((uintptr_t)block + size) & ~(page - 1);
     if (end > start) madvise((void *)start, end - start, MADV_HUGEPAGE); /* only a hint: a refusal changes nothing */
 #else
     (void)block, (void)size;

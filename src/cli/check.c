@@ -17,12 +17,22 @@ typedef struct check_args {
 #define AT(field) offsetof(check_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset", .kind = PP_OPTION_TEXT, .argument = "NAME", .target = AT(preset),
+    {.name = "preset",
+     .kind = PP_OPTION_TEXT,
+     .argument = "NAME",
+     .target = AT(preset),
      .help = "check random weights of this shape: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a "
              "config.json"},
-    {.name = "type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(type), .choices = "f32|f16|bf16|q8|q4|q2",
+    {.name = "type",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = AT(type),
+     .choices = "f32|f16|bf16|q8|q4|q2",
      .help = "type of random weights: f32, f16 or bf16 (default: f32 up to 500 million parameters, else bf16)"},
-    {.name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = AT(seed),
+    {.name = "seed",
+     .kind = PP_OPTION_SEED,
+     .argument = "N",
+     .target = AT(seed),
      .help = "seed of the random weights and of the tokens (default: 0)"},
     {0}};
 

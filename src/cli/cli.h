@@ -65,8 +65,8 @@ typedef struct pp_common {
 
 typedef struct pp_command {
     const char *name, *summary;
-    const char *synopsis; /* what follows the name in the usage line */
-    const char *details;  /* paragraphs below the options; NULL: none */
+    const char *synopsis;          /* what follows the name in the usage line */
+    const char *details;           /* paragraphs below the options; NULL: none */
     const pp_option_group *groups; /* ended by one without options */
     size_t args_size;
     size_t max_operands;
@@ -119,7 +119,7 @@ void pp_heading(const char *text); /* a line, bold where that is welcome */
 int pp_print_json(json_t *object); /* one line; takes the reference; NULL counts as out of memory */
 /* Any bytes as a JSON string; what is not UTF-8 becomes U+FFFD. */
 json_t *pp_json_text(const char *bytes, size_t n);
-json_t *pp_json_number(double value);                     /* null where it is not finite */
+json_t *pp_json_number(double value); /* null where it is not finite */
 json_t *pp_json_ids(const int32_t *ids, size_t n);
 
 /* Numbers for people, by value: use pp_count(n).text within one expression. */
@@ -170,7 +170,8 @@ int pp_read_ids(const char *flag, const char *text, pp_ids *out);
 int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out);
 /* Text to ids with the buffer that it takes. */
 int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out);
-int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n, const pippin_tokenize_options *options, pp_ids *out);
+int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n,
+                      const pippin_tokenize_options *options, pp_ids *out);
 
 /* ---- models (load.c) ---- */
 
@@ -199,7 +200,7 @@ void pp_unload(pp_loaded *loaded);
 typedef struct pp_subject {
     pippin_config config;
     pippin_ledger ledger;
-    pippin_model *model; /* NULL unless opened */
+    pippin_model *model;       /* NULL unless opened */
     pippin_type type, kv_type; /* AUTO unless opened */
 } pp_subject;
 

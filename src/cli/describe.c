@@ -192,16 +192,55 @@ int pp_inspect_print(const pp_subject *s, bool markdown)
 /* ---- side by side ---- */
 
 typedef enum property {
-    FAMILY, TOTAL, FROZEN, LORA, LAYERS, WIDTH, HEADS, KV_HEADS, D_HEAD, D_FFN, VOCABULARY, EMBEDDING, THETA, TRAINED,
-    KV_INT8, KV_BF16, FLOPS_PROMPT, FLOPS_DECODE, AS_F32, AS_BF16, AS_Q8, AS_Q4, AS_Q2, N_PROPERTY
+    FAMILY,
+    TOTAL,
+    FROZEN,
+    LORA,
+    LAYERS,
+    WIDTH,
+    HEADS,
+    KV_HEADS,
+    D_HEAD,
+    D_FFN,
+    VOCABULARY,
+    EMBEDDING,
+    THETA,
+    TRAINED,
+    KV_INT8,
+    KV_BF16,
+    FLOPS_PROMPT,
+    FLOPS_DECODE,
+    AS_F32,
+    AS_BF16,
+    AS_Q8,
+    AS_Q4,
+    AS_Q2,
+    N_PROPERTY
 } property;
 
-static const char *const property_names[N_PROPERTY] = {
-    "architecture", "parameters", "of them frozen", "of them LoRA", "layers", "model width", "query heads", "K/V heads",
-    "head width", "FFN width", "vocabulary", "embedding parameters", "RoPE theta",
-    "trained context", "K/V bytes a token, int8",
-    "K/V bytes a token, bf16", "FLOP of a prompt token", "FLOP of a generated token", "weights, f32", "weights, bf16",
-    "weights, q8", "weights, q4", "weights, q2 (embedding q4)"};
+static const char *const property_names[N_PROPERTY] = {"architecture",
+                                                       "parameters",
+                                                       "of them frozen",
+                                                       "of them LoRA",
+                                                       "layers",
+                                                       "model width",
+                                                       "query heads",
+                                                       "K/V heads",
+                                                       "head width",
+                                                       "FFN width",
+                                                       "vocabulary",
+                                                       "embedding parameters",
+                                                       "RoPE theta",
+                                                       "trained context",
+                                                       "K/V bytes a token, int8",
+                                                       "K/V bytes a token, bf16",
+                                                       "FLOP of a prompt token",
+                                                       "FLOP of a generated token",
+                                                       "weights, f32",
+                                                       "weights, bf16",
+                                                       "weights, q8",
+                                                       "weights, q4",
+                                                       "weights, q2 (embedding q4)"};
 
 static void count_cell(pp_table *t, int64_t n) { pp_cell(t, "%s", pp_count(n).text); }
 

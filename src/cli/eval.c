@@ -12,9 +12,16 @@ typedef struct eval_args {
 #define AT(field) offsetof(eval_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "text", .letter = 'f', .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(text),
+    {.name = "text",
+     .letter = 'f',
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE",
+     .target = AT(text),
      .help = "the text to predict, - for stdin"},
-    {.name = "separator", .kind = PP_OPTION_TEXT, .argument = "STR", .target = AT(separator),
+    {.name = "separator",
+     .kind = PP_OPTION_TEXT,
+     .argument = "STR",
+     .target = AT(separator),
      .help = "what stands between documents; each is trimmed of white space, begins anew, and is cut at the context "
              "(default: all is one document, predicted a context at a time)"},
     {0}};
@@ -83,14 +90,17 @@ static int add_document(evaluation *e, document d)
     e->total.n_tok += d.n_tok;
     e->total.n_bytes += d.n_bytes;
     e->n_cut += d.cut;
-    pp_progress("%zu documents, %zu tokens, %.4f nats a token", e->n, e->total.n_tok, e->total.nll / (double)e->total.n_tok);
+    pp_progress("%zu documents, %zu tokens, %.4f nats a token", e->n, e->total.n_tok,
+                e->total.nll / (double)e->total.n_tok);
     return 0;
 }
 
 static int count_bytes(const evaluation *e, const int32_t *ids, size_t n, size_t *n_bytes)
 {
     pippin_error err;
-    return pippin_detokenize(pippin_model_tokenizer(e->loaded.model), ids, n, NULL, 0, n_bytes, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    return pippin_detokenize(pippin_model_tokenizer(e->loaded.model), ids, n, NULL, 0, n_bytes, &err) == PIPPIN_OK
+               ? 0
+               : pp_failed(&err);
 }
 
 /* A text of one document. With separators it is cut at the context; without, each context's worth begins anew. */
@@ -142,10 +152,12 @@ static json_t *to_json(const evaluation *e)
     const document *t = &e->total;
     json_t *list = json_array();
     for (size_t i = 0; i < e->n; i++)
-        json_array_append_new(list, json_pack("{s:I, s:o}", "tokens", (json_int_t)e->documents[i].n_tok, "nll", pp_json_number(e->documents[i].nll)));
-    return json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll), "perplexity",
-                     pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
-                     pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents", list);
+        json_array_append_new(list, json_pack("{s:I, s:o}", "tokens", (json_int_t)e->documents[i].n_tok, "nll",
+                                              pp_json_number(e->documents[i].nll)));
+    return json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll),
+                     "perplexity", pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
+                     pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents",
+                     list);
 }
 
 static int report(const evaluation *e)
@@ -157,8 +169,10 @@ static int report(const evaluation *e)
         fprintf(stderr, "pippin: %zu of %zu documents were cut at the context of %d tokens\n", e->n_cut, e->n,
                 (int)pippin_session_n_ctx(e->loaded.session));
     if (e->args->common.json) return pp_print_json(to_json(e));
-    pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      %.4f\nbits per byte   %.4f\n",
-             e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok), t->nll / log(2) / (double)t->n_bytes);
+    pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      "
+             "%.4f\nbits per byte   %.4f\n",
+             e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok),
+             t->nll / log(2) / (double)t->n_bytes);
     return 0;
 }
 
@@ -169,12 +183,15 @@ static int run(const void *raw)
     evaluation e = {.args = &args};
     pp_buffer text = {0};
     int code = pp_require_model(&args.common);
-    if (!code && !args.text) code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin");
-    if (!code && args.separator && !*args.separator) code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
+    if (!code && !args.text)
+        code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin");
+    if (!code && args.separator && !*args.separator)
+        code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
     if (!code) code = pp_read_all(args.text, &text);
     if (!code) code = pp_load(&args.common, 0, &e.loaded);
     if (!code && !pippin_model_tokenizer(e.loaded.model))
-        code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE", args.common.model);
+        code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
+                        args.common.model);
     if (!code) code = args.separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
     if (!code) code = report(&e);
     pp_free(e.documents);
@@ -183,9 +200,13 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Text", own_options},        {"Model", pp_options_model},         {NULL, pp_options_tokenizer},
-    {NULL, pp_options_session},   {"Computing", pp_options_compute},   {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Text", own_options},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_eval = {
     .name = "eval",

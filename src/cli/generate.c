@@ -18,43 +18,103 @@ typedef struct generate_args {
 #define AT(field) offsetof(generate_args, field)
 
 static const pp_option prompt_options[] = {
-    {.name = "prompt", .letter = 'p', .kind = PP_OPTION_TEXT, .argument = "TEXT", .target = AT(prompt),
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = PP_OPTION_TEXT,
+     .argument = "TEXT",
+     .target = AT(prompt),
      .help = "the text to continue; \"\" is the beginning of a text"},
-    {.name = "file", .letter = 'f', .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(file),
+    {.name = "file",
+     .letter = 'f',
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE",
+     .target = AT(file),
      .help = "read the prompt from a file, - for stdin (default: stdin, unless it is a terminal)"},
-    {.name = "tokens", .kind = PP_OPTION_TEXT, .argument = "IDS", .target = AT(tokens),
+    {.name = "tokens",
+     .kind = PP_OPTION_TEXT,
+     .argument = "IDS",
+     .target = AT(tokens),
      .help = "the prompt as token ids, separated by commas or white space; @FILE reads them from a file, - from stdin"},
-    {.name = "raw", .kind = PP_OPTION_FLAG, .target = AT(raw),
+    {.name = "raw",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(raw),
      .help = "the prompt as it is, without chat template; what models without one do anyway"},
     {0}};
 
 static const pp_option sampling_options[] = {
-    {.name = "max-tokens", .letter = 'n', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n),
-     .low = 1, .high = 1 << 20,
+    {.name = "max-tokens",
+     .letter = 'n',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n),
+     .low = 1,
+     .high = 1 << 20,
      .help = "tokens to generate at most (default: until the context is full)"},
-    {.name = "temp", .kind = PP_OPTION_REAL, .argument = "T", .target = AT(temperature), .low = 0, .high = 1000,
+    {.name = "temp",
+     .kind = PP_OPTION_REAL,
+     .argument = "T",
+     .target = AT(temperature),
+     .low = 0,
+     .high = 1000,
      .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
-    {.name = "top-k", .kind = PP_OPTION_INT, .argument = "K", .target = AT(top_k), .low = 0, .high = 1 << 24,
+    {.name = "top-k",
+     .kind = PP_OPTION_INT,
+     .argument = "K",
+     .target = AT(top_k),
+     .low = 0,
+     .high = 1 << 24,
      .help = "keep the K likeliest tokens (default: all)"},
-    {.name = "top-p", .kind = PP_OPTION_REAL, .argument = "P", .target = AT(top_p), .low = 0, .high = 1,
+    {.name = "top-p",
+     .kind = PP_OPTION_REAL,
+     .argument = "P",
+     .target = AT(top_p),
+     .low = 0,
+     .high = 1,
      .help = "keep the fewest likeliest tokens whose probabilities reach P together (default: all)"},
-    {.name = "min-p", .kind = PP_OPTION_REAL, .argument = "P", .target = AT(min_p), .low = 0, .high = 1,
+    {.name = "min-p",
+     .kind = PP_OPTION_REAL,
+     .argument = "P",
+     .target = AT(min_p),
+     .low = 0,
+     .high = 1,
      .help = "keep tokens with at least P times the probability of the likeliest (default: all)"},
-    {.name = "repeat-penalty", .kind = PP_OPTION_REAL, .argument = "R", .target = AT(repeat_penalty), .low = 0, .high = 1000,
+    {.name = "repeat-penalty",
+     .kind = PP_OPTION_REAL,
+     .argument = "R",
+     .target = AT(repeat_penalty),
+     .low = 0,
+     .high = 1000,
      .help = "make what the last 64 tokens said less likely; 1 does nothing (default: 1)"},
-    {.name = "stop", .kind = PP_OPTION_TEXTS, .argument = "TEXT", .target = AT(stops),
+    {.name = "stop",
+     .kind = PP_OPTION_TEXTS,
+     .argument = "TEXT",
+     .target = AT(stops),
      .help = "end before this text comes; may be repeated"},
-    {.name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = AT(seed),
+    {.name = "seed",
+     .kind = PP_OPTION_SEED,
+     .argument = "N",
+     .target = AT(seed),
      .help = "same seed, same text, whatever the number of threads (default: 0)"},
     {0}};
 
 static const pp_option output_options[] = {
     {.name = "echo", .kind = PP_OPTION_FLAG, .target = AT(echo), .help = "put the prompt before the continuation"},
-    {.name = "logprobs", .kind = PP_OPTION_INT, .argument = "K", .target = AT(logprobs), .low = 1, .high = PIPPIN_MAX_LOGPROBS,
-     .help = "with --json, each token's log-probability and the K likeliest at its place, before penalties and filters"},
-    {.name = "count-tokens", .kind = PP_OPTION_FLAG, .target = AT(count_tokens),
+    {.name = "logprobs",
+     .kind = PP_OPTION_INT,
+     .argument = "K",
+     .target = AT(logprobs),
+     .low = 1,
+     .high = PIPPIN_MAX_LOGPROBS,
+     .help =
+         "with --json, each token's log-probability and the K likeliest at its place, before penalties and filters"},
+    {.name = "count-tokens",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(count_tokens),
      .help = "only print how many tokens the prompt has"},
-    {.name = "verbose", .letter = 'v', .kind = PP_OPTION_FLAG, .target = AT(verbose),
+    {.name = "verbose",
+     .letter = 'v',
+     .kind = PP_OPTION_FLAG,
+     .target = AT(verbose),
      .help = "rates on stderr at the end"},
     {0}};
 
@@ -76,7 +136,8 @@ static int read_prompt(const generate_args *args, prompt *out)
 {
     *out = (prompt){0};
     if (args->logprobs && !args->common.json)
-        return pp_error(PP_EXIT_USAGE, "--logprobs: found without --json, expected both; a plain text has no place for them");
+        return pp_error(PP_EXIT_USAGE,
+                        "--logprobs: found without --json, expected both; a plain text has no place for them");
     const int n_given = (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL);
     if (n_given > 1)
         return pp_error(PP_EXIT_USAGE,
@@ -114,7 +175,7 @@ typedef struct answer {
     bool streams, has_text;
     int32_t *ids; /* [n_ctx + 1] */
     size_t n;
-    pp_buffer text; /* gathered for --json only */
+    pp_buffer text;   /* gathered for --json only */
     json_t *logprobs; /* a list, where they were asked for */
     bool no_memory;
 } answer;
@@ -137,8 +198,10 @@ static void keep_logprobs(answer *a, const pippin_token_event *event)
 {
     json_t *top = json_array();
     for (size_t i = 0; i < event->n_top; i++)
-        json_array_append_new(top, json_pack("{s:i, s:o}", "id", (int)event->top[i].id, "logprob", pp_json_number((double)event->top[i].logprob)));
-    json_array_append_new(a->logprobs, json_pack("{s:i, s:o, s:o}", "id", (int)event->id, "logprob", pp_json_number((double)event->logprob), "top_logprobs", top));
+        json_array_append_new(top, json_pack("{s:i, s:o}", "id", (int)event->top[i].id, "logprob",
+                                             pp_json_number((double)event->top[i].logprob)));
+    json_array_append_new(a->logprobs, json_pack("{s:i, s:o, s:o}", "id", (int)event->id, "logprob",
+                                                 pp_json_number((double)event->logprob), "top_logprobs", top));
 }
 
 static int on_token(void *user, const pippin_token_event *event)
@@ -180,8 +243,8 @@ static double rate(size_t n, double seconds) { return seconds > 0 ? (double)n / 
 
 static json_t *to_json(const answer *a, const pippin_generate_result *r, double load_seconds)
 {
-    static const char *const reasons[] = {[PIPPIN_FINISH_STOP] = "stop", [PIPPIN_FINISH_LENGTH] = "length",
-                                          [PIPPIN_FINISH_CANCELLED] = "cancelled"};
+    static const char *const reasons[] = {
+        [PIPPIN_FINISH_STOP] = "stop", [PIPPIN_FINISH_LENGTH] = "length", [PIPPIN_FINISH_CANCELLED] = "cancelled"};
     const size_t n_read = r->n_prompt - r->n_cached;
     json_t *timings = json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:i, s:i}", "load_ms", 1e3 * load_seconds,
                                 "prompt_n", (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds,
@@ -213,12 +276,18 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pr
     int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
     if (code) return code;
     if (a->streams) pp_flush();
-    const pippin_generate_options options = {
-        .max_tokens = (size_t)args->n,
-        .sampling = {.temperature = args->temperature, .top_k = args->top_k, .top_p = args->top_p, .min_p = args->min_p,
-                     .repeat_penalty = args->repeat_penalty, .seed = args->seed},
-        .stop_strings = args->stops.items, .n_stop_strings = args->stops.n, .logprobs = args->common.json ? args->logprobs : 0,
-        .on_token = on_token, .user = a};
+    const pippin_generate_options options = {.max_tokens = (size_t)args->n,
+                                             .sampling = {.temperature = args->temperature,
+                                                          .top_k = args->top_k,
+                                                          .top_p = args->top_p,
+                                                          .min_p = args->min_p,
+                                                          .repeat_penalty = args->repeat_penalty,
+                                                          .seed = args->seed},
+                                             .stop_strings = args->stops.items,
+                                             .n_stop_strings = args->stops.n,
+                                             .logprobs = args->common.json ? args->logprobs : 0,
+                                             .on_token = on_token,
+                                             .user = a};
     pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
     pippin_error err;
     const pippin_status status =

@@ -105,7 +105,8 @@ int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n
     return pp_text_to_ids_as(tokenizer, text, n, &options, out);
 }
 
-int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n, const pippin_tokenize_options *options, pp_ids *out)
+int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n,
+                      const pippin_tokenize_options *options, pp_ids *out)
 {
     pippin_error err;
     size_t n_ids;

@@ -13,11 +13,19 @@ typedef struct inspect_args {
 #define AT(field) offsetof(inspect_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset", .kind = PP_OPTION_TEXT, .argument = "NAME", .target = AT(preset),
+    {.name = "preset",
+     .kind = PP_OPTION_TEXT,
+     .argument = "NAME",
+     .target = AT(preset),
      .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
-    {.name = "tensors", .kind = PP_OPTION_FLAG, .target = AT(tensors),
+    {.name = "tensors",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(tensors),
      .help = "list the stored tensors of MODEL: name, type, shape, bytes"},
-    {.name = "compare", .kind = PP_OPTION_TEXT, .argument = "P1,P2,..", .target = AT(compare),
+    {.name = "compare",
+     .kind = PP_OPTION_TEXT,
+     .argument = "P1,P2,..",
+     .target = AT(compare),
      .help = "several presets or models side by side"},
     {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "tables in markdown"},
     {0}};
@@ -180,10 +188,8 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Options", own_options},
-                                         {"Model", pp_options_model},
-                                         {"General", pp_options_general},
-                                         {0}};
+static const pp_option_group groups[] = {
+    {"Options", own_options}, {"Model", pp_options_model}, {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_inspect = {
     .name = "inspect",

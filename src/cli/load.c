@@ -128,8 +128,9 @@ int pp_subject_open(const char *preset, const char *path, pp_subject *out)
         return pp_error(PP_EXIT_USAGE, "--preset: found \"%s\" and the model %s, expected one of them; leave one out",
                         preset, path);
     if (preset || (path && pp_path_ends(path, ".json") && !pp_path_ends(path, ".index.json"))) {
-        code = preset ? pp_load_preset(preset, &out->config)
-                      : pippin_config_load(path, &out->config, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+        code = preset                                                      ? pp_load_preset(preset, &out->config)
+               : pippin_config_load(path, &out->config, &err) == PIPPIN_OK ? 0
+                                                                           : pp_failed(&err);
     } else {
         code = pp_load_model(&(pp_common){.model = path}, &out->model);
         if (code) return code;

@@ -14,20 +14,37 @@ typedef struct logits_args {
 #define AT(field) offsetof(logits_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "tokens", .kind = PP_OPTION_TEXT, .argument = "IDS", .target = AT(tokens),
+    {.name = "tokens",
+     .kind = PP_OPTION_TEXT,
+     .argument = "IDS",
+     .target = AT(tokens),
      .help = "the text as token ids, separated by commas or white space; @FILE reads them from a file, - from stdin"},
-    {.name = "output", .letter = 'o', .kind = PP_OPTION_TEXT, .argument = "FILE.npy", .target = AT(output),
+    {.name = "output",
+     .letter = 'o',
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE.npy",
+     .target = AT(output),
      .help = "float32 [tokens, vocabulary], a row a token"},
-    {.name = "segments", .kind = PP_OPTION_ID, .argument = "ID", .target = AT(segments),
+    {.name = "segments",
+     .kind = PP_OPTION_ID,
+     .argument = "ID",
+     .target = AT(segments),
      .help = "several texts in one: a new segment starts at each token ID, and tokens see their own segment only "
              "(default: one segment)"},
-    {.name = "positions", .kind = PP_OPTION_CHOICE, .argument = "HOW", .target = AT(positions),
+    {.name = "positions",
+     .kind = PP_OPTION_CHOICE,
+     .argument = "HOW",
+     .target = AT(positions),
      .choices = "reset|continue",
      .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: "
              "reset)"},
-    {.name = "padding", .kind = PP_OPTION_FLAG, .target = AT(padding),
+    {.name = "padding",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(padding),
      .help = "tokens with the padding id (0) are padding that no token sees; AFM models only"},
-    {.name = "reference", .kind = PP_OPTION_FLAG, .target = AT(reference),
+    {.name = "reference",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(reference),
      .help = "compute with the plain f32 network instead of the kernels; slow"},
     {0}};
 
@@ -116,8 +133,13 @@ static int score(const logits_args *args, pp_loaded *loaded, const pp_ids *token
     if (!code) code = lay_out(args, config, &s);
     if (!code) {
         pippin_error err;
-        const pippin_score request = {.tokens = tokens->items, .segments = s.segments, .positions = s.positions,
-                                      .n_tok = tokens->n, .reference = args->reference, .row = on_row, .user = &s};
+        const pippin_score request = {.tokens = tokens->items,
+                                      .segments = s.segments,
+                                      .positions = s.positions,
+                                      .n_tok = tokens->n,
+                                      .reference = args->reference,
+                                      .row = on_row,
+                                      .user = &s};
         const double start = pp_seconds();
         if (pippin_session_score_npy(loaded->session, &request, args->output, &err) != PIPPIN_OK)
             code = pp_failed(&err);
@@ -158,9 +180,12 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Options", own_options},        {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},    {NULL, pp_options_session},
-                                         {"Computing", pp_options_compute}, {"General", pp_options_general},
+static const pp_option_group groups[] = {{"Options", own_options},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},
                                          {0}};
 
 const pp_command pp_command_logits = {

@@ -7,10 +7,9 @@
 
 #include "cli/cli.h"
 
-const pp_command *const pp_commands[] = {&pp_command_generate, &pp_command_tokenize, &pp_command_logits,
-                                         &pp_command_inspect,  &pp_command_plan,     &pp_command_check,
-                                         &pp_command_init,     &pp_command_convert,  &pp_command_eval,
-                                         NULL};
+const pp_command *const pp_commands[] = {
+    &pp_command_generate, &pp_command_tokenize, &pp_command_logits,  &pp_command_inspect, &pp_command_plan,
+    &pp_command_check,    &pp_command_init,     &pp_command_convert, &pp_command_eval,    NULL};
 
 static const pp_command *find_command(const char *name)
 {

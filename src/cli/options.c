@@ -16,30 +16,61 @@ const pp_option pp_options_general[] = {
     {0}};
 
 const pp_option pp_options_model[] = {
-    {.name = "model", .letter = 'm', .kind = PP_OPTION_TEXT, .argument = "MODEL", .target = AT(model),
+    {.name = "model",
+     .letter = 'm',
+     .kind = PP_OPTION_TEXT,
+     .argument = "MODEL",
+     .target = AT(model),
      .help = "the model: a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin"},
     {0}};
 
 const pp_option pp_options_tokenizer[] = {
-    {.name = "tokenizer", .kind = PP_OPTION_TEXT, .argument = "FILE", .target = AT(tokenizer),
-     .help = "tokenizer.json, SentencePiece .model, .gguf or tok*.bin; by default the one inside the model or beside it"},
+    {.name = "tokenizer",
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE",
+     .target = AT(tokenizer),
+     .help =
+         "tokenizer.json, SentencePiece .model, .gguf or tok*.bin; by default the one inside the model or beside it"},
     {0}};
 
 const pp_option pp_options_compute[] = {
-    {.name = "threads", .letter = 't', .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_threads), .low = 1,
-     .high = 256, .help = "threads to compute with (default: all cores)"},
-    {.name = "cpu", .kind = PP_OPTION_CHOICE, .argument = "LEVEL", .target = AT(cpu), .choices = "scalar|avx2|avx512",
+    {.name = "threads",
+     .letter = 't',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_threads),
+     .low = 1,
+     .high = 256,
+     .help = "threads to compute with (default: all cores)"},
+    {.name = "cpu",
+     .kind = PP_OPTION_CHOICE,
+     .argument = "LEVEL",
+     .target = AT(cpu),
+     .choices = "scalar|avx2|avx512",
      .help = "highest instruction set to use: scalar, avx2 or avx512 (default: all that the CPU has)"},
     {0}};
 
 const pp_option pp_options_session[] = {
-    {.name = "adapter", .letter = 'a', .kind = PP_OPTION_TEXTS, .argument = "FILE[=S]", .target = AT(adapters),
+    {.name = "adapter",
+     .letter = 'a',
+     .kind = PP_OPTION_TEXTS,
+     .argument = "FILE[=S]",
+     .target = AT(adapters),
      .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one "
              "inside the model file"},
-    {.name = "kv-type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(kv_type), .choices = "int8|bf16|f32",
+    {.name = "kv-type",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = AT(kv_type),
+     .choices = "int8|bf16|f32",
      .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its "
              "weights are f32, else bf16)"},
-    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_ctx), .low = 1, .high = 1 << 20,
+    {.name = "ctx",
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_ctx),
+     .low = 1,
+     .high = 1 << 20,
      .help = "tokens that the context holds (default: what the model was trained on, at most 4096)"},
     {0}};
 

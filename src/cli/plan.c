@@ -15,17 +15,36 @@ typedef struct plan_args {
 #define AT(field) offsetof(plan_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset", .kind = PP_OPTION_TEXT, .argument = "NAME", .target = AT(preset),
+    {.name = "preset",
+     .kind = PP_OPTION_TEXT,
+     .argument = "NAME",
+     .target = AT(preset),
      .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
-    {.name = "ctx", .kind = PP_OPTION_INT, .argument = "N", .target = offsetof(pp_common, n_ctx),
-     .low = 1, .high = 1 << 20,
+    {.name = "ctx",
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = offsetof(pp_common, n_ctx),
+     .low = 1,
+     .high = 1 << 20,
      .help = "tokens that a session's context holds (default: 4096)"},
-    {.name = "sessions", .kind = PP_OPTION_INT, .argument = "N", .target = AT(n_sessions), .low = 1, .high = 65536,
+    {.name = "sessions",
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_sessions),
+     .low = 1,
+     .high = 65536,
      .help = "conversations at the same time (default: 1)"},
-    {.name = "type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = AT(type), .choices = "f32|f16|bf16|q8|q4|q2",
+    {.name = "type",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = AT(type),
+     .choices = "f32|f16|bf16|q8|q4|q2",
      .help = "type of the weights: f32, f16, bf16, q8, q4 or q2 (default: MODEL's own, else bf16); q2 means q2 "
              "linear layers and a q4 embedding"},
-    {.name = "kv-type", .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = offsetof(pp_common, kv_type),
+    {.name = "kv-type",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = offsetof(pp_common, kv_type),
      .choices = "int8|bf16|f32",
      .help = "type of the K/V cache: int8, bf16 or f32 (default: MODEL's own, else int8 for AFM, bf16 for others)"},
     {.name = "train", .kind = PP_OPTION_FLAG, .target = AT(train), .help = "what training takes in addition"},
@@ -97,8 +116,8 @@ static void add_summary(plan_rows *rows, const pp_subject *s, const pippin_plan 
 /* What a file of this type holds that stores every parameter in it, the adapter's too: a toolkit checkpoint at f32. */
 static uint64_t file_bytes(int64_t n_parameter, pippin_type type)
 {
-    static const uint8_t bits[] = {[PIPPIN_F32] = 32, [PIPPIN_F16] = 16, [PIPPIN_BF16] = 16,
-                                   [PIPPIN_Q8] = 8,   [PIPPIN_Q4] = 4,   [PIPPIN_Q2] = 2};
+    static const uint8_t bits[] = {
+        [PIPPIN_F32] = 32, [PIPPIN_F16] = 16, [PIPPIN_BF16] = 16, [PIPPIN_Q8] = 8, [PIPPIN_Q4] = 4, [PIPPIN_Q2] = 2};
     return ((uint64_t)n_parameter * bits[type] + 7) / 8;
 }
 
@@ -159,8 +178,9 @@ static json_t *to_json(const plan_args *args, const pp_subject *s, const pippin_
                   (json_int_t)plan->kv_per_token, "kv", (json_int_t)plan->kv, "scratch", (json_int_t)plan->scratch,
                   "total", (json_int_t)plan->total, "adapter", (json_int_t)file_bytes(s->ledger.trainable, PIPPIN_F16));
     if (json && args->train)
-        json_object_set_new(json, "train", json_pack("{s:I, s:I}", "adapter", (json_int_t)plan->train_adapter, "full",
-                                                     (json_int_t)plan->train_full));
+        json_object_set_new(
+            json, "train",
+            json_pack("{s:I, s:I}", "adapter", (json_int_t)plan->train_adapter, "full", (json_int_t)plan->train_full));
     if (!json || !args->all) return json;
     json_t *list = json_array();
     for (size_t i = 0; i < rows->n; i++)
@@ -194,7 +214,8 @@ static int plan_subject(const plan_args *args, const pp_subject *s)
 {
     const pippin_plan_options options = {.type = args->type ? args->type : s->type,
                                          .kv_type = args->common.kv_type ? args->common.kv_type : s->kv_type,
-                                         .n_ctx = args->common.n_ctx, .n_sessions = args->n_sessions};
+                                         .n_ctx = args->common.n_ctx,
+                                         .n_sessions = args->n_sessions};
     pippin_plan plan;
     pippin_plan_compute(&s->config, &options, &plan);
     plan_rows *rows = pp_alloc_zero(1, sizeof *rows);
@@ -223,10 +244,8 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Options", own_options},
-                                         {"Model", pp_options_model},
-                                         {"General", pp_options_general},
-                                         {0}};
+static const pp_option_group groups[] = {
+    {"Options", own_options}, {"Model", pp_options_model}, {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_plan = {
     .name = "plan",

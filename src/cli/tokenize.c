@@ -12,10 +12,15 @@ typedef struct tokenize_args {
 
 static const pp_option own_options[] = {
     {.name = "ids", .kind = PP_OPTION_FLAG, .target = AT(ids), .help = "print the ids alone, on one line"},
-    {.name = "decode", .kind = PP_OPTION_FLAG, .target = AT(decode),
+    {.name = "decode",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(decode),
      .help = "the other way: ids from stdin, separated by commas or white space, to the exact bytes of their text"},
     {.name = "bos", .kind = PP_OPTION_FLAG, .target = AT(bos), .help = "put the beginning-of-sequence id first"},
-    {.name = "special", .kind = PP_OPTION_FLAG, .target = AT(special), .help = "find special pieces (</s>, <|im_start|>) in the text"},
+    {.name = "special",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(special),
+     .help = "find special pieces (</s>, <|im_start|>) in the text"},
     {0}};
 
 /* The tokenizer of a model, or a bare one; `model` owns it in the first case, the caller in the second. */
@@ -164,7 +169,9 @@ static int run(const void *raw)
     source from;
     if (args->decode && (args->ids || args->bos || args->special))
         return pp_error(PP_EXIT_USAGE, "--decode: found with --%s, expected alone; leave one out",
-                        args->ids ? "ids" : args->bos ? "bos" : "special");
+                        args->ids   ? "ids"
+                        : args->bos ? "bos"
+                                    : "special");
     int code = open_source(&args->common, &from);
     if (code) return code;
     code = args->decode ? decode(args, from.tokenizer) : encode(args, from.tokenizer);
@@ -184,7 +191,8 @@ const pp_command pp_command_tokenize = {
     .synopsis = "[--ids | --decode] -m MODEL < TEXT",
     .details = "All of stdin is one text, to its last byte: a final newline is part of it. Prints an id and its "
                "piece a line. -m also takes a bare tokenizer file (tokenizer.json, a "
-               "SentencePiece .model, a vocabulary in a .gguf, llama2.c's tok*.bin). Text yields no special ids without --special.\n\n"
+               "SentencePiece .model, a vocabulary in a .gguf, llama2.c's tok*.bin). Text yields no special ids "
+               "without --special.\n\n"
                "  printf 'Once upon a time' | pippin tokenize -m tok512.bin --ids\n"
                "  echo 403 407 261 378 | pippin tokenize -m tok512.bin --decode",
     .groups = groups,

@@ -25,8 +25,8 @@ typedef struct pp_entry {
 
 /* Everything hangs on this object and is freed with it. */
 typedef struct pp_tensors {
-    char *source;       /* the path (or name) for messages */
-    pp_tensor *items;   /* in file order */
+    char *source;     /* the path (or name) for messages */
+    pp_tensor *items; /* in file order */
     size_t n, capacity;
     pp_entry *metadata; /* string pairs, as the file has them */
     size_t n_metadata, metadata_capacity;
@@ -48,7 +48,7 @@ pippin_status pp_tensors_init(pp_tensors *t, const char *source, pippin_error *e
 pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, const pp_tensor *tensor,
                              pippin_error *err);
 pippin_status pp_tensors_add_metadata(pp_tensors *t, const char *key, const char *value, pippin_error *err);
-pippin_status pp_tensors_own_map(pp_tensors *t, pp_map map, pippin_error *err);   /* takes the map, also on failure */
+pippin_status pp_tensors_own_map(pp_tensors *t, pp_map map, pippin_error *err); /* takes the map, also on failure */
 pippin_status pp_tensors_own_block(pp_tensors *t, void *block,
                                    pippin_error *err); /* takes the block, also on failure */
 pippin_status pp_tensors_finish(pp_tensors *t, pippin_error *err);
@@ -110,7 +110,7 @@ typedef struct pp_gguf {
 pippin_status pp_gguf_parse(const void *data, size_t size, const char *source, pp_gguf *out, pippin_error *err);
 pippin_status pp_gguf_open(const char *path, pp_gguf *out, pippin_error *err);
 void pp_gguf_free(pp_gguf *g); /* the tensors too, unless they were taken and zeroed */
-const pp_gguf_entry *pp_gguf_find(const pp_gguf *g, const char *key); /* NULL when absent */
+const pp_gguf_entry *pp_gguf_find(const pp_gguf *g, const char *key);  /* NULL when absent */
 bool pp_gguf_number(const pp_gguf *g, const char *key, double *value); /* false when absent or no number */
 bool pp_gguf_text_is(const pp_gguf *g, const char *key, const char *value);
 

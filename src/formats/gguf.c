@@ -15,9 +15,10 @@ static const uint8_t value_size[G_N_TYPE] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8,
 
 /* Element types of tensors, as the file numbers them. */
 static const pippin_type tensor_types[] = {
-    [0] = PIPPIN_F32,        [1] = PIPPIN_F16,        [2] = PIPPIN_GGUF_Q4_0,  [3] = PIPPIN_GGUF_Q4_1,  [6] = PIPPIN_GGUF_Q5_0,
-    [7] = PIPPIN_GGUF_Q5_1,  [8] = PIPPIN_GGUF_Q8_0,  [10] = PIPPIN_GGUF_Q2_K, [11] = PIPPIN_GGUF_Q3_K, [12] = PIPPIN_GGUF_Q4_K,
-    [13] = PIPPIN_GGUF_Q5_K, [14] = PIPPIN_GGUF_Q6_K, [24] = PIPPIN_I8,        [27] = PIPPIN_I64,       [30] = PIPPIN_BF16};
+    [0] = PIPPIN_F32,        [1] = PIPPIN_F16,        [2] = PIPPIN_GGUF_Q4_0,  [3] = PIPPIN_GGUF_Q4_1,
+    [6] = PIPPIN_GGUF_Q5_0,  [7] = PIPPIN_GGUF_Q5_1,  [8] = PIPPIN_GGUF_Q8_0,  [10] = PIPPIN_GGUF_Q2_K,
+    [11] = PIPPIN_GGUF_Q3_K, [12] = PIPPIN_GGUF_Q4_K, [13] = PIPPIN_GGUF_Q5_K, [14] = PIPPIN_GGUF_Q6_K,
+    [24] = PIPPIN_I8,        [27] = PIPPIN_I64,       [30] = PIPPIN_BF16};
 
 enum { N_TENSOR_TYPE = sizeof tensor_types / sizeof *tensor_types };
 
@@ -30,7 +31,8 @@ typedef struct reader {
 
 static pippin_status bad(const reader *r, const char *what)
 {
-    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: byte %zu: %s; expected a GGUF file of version 2 or 3, check that it is whole",
+    return pp_fail(r->err, PIPPIN_E_FORMAT,
+                   "%s: byte %zu: %s; expected a GGUF file of version 2 or 3, check that it is whole",
                    r->g->tensors.source, r->b.at, what);
 }
 
@@ -69,7 +71,8 @@ static pippin_status take_array(reader *r, pp_gguf_entry *e)
     e->kind = PP_GGUF_ARRAY;
     e->item_type = pp_bytes_u32(&r->b);
     e->n_item = pp_bytes_u64(&r->b);
-    if (r->b.failed || e->item_type >= G_N_TYPE || e->item_type == G_ARRAY) return bad(r, "an array of an unknown kind");
+    if (r->b.failed || e->item_type >= G_N_TYPE || e->item_type == G_ARRAY)
+        return bad(r, "an array of an unknown kind");
     e->items = r->b.data + r->b.at;
     const size_t start = r->b.at;
     if (e->item_type == G_TEXT) {
@@ -125,7 +128,8 @@ static pippin_status take_tensor(reader *r)
     size_t n_elem = 1;
     for (uint32_t i = 0; i < n_dim; i++) {
         const uint64_t size = pp_bytes_u64(&r->b);
-        if (size > INT64_MAX || !pp_mul(n_elem, (size_t)size, &n_elem)) return bad(r, "a tensor of an impossible shape");
+        if (size > INT64_MAX || !pp_mul(n_elem, (size_t)size, &n_elem))
+            return bad(r, "a tensor of an impossible shape");
         t.shape[n_dim - 1 - i] = (int64_t)size;
     }
     const uint32_t type = pp_bytes_u32(&r->b);
@@ -133,12 +137,15 @@ static pippin_status take_tensor(reader *r)
     if (r->b.failed) return bad(r, "a tensor's description goes past the end");
     t.type = type < N_TENSOR_TYPE ? tensor_types[type] : PIPPIN_TYPE_AUTO;
     if (t.type == PIPPIN_TYPE_AUTO)
-        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: tensor %.*s: has GGUF type %u, expected F32, F16, BF16, Q4_0 to Q8_0 or Q2_K to Q6_K; convert the file first",
+        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: tensor %.*s: has GGUF type %u, expected F32, F16, BF16, Q4_0 to Q8_0 or Q2_K to Q6_K; "
+                       "convert the file first",
                        r->g->tensors.source, (int)PP_MIN(n_name, (size_t)200), name, (unsigned)type);
     const size_t block = pp_type_block(t.type), row = n_dim ? (size_t)t.shape[n_dim - 1] : 1;
     if (row % block) return bad(r, "a tensor whose rows are no whole number of blocks");
     t.bytes = pp_type_bytes(t.type, n_elem);
-    if (n_elem && t.bytes / pp_type_bytes(t.type, block) != n_elem / block) return bad(r, "a tensor of an impossible shape");
+    if (n_elem && t.bytes / pp_type_bytes(t.type, block) != n_elem / block)
+        return bad(r, "a tensor of an impossible shape");
     t.data = (const void *)(uintptr_t)offset;
     return pp_tensors_add(&r->g->tensors, name, n_name, &t, r->err);
 }
@@ -148,7 +155,8 @@ static pippin_status place_tensors(reader *r)
     uint64_t alignment = DEFAULT_ALIGNMENT;
     const pp_gguf_entry *e = pp_gguf_find(r->g, "general.alignment");
     if (e) alignment = (uint64_t)e->integer;
-    if (alignment == 0 || alignment > 1 << 20 || alignment & (alignment - 1)) return bad(r, "an alignment that is no power of two");
+    if (alignment == 0 || alignment > 1 << 20 || alignment & (alignment - 1))
+        return bad(r, "an alignment that is no power of two");
     const size_t left = r->b.at % alignment ? alignment - r->b.at % alignment : 0;
     /* A file without tensors (a vocabulary) may end before the padding. */
     if (r->g->tensors.n && !pp_bytes_take(&r->b, left)) return bad(r, "no room for the tensors");
@@ -157,7 +165,8 @@ static pippin_status place_tensors(reader *r)
         pp_tensor *t = &r->g->tensors.items[i];
         const uint64_t offset = (uint64_t)(uintptr_t)t->data;
         if (offset > size || t->bytes > size - offset)
-            return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: tensor %.200s: lies outside the file; check that it is whole", r->g->tensors.source, t->name);
+            return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: tensor %.200s: lies outside the file; check that it is whole",
+                           r->g->tensors.source, t->name);
         t->data = r->b.data + start + offset;
     }
     return PIPPIN_OK;
@@ -169,10 +178,12 @@ static pippin_status read_file(reader *r)
     const uint32_t version = pp_bytes_u32(&r->b);
     if (!magic || memcmp(magic, "GGUF", 4) != 0) return bad(r, "the letters GGUF are missing");
     if (version != 2 && version != 3)
-        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: GGUF version %u, expected 2 or 3 in little-endian order", r->g->tensors.source, (unsigned)version);
+        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: GGUF version %u, expected 2 or 3 in little-endian order",
+                       r->g->tensors.source, (unsigned)version);
     const uint64_t n_tensor = pp_bytes_u64(&r->b), n_entry = pp_bytes_u64(&r->b);
     /* The smallest pair and the smallest description take 13 and 24 bytes. */
-    if (r->b.failed || n_entry > pp_bytes_left(&r->b) / 13 || n_tensor > pp_bytes_left(&r->b) / 24) return bad(r, "counts that the file is too small for");
+    if (r->b.failed || n_entry > pp_bytes_left(&r->b) / 13 || n_tensor > pp_bytes_left(&r->b) / 24)
+        return bad(r, "counts that the file is too small for");
     pippin_status status = PIPPIN_OK;
     for (uint64_t i = 0; i < n_entry && status == PIPPIN_OK; i++) status = take_entry(r);
     for (uint64_t i = 0; i < n_tensor && status == PIPPIN_OK; i++) status = take_tensor(r);

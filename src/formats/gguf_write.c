@@ -100,7 +100,8 @@ static uint32_t type_number(pippin_type type)
 }
 
 /* Tensor descriptions come after all values, so they gather in a header of their own. */
-void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim, const int64_t *shape)
+void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim,
+                      const int64_t *shape)
 {
     size_t n = 1;
     put_text(tensors, name, strlen(name));
@@ -133,7 +134,8 @@ pippin_status pp_gguf_start(pp_gguf_writer *w, const pp_gguf_writer *tensors, co
         status = pp_writer_write(&w->writer, head.header, head.n_header, err);
     if (status == PIPPIN_OK) status = pp_writer_write(&w->writer, w->header, w->n_header, err);
     if (status == PIPPIN_OK) status = pp_writer_write(&w->writer, tensors->header, tensors->n_header, err);
-    if (status == PIPPIN_OK) status = pp_writer_write(&w->writer, zeros, (ALIGNMENT - all % ALIGNMENT) % ALIGNMENT, err);
+    if (status == PIPPIN_OK)
+        status = pp_writer_write(&w->writer, zeros, (ALIGNMENT - all % ALIGNMENT) % ALIGNMENT, err);
     pp_free(head.header);
     return status;
 }
@@ -153,8 +155,8 @@ pippin_status pp_gguf_pad(pp_gguf_writer *w, pippin_error *err)
 pippin_status pp_gguf_commit(pp_gguf_writer *w, pippin_error *err)
 {
     if (w->written == w->data_size) return pp_writer_commit(&w->writer, err);
-    return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %llu bytes of tensors came, expected %llu", w->writer.path, (unsigned long long)w->written,
-                   (unsigned long long)w->data_size);
+    return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %llu bytes of tensors came, expected %llu", w->writer.path,
+                   (unsigned long long)w->written, (unsigned long long)w->data_size);
 }
 
 void pp_gguf_abort(pp_gguf_writer *w)

@@ -8,7 +8,8 @@ pippin_status pp_npy_create(const char *path, size_t n_row, size_t n_col, pp_npy
     /* Magic, version, the length of the text, and the text padded so that the data starts at a multiple of 64. */
     char text[128];
     uint8_t header[128] = "\x93NUMPY\x01\x00";
-    const int n = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", n_row, n_col);
+    const int n =
+        snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", n_row, n_col);
     memset(header + 10, ' ', sizeof header - 10);
     memcpy(header + 10, text, (size_t)n);
     header[8] = sizeof header - 10;
@@ -31,7 +32,8 @@ pippin_status pp_npy_row(pp_npy *npy, const float *row, pippin_error *err)
 pippin_status pp_npy_commit(pp_npy *npy, pippin_error *err)
 {
     if (npy->written == npy->n_row) return pp_writer_commit(&npy->writer, err);
-    pippin_status status = pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %zu rows came, expected %zu", npy->writer.path, npy->written, npy->n_row);
+    pippin_status status =
+        pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %zu rows came, expected %zu", npy->writer.path, npy->written, npy->n_row);
     pp_npy_abort(npy);
     return status;
 }

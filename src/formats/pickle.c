@@ -332,47 +332,53 @@ static bool step(machine *m)
         return false;
     }
     switch (opcode) {
-    case 0x80: pp_bytes_u8(in); break;                                  /* PROTO */
-    case 0x95: pp_bytes_u64(in); break;                                 /* FRAME */
-    case '.': return false;                                             /* STOP */
-    case '(': push_mark(m); break;                                      /* MARK */
-    case '0': pop(m); break;                                            /* POP */
-    case '1': m->n_stack = pop_mark(m); break;                          /* POP_MARK */
-    case 'N': push(m, none); break;                                     /* NONE */
-    case 0x88: case 0x89: push(m, none); break;                         /* NEWTRUE, NEWFALSE */
-    case 'G': pp_bytes_u64(in); push(m, none); break;                   /* BINFLOAT */
-    case 'K': push_int(m, pp_bytes_u8(in)); break;                      /* BININT1 */
-    case 'M': push_int(m, pp_bytes_u16(in)); break;                     /* BININT2 */
-    case 'J': push_int(m, pp_bytes_i32(in)); break;                     /* BININT */
-    case 0x8a: push_long(m, pp_bytes_u8(in)); break;                    /* LONG1 */
-    case 'X': push_text(m, pp_bytes_u32(in)); break;                    /* BINUNICODE */
-    case 0x8c: push_text(m, pp_bytes_u8(in)); break;                    /* SHORT_BINUNICODE */
-    case 0x8d: push_text(m, pp_bytes_u64(in)); break;                   /* BINUNICODE8 */
-    case ')': collect_few(m, 0); break;                                 /* EMPTY_TUPLE */
-    case 0x85: case 0x86: case 0x87: collect_few(m, opcode - 0x84u); break; /* TUPLE1, 2, 3 */
-    case 't': collect(m, PP_VALUE_TUPLE, pop_mark(m)); break;           /* TUPLE */
-    case ']': collect_few(m, 0); break;                                 /* EMPTY_LIST */
-    case 'l': collect(m, PP_VALUE_TUPLE, pop_mark(m)); break;           /* LIST */
-    case 'a': add_items(m, PP_VALUE_TUPLE, m->n_stack ? m->n_stack - 1 : 0); break; /* APPEND */
-    case 'e': add_items(m, PP_VALUE_TUPLE, pop_mark(m)); break;         /* APPENDS */
-    case '}': push(m, (pp_value){.kind = PP_VALUE_DICT}); break;        /* EMPTY_DICT */
-    case 'd': collect(m, PP_VALUE_DICT, pop_mark(m)); break;            /* DICT */
+    case 0x80: pp_bytes_u8(in); break;         /* PROTO */
+    case 0x95: pp_bytes_u64(in); break;        /* FRAME */
+    case '.': return false;                    /* STOP */
+    case '(': push_mark(m); break;             /* MARK */
+    case '0': pop(m); break;                   /* POP */
+    case '1': m->n_stack = pop_mark(m); break; /* POP_MARK */
+    case 'N': push(m, none); break;            /* NONE */
+    case 0x88:
+    case 0x89: push(m, none); break; /* NEWTRUE, NEWFALSE */
+    case 'G':
+        pp_bytes_u64(in);
+        push(m, none);
+        break;                                        /* BINFLOAT */
+    case 'K': push_int(m, pp_bytes_u8(in)); break;    /* BININT1 */
+    case 'M': push_int(m, pp_bytes_u16(in)); break;   /* BININT2 */
+    case 'J': push_int(m, pp_bytes_i32(in)); break;   /* BININT */
+    case 0x8a: push_long(m, pp_bytes_u8(in)); break;  /* LONG1 */
+    case 'X': push_text(m, pp_bytes_u32(in)); break;  /* BINUNICODE */
+    case 0x8c: push_text(m, pp_bytes_u8(in)); break;  /* SHORT_BINUNICODE */
+    case 0x8d: push_text(m, pp_bytes_u64(in)); break; /* BINUNICODE8 */
+    case ')': collect_few(m, 0); break;               /* EMPTY_TUPLE */
+    case 0x85:
+    case 0x86:
+    case 0x87: collect_few(m, opcode - 0x84u); break;                                  /* TUPLE1, 2, 3 */
+    case 't': collect(m, PP_VALUE_TUPLE, pop_mark(m)); break;                          /* TUPLE */
+    case ']': collect_few(m, 0); break;                                                /* EMPTY_LIST */
+    case 'l': collect(m, PP_VALUE_TUPLE, pop_mark(m)); break;                          /* LIST */
+    case 'a': add_items(m, PP_VALUE_TUPLE, m->n_stack ? m->n_stack - 1 : 0); break;    /* APPEND */
+    case 'e': add_items(m, PP_VALUE_TUPLE, pop_mark(m)); break;                        /* APPENDS */
+    case '}': push(m, (pp_value){.kind = PP_VALUE_DICT}); break;                       /* EMPTY_DICT */
+    case 'd': collect(m, PP_VALUE_DICT, pop_mark(m)); break;                           /* DICT */
     case 's': add_items(m, PP_VALUE_DICT, m->n_stack > 1 ? m->n_stack - 2 : 0); break; /* SETITEM */
-    case 'u': add_items(m, PP_VALUE_DICT, pop_mark(m)); break;          /* SETITEMS */
-    case 'q': memo_put(m, pp_bytes_u8(in)); break;                      /* BINPUT */
-    case 'r': memo_put(m, pp_bytes_u32(in)); break;                     /* LONG_BINPUT */
-    case 0x94: memo_put(m, m->n_memoized++); break;                     /* MEMOIZE */
-    case 'h': memo_get(m, pp_bytes_u8(in)); break;                      /* BINGET */
-    case 'j': memo_get(m, pp_bytes_u32(in)); break;                     /* LONG_BINGET */
-    case 'c': {                                                         /* GLOBAL */
+    case 'u': add_items(m, PP_VALUE_DICT, pop_mark(m)); break;                         /* SETITEMS */
+    case 'q': memo_put(m, pp_bytes_u8(in)); break;                                     /* BINPUT */
+    case 'r': memo_put(m, pp_bytes_u32(in)); break;                                    /* LONG_BINPUT */
+    case 0x94: memo_put(m, m->n_memoized++); break;                                    /* MEMOIZE */
+    case 'h': memo_get(m, pp_bytes_u8(in)); break;                                     /* BINGET */
+    case 'j': memo_get(m, pp_bytes_u32(in)); break;                                    /* LONG_BINGET */
+    case 'c': {                                                                        /* GLOBAL */
         const pp_value module = take_line(m), name = take_line(m);
         push_global(m, module, name);
         break;
     }
-    case 0x93: stack_global(m); break;                                  /* STACK_GLOBAL */
-    case 'R': reduce(m); break;                                         /* REDUCE */
-    case 'Q': persistent_id(m); break;                                  /* BINPERSID */
-    case 'b': build(m); break;                                          /* BUILD */
+    case 0x93: stack_global(m); break; /* STACK_GLOBAL */
+    case 'R': reduce(m); break;        /* REDUCE */
+    case 'Q': persistent_id(m); break; /* BINPERSID */
+    case 'b': build(m); break;         /* BUILD */
     default: damaged(m, "an opcode that no state dictionary needs");
     }
     if (in->failed) damaged(m, "it ends inside an instruction");
@@ -385,7 +391,8 @@ pippin_status pp_pickle_run(const uint8_t *data, size_t size, const char *source
     machine m = {.p = out, .in = pp_bytes_of(data, size), .err = err};
     new_value(&m, (pp_value){0});
     if (size > UINT32_MAX) damaged(&m, "it is larger than 4 GB");
-    while (m.status == PIPPIN_OK && step(&m)) {}
+    while (m.status == PIPPIN_OK && step(&m)) {
+    }
     if (m.status == PIPPIN_OK) out->root = pop(&m);
     pp_free(m.stack);
     pp_free(m.marks);

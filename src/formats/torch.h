@@ -11,7 +11,8 @@ typedef struct pp_zip pp_zip;
 pippin_status pp_zip_open(const void *data, size_t size, const char *source, pp_zip **out, pippin_error *err);
 void pp_zip_close(pp_zip *zip);
 /* The bytes of a stored member, inside the data that was opened. FORMAT when it is missing, compressed, or out of bounds. */
-pippin_status pp_zip_member(const pp_zip *zip, const char *name, const uint8_t **bytes, size_t *size, pippin_error *err);
+pippin_status pp_zip_member(const pp_zip *zip, const char *name, const uint8_t **bytes, size_t *size,
+                            pippin_error *err);
 /* From now on the member's bytes are those at `bytes`, a copy of them in a better place. */
 void pp_zip_move(pp_zip *zip, const char *name, const uint8_t *bytes);
 bool pp_zip_has(const pp_zip *zip, const char *name);

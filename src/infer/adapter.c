@@ -8,7 +8,8 @@ pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_
     return status;
 }
 
-pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, const char *path, pippin_error *err)
+pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, const char *path,
+                                  pippin_error *err)
 {
     return pp_adapter_save(adapter, &model->weights.config, path, err);
 }

@@ -20,7 +20,8 @@ static kv_sizes sizes_of(const pippin_config *c, pippin_type type, bool static_s
 {
     const uint64_t heads = (uint64_t)(c->n_layer - c->n_reuse) * (uint64_t)c->n_kv_head * (uint64_t)n_slot;
     return (kv_sizes){heads * pp_type_bytes(type, (size_t)c->d_head),
-                      type == PIPPIN_I8 && !static_scales ? heads * sizeof(float) : 0, (uint64_t)n_slot * sizeof(int32_t)};
+                      type == PIPPIN_I8 && !static_scales ? heads * sizeof(float) : 0,
+                      (uint64_t)n_slot * sizeof(int32_t)};
 }
 
 uint64_t pp_kv_bytes(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot)

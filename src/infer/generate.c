@@ -20,7 +20,8 @@ static bool is_stop(const generation *g, int32_t id)
     for (size_t i = 0; i < g->o.n_stop_ids; i++)
         if (g->o.stop_ids[i] == id) return true;
     if (g->o.stop_ids || !m->tokenizer) return false;
-    return id == pippin_tokenizer_eos(m->tokenizer) || id == pippin_tokenizer_bos(m->tokenizer) || id == c->eos_id || id == c->bos_id;
+    return id == pippin_tokenizer_eos(m->tokenizer) || id == pippin_tokenizer_bos(m->tokenizer) || id == c->eos_id ||
+           id == c->bos_id;
 }
 
 /* Hands out one token; false when the generation ends with it. */
@@ -71,7 +72,8 @@ static pippin_status run(generation *g, pippin_error *err)
     const size_t limit = g->o.max_tokens ? PP_MIN(g->o.max_tokens, room) : room;
     g->result->finish = PIPPIN_FINISH_LENGTH;
     while (g->n_done < limit) {
-        const int32_t id = pp_sample(&s->sampler, &g->o.sampling, s->logits, s->tokens, (size_t)s->kv.n_tok, g->n_prompt, g->n_done);
+        const int32_t id =
+            pp_sample(&s->sampler, &g->o.sampling, s->logits, s->tokens, (size_t)s->kv.n_tok, g->n_prompt, g->n_done);
         if (is_stop(g, id)) {
             g->result->finish = PIPPIN_FINISH_STOP;
             break;
@@ -89,19 +91,26 @@ static pippin_status run(generation *g, pippin_error *err)
 static pippin_status check(const generation *g, pippin_error *err)
 {
     if (g->o.logprobs < 0 || g->o.logprobs > PIPPIN_MAX_LOGPROBS)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "logprobs: %d, expected 0 to %d", (int)g->o.logprobs, PIPPIN_MAX_LOGPROBS);
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "logprobs: %d, expected 0 to %d", (int)g->o.logprobs,
+                       PIPPIN_MAX_LOGPROBS);
     return pp_sampling_check(&g->o.sampling, g->s->sampler.n_vocab, err);
 }
 
-pippin_status pippin_generate(pippin_session *s, const int32_t *prompt, size_t n_prompt, const pippin_generate_options *options,
-                              int32_t *ids, size_t capacity, pippin_generate_result *result, pippin_error *err)
+pippin_status pippin_generate(pippin_session *s, const int32_t *prompt, size_t n_prompt,
+                              const pippin_generate_options *options, int32_t *ids, size_t capacity,
+                              pippin_generate_result *result, pippin_error *err)
 {
     pippin_generate_result unused;
-    generation g = {.s = s, .o = options ? *options : (pippin_generate_options){0}, .ids = ids, .capacity = capacity,
-                    .n_prompt = n_prompt, .result = result ? result : &unused};
+    generation g = {.s = s,
+                    .o = options ? *options : (pippin_generate_options){0},
+                    .ids = ids,
+                    .capacity = capacity,
+                    .n_prompt = n_prompt,
+                    .result = result ? result : &unused};
     *g.result = (pippin_generate_result){.n_prompt = n_prompt, .finish = PIPPIN_FINISH_CANCELLED};
     pippin_status status = check(&g, err);
-    if (status == PIPPIN_OK) status = pp_stopper_init(&g.stopper, g.o.stop_strings, g.o.n_stop_strings, s->stream.capacity, err);
+    if (status == PIPPIN_OK)
+        status = pp_stopper_init(&g.stopper, g.o.stop_strings, g.o.n_stop_strings, s->stream.capacity, err);
     const double start = pp_seconds();
     if (status == PIPPIN_OK) status = pippin_session_sync(s, prompt, n_prompt, err);
     const double ready = pp_seconds();

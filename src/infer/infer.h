@@ -19,9 +19,11 @@ struct pippin_model {
 
 /* ---- tokenizers of models (vocabulary.c): each sets m->tokenizer, or leaves it NULL where there is none ---- */
 
-pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m, pippin_error *err); /* this file, and no other */
+pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m,
+                                      pippin_error *err); /* this file, and no other */
 pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, pippin_model *m, pippin_error *err);
-pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m, pippin_error *err); /* beside a folder's or toolkit's weights */
+pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m,
+                                        pippin_error *err); /* beside a folder's or toolkit's weights */
 
 /* ---- K/V cache (cache.c) ---- */
 
@@ -71,7 +73,8 @@ typedef struct pp_stopper {
 } pp_stopper;
 
 /* Allocates only where there are stop strings. longest_piece: bytes that one push brings at most. */
-pippin_status pp_stopper_init(pp_stopper *s, const char *const *strings, size_t n, size_t longest_piece, pippin_error *err);
+pippin_status pp_stopper_init(pp_stopper *s, const char *const *strings, size_t n, size_t longest_piece,
+                              pippin_error *err);
 void pp_stopper_free(pp_stopper *s);
 /* Text that may be shown, valid until the next call; *stopped: a stop string came, and the text ends before it. */
 const char *pp_stopper_push(pp_stopper *s, const char *text, size_t *n_bytes, bool *stopped);

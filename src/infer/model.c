@@ -7,17 +7,20 @@
 /* theta may stand in "STEM-config.json", else in "config.json", beside a toolkit checkpoint; everything else is in the shapes. */
 static pippin_status read_theta(const char *path, pippin_config *c, pippin_error *err)
 {
-    char *dir = pp_path_dir(path), *own = pp_path_stem(path, "-config.json"), *common = dir ? pp_path_join(dir, "config.json") : NULL;
+    char *dir = pp_path_dir(path), *own = pp_path_stem(path, "-config.json"),
+         *common = dir ? pp_path_join(dir, "config.json") : NULL;
     pippin_status status = own && common ? PIPPIN_OK : pp_fail_memory(err, path, strlen(path));
     const char *found = status != PIPPIN_OK ? NULL : pp_path_exists(own) ? own : pp_path_exists(common) ? common : NULL;
     pp_map map = {0};
     if (found) status = pp_map_open(found, &map, err);
     if (found && status == PIPPIN_OK) {
         json_error_t at;
-        json_t *root = json_loadb((const char *)map.data, map.size, 0, &at), *theta = json_object_get(root, "rope_theta");
+        json_t *root = json_loadb((const char *)map.data, map.size, 0, &at),
+               *theta = json_object_get(root, "rope_theta");
         if (!theta) theta = json_object_get(json_object_get(root, "rope_parameters"), "rope_theta");
         if (!root)
-            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: line %d: %s; expected a JSON object, or no such file", found, at.line, at.text);
+            status = pp_fail(err, PIPPIN_E_FORMAT, "%s: line %d: %s; expected a JSON object, or no such file", found,
+                             at.line, at.text);
         else if (json_is_number(theta))
             c->rope_theta = json_number_value(theta);
         json_decref(root);
@@ -98,7 +101,8 @@ static pippin_status open_safetensors(const char *config_path, const char *path,
 /* config.json and model.safetensors (or the index of its shards) in `dir`; `file` names the weights where the user did. */
 static pippin_status open_folder(const char *dir, const char *file, pippin_model *m, pippin_error *err)
 {
-    char *config = pp_path_join(dir, "config.json"), *single = file ? pp_strdup(file) : pp_path_join(dir, "model.safetensors");
+    char *config = pp_path_join(dir, "config.json"),
+         *single = file ? pp_strdup(file) : pp_path_join(dir, "model.safetensors");
     char *index = pp_path_join(dir, "model.safetensors.index.json");
     pippin_status status;
     if (!config || !single || !index)
@@ -108,7 +112,9 @@ static pippin_status open_folder(const char *dir, const char *file, pippin_model
     else if (pp_path_exists(index))
         status = open_safetensors(config, index, m, err);
     else
-        status = pp_fail(err, PIPPIN_E_IO, "%s: holds neither model.safetensors nor model.safetensors.index.json; name the folder of a model", dir);
+        status = pp_fail(
+            err, PIPPIN_E_IO,
+            "%s: holds neither model.safetensors nor model.safetensors.index.json; name the folder of a model", dir);
     pp_free(config);
     pp_free(single);
     pp_free(index);
@@ -128,10 +134,11 @@ static pippin_status open_weights(const char *path, bool own_tokenizer, pippin_m
         pp_free(dir);
         return status;
     }
-    return pp_fail(err, PIPPIN_E_UNSUPPORTED,
-                   "%s: not a kind of model that this version opens, expected a folder with config.json and model.safetensors, a "
-                   ".safetensors, a .gguf, a toolkit .pt or a llama2.c .bin",
-                   path);
+    return pp_fail(
+        err, PIPPIN_E_UNSUPPORTED,
+        "%s: not a kind of model that this version opens, expected a folder with config.json and model.safetensors, a "
+        ".safetensors, a .gguf, a toolkit .pt or a llama2.c .bin",
+        path);
 }
 
 static pippin_status new_model(const pippin_model_options *options, pippin_model **out, pippin_error *err)
@@ -148,10 +155,11 @@ static pippin_status new_model(const pippin_model_options *options, pippin_model
     return status;
 }
 
-static pippin_status finish_model(pippin_status status, const pippin_model_options *options, pippin_model *m, pippin_model **out,
-                                  pippin_error *err)
+static pippin_status finish_model(pippin_status status, const pippin_model_options *options, pippin_model *m,
+                                  pippin_model **out, pippin_error *err)
 {
-    if (status == PIPPIN_OK && options && options->tokenizer) status = pp_model_open_tokenizer(options->tokenizer, m, err);
+    if (status == PIPPIN_OK && options && options->tokenizer)
+        status = pp_model_open_tokenizer(options->tokenizer, m, err);
     if (status != PIPPIN_OK)
         pippin_model_free(m);
     else
@@ -159,7 +167,8 @@ static pippin_status finish_model(pippin_status status, const pippin_model_optio
     return status;
 }
 
-pippin_status pippin_model_open(const char *path, const pippin_model_options *options, pippin_model **out, pippin_error *err)
+pippin_status pippin_model_open(const char *path, const pippin_model_options *options, pippin_model **out,
+                                pippin_error *err)
 {
     pippin_model *m;
     *out = NULL;

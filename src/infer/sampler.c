@@ -33,17 +33,23 @@ pippin_status pp_sampling_check(const pippin_sampling *o, int32_t n_vocab, pippi
     const struct {
         const char *name;
         double value, low, high;
-    } ranges[] = {{"temperature", o->temperature, 0, 1e6},         {"top_k", o->top_k, 0, INT32_MAX},
-                  {"top_p", o->top_p, 0, 1},                       {"min_p", o->min_p, 0, 1},
-                  {"repeat_penalty", o->repeat_penalty, 0, 1e3},   {"repeat_window", o->repeat_window, -1, INT32_MAX},
-                  {"presence_penalty", o->presence_penalty, -1e3, 1e3}, {"frequency_penalty", o->frequency_penalty, -1e3, 1e3}};
+    } ranges[] = {{"temperature", o->temperature, 0, 1e6},
+                  {"top_k", o->top_k, 0, INT32_MAX},
+                  {"top_p", o->top_p, 0, 1},
+                  {"min_p", o->min_p, 0, 1},
+                  {"repeat_penalty", o->repeat_penalty, 0, 1e3},
+                  {"repeat_window", o->repeat_window, -1, INT32_MAX},
+                  {"presence_penalty", o->presence_penalty, -1e3, 1e3},
+                  {"frequency_penalty", o->frequency_penalty, -1e3, 1e3}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].low && ranges[i].value <= ranges[i].high))
-            return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %g, expected %g to %g", ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high);
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %g, expected %g to %g", ranges[i].name, ranges[i].value,
+                           ranges[i].low, ranges[i].high);
     for (size_t i = 0; i < o->n_bias; i++)
         if (o->bias[i].id < 0 || o->bias[i].id >= n_vocab || o->bias[i].value != o->bias[i].value)
-            return pp_fail(err, PIPPIN_E_ARGUMENT, "logit bias %zu: id %d, value %g; expected an id below %d and a number", i, (int)o->bias[i].id,
-                           (double)o->bias[i].value, (int)n_vocab);
+            return pp_fail(err, PIPPIN_E_ARGUMENT,
+                           "logit bias %zu: id %d, value %g; expected an id below %d and a number", i,
+                           (int)o->bias[i].id, (double)o->bias[i].value, (int)n_vocab);
     return PIPPIN_OK;
 }
 
@@ -68,7 +74,9 @@ static bool seen_before(const int32_t *tokens, size_t at, size_t first)
 static void penalise_repeats(pp_candidate *c, const pippin_sampling *o, const int32_t *tokens, size_t n)
 {
     if (o->repeat_penalty == 0 || o->repeat_penalty == 1) return;
-    const size_t window = o->repeat_window == 0 ? DEFAULT_REPEAT_WINDOW : o->repeat_window < 0 ? n : (size_t)o->repeat_window;
+    const size_t window = o->repeat_window == 0  ? DEFAULT_REPEAT_WINDOW
+                          : o->repeat_window < 0 ? n
+                                                 : (size_t)o->repeat_window;
     const size_t first = n > window ? n - window : 0;
     for (size_t i = first; i < n; i++) {
         if (seen_before(tokens, i, first)) continue;

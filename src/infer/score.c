@@ -20,7 +20,8 @@ static void complete(pippin_session *s, const pippin_score *in, pippin_score *ou
     out->positions = positions;
 }
 
-static pippin_status emit(pippin_session *s, const pp_engine *e, const pippin_score *score, size_t at, int32_t n, pippin_error *err)
+static pippin_status emit(pippin_session *s, const pp_engine *e, const pippin_score *score, size_t at, int32_t n,
+                          pippin_error *err)
 {
     const size_t n_vocab = (size_t)s->model->weights.config.n_vocab;
     for (int32_t first = 0; first < n; first += s->n_logits) {
@@ -42,8 +43,11 @@ static pippin_status fast_score(pippin_session *s, const pippin_score *score, pi
         const int32_t n = (int32_t)PP_MIN(score->n_tok - at, (size_t)s->n_batch);
         for (int32_t i = 0; i < n; i++) {
             const size_t t = at + (size_t)i;
-            s->rows[i] = (pp_row){.token = score->tokens[t], .position = score->positions[t], .segment = score->segments[t],
-                                  .slot = (int32_t)t, .wants_logits = true};
+            s->rows[i] = (pp_row){.token = score->tokens[t],
+                                  .position = score->positions[t],
+                                  .segment = score->segments[t],
+                                  .slot = (int32_t)t,
+                                  .wants_logits = true};
         }
         const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
         status = pp_session_pass(s, &pass, err);
@@ -60,7 +64,8 @@ pippin_status pippin_session_score(pippin_session *s, const pippin_score *in, pi
     if (status != PIPPIN_OK) return status;
     for (size_t i = 0; in->positions && i < in->n_tok; i++)
         if (in->positions[i] < 0)
-            return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: position %d, expected 0 or more", i, (int)in->positions[i]);
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: position %d, expected 0 or more", i,
+                           (int)in->positions[i]);
     complete(s, in, &score);
     pp_kv_rewind(&s->kv, 0);
     s->has_logits = false;
@@ -90,7 +95,8 @@ static int npy_row(void *user, size_t i, const float *logits)
     return sink->score->row ? sink->score->row(sink->score->user, i, logits) : 0;
 }
 
-pippin_status pippin_session_score_npy(pippin_session *s, const pippin_score *score, const char *path, pippin_error *err)
+pippin_status pippin_session_score_npy(pippin_session *s, const pippin_score *score, const char *path,
+                                       pippin_error *err)
 {
     npy_sink sink = {.score = score, .err = err};
     pippin_status status = pp_npy_create(path, score->n_tok, (size_t)s->model->weights.config.n_vocab, &sink.npy, err);

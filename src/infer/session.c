@@ -14,14 +14,17 @@ static pippin_status check_options(const pippin_session_options *o, pippin_error
     const struct {
         const char *name;
         int32_t value, high;
-    } ranges[] = {{"context", o->n_ctx, MAX_CTX}, {"threads", o->n_threads, MAX_THREADS}, {"batch", o->n_batch, MAX_CTX},
+    } ranges[] = {{"context", o->n_ctx, MAX_CTX},
+                  {"threads", o->n_threads, MAX_THREADS},
+                  {"batch", o->n_batch, MAX_CTX},
                   {"rows of logits", o->n_logits, MAX_CTX}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].value < 0 || ranges[i].value > ranges[i].high)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: %d, expected 1 to %d, or 0 for the default", ranges[i].name,
                            (int)ranges[i].value, (int)ranges[i].high);
     if (o->kv_type && o->kv_type != PIPPIN_I8 && o->kv_type != PIPPIN_BF16 && o->kv_type != PIPPIN_F32)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "K/V cache type: %s, expected int8, bf16 or f32", pippin_type_name(o->kv_type));
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "K/V cache type: %s, expected int8, bf16 or f32",
+                       pippin_type_name(o->kv_type));
     return PIPPIN_OK;
 }
 
@@ -41,8 +44,7 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     const size_t n_ctx = (size_t)s->n_ctx, n_vocab = (size_t)w->config.n_vocab;
     const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
     s->team = pp_team_create(n_thread);
-    if (!s->team)
-        return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
+    if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
     s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
     s->logits = pp_alloc_zero(n_vocab, sizeof *s->logits);
@@ -110,13 +112,16 @@ static void forget(pippin_session *s)
     s->has_logits = false;
 }
 
-pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapter_use *uses, size_t n, pippin_error *err)
+pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapter_use *uses, size_t n,
+                                          pippin_error *err)
 {
     if (n > PP_MAX_LORA)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "adapters: %zu, expected at most %d at once; merge some", n, PP_MAX_LORA);
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "adapters: %zu, expected at most %d at once; merge some", n,
+                       PP_MAX_LORA);
     for (size_t i = 0; i < n; i++)
         if (uses[i].adapter->model != s->model && uses[i].adapter != s->model->adapter)
-            return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter %zu: was opened for another model; open it for this one", i);
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter %zu: was opened for another model; open it for this one",
+                           i);
     for (size_t i = 0; i < n; i++)
         s->loras[i] = (pp_lora_use){&uses[i].adapter->lora, uses[i].scale * uses[i].adapter->lora.scale};
     s->n_lora = (int32_t)n;
@@ -134,8 +139,9 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
     const int32_t n_vocab = s->model->weights.config.n_vocab;
     if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens: none given, expected at least one");
     if (n_tok > (size_t)s->n_ctx)
-        return pp_fail(err, PIPPIN_E_CONTEXT, "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context",
-                       n_tok, (int)s->n_ctx);
+        return pp_fail(err, PIPPIN_E_CONTEXT,
+                       "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context", n_tok,
+                       (int)s->n_ctx);
     for (size_t i = 0; i < n_tok; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: id %d, expected 0 to %d of this model's vocabulary", i,
@@ -159,7 +165,9 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
     for (int32_t at = first; at < last;) {
         const int32_t n = PP_MIN(last - at, s->n_batch);
         for (int32_t i = 0; i < n; i++)
-            s->rows[i] = (pp_row){.token = s->tokens[at + i], .position = at + i, .slot = at + i,
+            s->rows[i] = (pp_row){.token = s->tokens[at + i],
+                                  .position = at + i,
+                                  .slot = at + i,
                                   .wants_logits = want && at + i == last - 1};
         const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
         pippin_status status = pp_session_pass(s, &pass, err);
@@ -167,7 +175,8 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
         at += n;
     }
     if (want) {
-        memcpy(s->logits, pp_forward_logits(&engine, 0, 1), (size_t)s->model->weights.config.n_vocab * sizeof *s->logits);
+        memcpy(s->logits, pp_forward_logits(&engine, 0, 1),
+               (size_t)s->model->weights.config.n_vocab * sizeof *s->logits);
         s->has_logits = true;
     }
     return PIPPIN_OK;

@@ -14,9 +14,9 @@ struct pippin_session {
     int32_t n_ctx, n_batch, n_logits;
     bool no_bypass;
     atomic_int cancel;
-    int32_t *tokens;   /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
-    pp_row *rows;      /* [n_batch] of the next pass */
-    float *logits;     /* [n_vocab] after the last token */
+    int32_t *tokens; /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
+    pp_row *rows;    /* [n_batch] of the next pass */
+    float *logits;   /* [n_vocab] after the last token */
     pp_sampler sampler;
     int32_t *segments, *positions; /* [n_ctx] where a score gives none */
     pp_stream stream;

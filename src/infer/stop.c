@@ -5,13 +5,15 @@
 
 #include "infer/infer.h"
 
-pippin_status pp_stopper_init(pp_stopper *s, const char *const *strings, size_t n, size_t longest_piece, pippin_error *err)
+pippin_status pp_stopper_init(pp_stopper *s, const char *const *strings, size_t n, size_t longest_piece,
+                              pippin_error *err)
 {
     *s = (pp_stopper){.strings = strings, .n_strings = n};
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
         const size_t length = strlen(strings[i]);
-        if (length == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "stop string %zu: is empty, expected at least one character", i);
+        if (length == 0)
+            return pp_fail(err, PIPPIN_E_ARGUMENT, "stop string %zu: is empty, expected at least one character", i);
         longest = PP_MAX(longest, length);
     }
     s->capacity = longest + longest_piece;
@@ -42,7 +44,8 @@ static size_t find_hope(const pp_stopper *s)
 {
     for (size_t at = 0; at < s->n_held; at++)
         for (size_t i = 0; i < s->n_strings; i++)
-            if (s->n_held - at < strlen(s->strings[i]) && memcmp(s->held + at, s->strings[i], s->n_held - at) == 0) return at;
+            if (s->n_held - at < strlen(s->strings[i]) && memcmp(s->held + at, s->strings[i], s->n_held - at) == 0)
+                return at;
     return s->n_held;
 }
 

@@ -8,8 +8,10 @@ static pippin_status check_size(const char *path, const pippin_model *m, pippin_
 {
     const int32_t found = pippin_tokenizer_size(m->tokenizer), expected = m->weights.config.n_vocab;
     if (found <= expected) return PIPPIN_OK;
-    return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: has %d pieces, expected at most the %d of the model's vocabulary; use the model's own tokenizer",
-                   path, (int)found, (int)expected);
+    return pp_fail(
+        err, PIPPIN_E_ARGUMENT,
+        "%s: has %d pieces, expected at most the %d of the model's vocabulary; use the model's own tokenizer", path,
+        (int)found, (int)expected);
 }
 
 pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m, pippin_error *err)
@@ -47,7 +49,8 @@ static pippin_status try_beside(const char *dir, const char *name, pippin_model 
 pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m, pippin_error *err)
 {
     const bool is_dir = pp_path_is_dir(path), toolkit = pp_path_ends(path, ".pt") || pp_path_ends(path, ".pth");
-    if (!is_dir && !toolkit && !pp_path_ends(path, ".safetensors") && !pp_path_ends(path, ".safetensors.index.json")) return PIPPIN_OK;
+    if (!is_dir && !toolkit && !pp_path_ends(path, ".safetensors") && !pp_path_ends(path, ".safetensors.index.json"))
+        return PIPPIN_OK;
     char *dir = is_dir ? pp_strdup(path) : pp_path_dir(path);
     if (!dir) return pp_fail_memory(err, path, strlen(path));
     pippin_status status = toolkit ? PIPPIN_OK : try_beside(dir, "tokenizer.json", m, err);

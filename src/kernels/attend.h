@@ -59,9 +59,9 @@ INLINE void scores(pippin_type type, const heads *h, const block *b)
 {
     const int step = even_step(h->n_head, TILE_TOKENS);
     for (int j = 0; j < b->n; j += QUAD)
-        for (int g = 0; g < h->n_head; g += step)
-            switch (PP_MIN(step, h->n_head - g)) {
-#define CASE(n) case n: score_tile(type, n, h, g, b, j); break;
+        for (int g = 0; g < h->n_head; g += step) switch (PP_MIN(step, h->n_head - g)) {
+#define CASE(n)                                                                                                        \
+    case n: score_tile(type, n, h, g, b, j); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }
@@ -93,34 +93,35 @@ INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const head
 {
     const int d_head = h->a->d_head;
     vec acc[TILE_HEADS][MIX_VECTORS], v[MIX_VECTORS];
-    UNROLL for (int i = 0; i < n_x; i++)
-        UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_zero();
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_zero();
     for (int j = 0; j < b->n; j++) {
         const void *row = row_at(type, h->a->v, b->slots[j], d_head);
-        UNROLL for (int c = 0; c < n_vec; c++) {
+        UNROLL for (int c = 0; c < n_vec; c++)
+        {
             const size_t at = (size_t)(d + c * LANES);
             v[c] = lanes == LANES ? load_row(type, row, at) : load_row_n(type, row, at, lanes);
         }
-        UNROLL for (int i = 0; i < n_x; i++) {
+        UNROLL for (int i = 0; i < n_x; i++)
+        {
             const vec p = v_set1(h->p[(g + i) * PP_ATTEND_BLOCK + j]);
             UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_fma(p, v[c], acc[i][c]);
         }
     }
-    UNROLL for (int i = 0; i < n_x; i++)
-        UNROLL for (int c = 0; c < n_vec; c++) {
-            float *out = h->out + (g + i) * d_head + d + c * LANES;
-            if (lanes == LANES)
-                v_store(out, v_add(v_load(out), acc[i][c]));
-            else
-                v_store_n(out, v_add(v_load_n(out, lanes), acc[i][c]), lanes);
-        }
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++)
+    {
+        float *out = h->out + (g + i) * d_head + d + c * LANES;
+        if (lanes == LANES)
+            v_store(out, v_add(v_load(out), acc[i][c]));
+        else
+            v_store_n(out, v_add(v_load_n(out, lanes), acc[i][c]), lanes);
+    }
 }
 
 INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const heads *h, const block *b, int d)
 {
-    for (int g = 0; g < h->n_head; g += TILE_HEADS)
-        switch (PP_MIN(TILE_HEADS, h->n_head - g)) {
-#define CASE(n) case n: mix_tile(type, n, n_vec, lanes, h, g, b, d); break;
+    for (int g = 0; g < h->n_head; g += TILE_HEADS) switch (PP_MIN(TILE_HEADS, h->n_head - g)) {
+#define CASE(n)                                                                                                        \
+    case n: mix_tile(type, n, n_vec, lanes, h, g, b, d); break;
             HEAD_SIZES(CASE)
 #undef CASE
         }

@@ -18,7 +18,7 @@
 typedef struct pp_matmul {
     const float *x; /* [n_tok][x_stride] */
     size_t x_stride;
-    const void *w; /* [n_out][n_in] elements of the kernel's type, rows packed */
+    const void *w;     /* [n_out][n_in] elements of the kernel's type, rows packed */
     const float *bias; /* [n_out] or NULL */
     float *y;          /* [n_tok][y_stride] */
     size_t y_stride;
@@ -65,21 +65,21 @@ typedef struct pp_attend {
  * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
  *              exponential of a score, whose rounding grows with the products that it is the sum of)
  */
-#define PP_KERNELS(X)                                                                                                   \
-    X(matmul_f32, void, (const pp_matmul *m))                                                                           \
-    X(matmul_f16, void, (const pp_matmul *m))                                                                           \
-    X(matmul_bf16, void, (const pp_matmul *m))                                                                          \
-    X(rmsnorm, void, (float *y, const float *x, const float *w, int n, float eps))                                      \
-    X(rope_adjacent, void, (float *x, const float *cosine, const float *sine, int d_head))                              \
-    X(rope_halves, void, (float *x, const float *cosine, const float *sine, int d_head))                                \
-    X(swiglu, void, (float *y, const float *gate, const float *up, int n))                                              \
-    X(add, void, (float *y, const float *x, int n))                                                                     \
-    X(scale, void, (float *y, float s, int n))                                                                          \
-    X(quantize_i8, void, (int8_t *q, const float *x, int n, float scale))                                               \
-    X(absmax, float, (const float *x, int n))                                                                           \
-    X(to_bf16, void, (uint16_t *y, const float *x, int n))                                                              \
-    X(attend_f32, void, (const pp_attend *a))                                                                           \
-    X(attend_bf16, void, (const pp_attend *a))                                                                          \
+#define PP_KERNELS(X)                                                                                                  \
+    X(matmul_f32, void, (const pp_matmul *m))                                                                          \
+    X(matmul_f16, void, (const pp_matmul *m))                                                                          \
+    X(matmul_bf16, void, (const pp_matmul *m))                                                                         \
+    X(rmsnorm, void, (float *y, const float *x, const float *w, int n, float eps))                                     \
+    X(rope_adjacent, void, (float *x, const float *cosine, const float *sine, int d_head))                             \
+    X(rope_halves, void, (float *x, const float *cosine, const float *sine, int d_head))                               \
+    X(swiglu, void, (float *y, const float *gate, const float *up, int n))                                             \
+    X(add, void, (float *y, const float *x, int n))                                                                    \
+    X(scale, void, (float *y, float s, int n))                                                                         \
+    X(quantize_i8, void, (int8_t * q, const float *x, int n, float scale))                                             \
+    X(absmax, float, (const float *x, int n))                                                                          \
+    X(to_bf16, void, (uint16_t * y, const float *x, int n))                                                            \
+    X(attend_f32, void, (const pp_attend *a))                                                                          \
+    X(attend_bf16, void, (const pp_attend *a))                                                                         \
     X(attend_i8, void, (const pp_attend *a))
 
 typedef struct pp_kernels {

@@ -7,11 +7,10 @@
 
 typedef __m256 vec;
 
-/* Tiles of accumulators (tokens x 4 outputs, heads x vectors), and the sizes that they are built in. */
-enum { LANES = 8, TILE_HEADS = 2 };
-#define HEAD_SIZES(X) X(1) X(2)
-enum { TILE_TOKENS = 3 };
+/* Tiles of accumulators (tokens x 4 outputs, heads x vectors) for 16 registers, and the sizes that they are built in. */
+enum { LANES = 8, TILE_TOKENS = 3, TILE_HEADS = 2 };
 #define TILE_SIZES(X) X(1) X(2) X(3)
+#define HEAD_SIZES(X) X(1) X(2)
 
 INLINE __m256i mask_n(int n)
 {

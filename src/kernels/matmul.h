@@ -48,7 +48,8 @@ INLINE void dots(pippin_type type, int n_x, int n_row, bool fetch, size_t ahead,
     for (size_t k = 0; k < whole; k += LANES) {
         vec a[TILE_TOKENS];
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load(x + (size_t)t * x_stride + k);
-        UNROLL for (int o = 0; o < n_row; o++) {
+        UNROLL for (int o = 0; o < n_row; o++)
+        {
             vec b = load_row(type, row[o], k);
             if (fetch) prefetch_l2((const char *)row[o] + k * element_bytes(type) + ahead);
             UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
@@ -57,13 +58,14 @@ INLINE void dots(pippin_type type, int n_x, int n_row, bool fetch, size_t ahead,
     if (rest) {
         vec a[TILE_TOKENS];
         UNROLL for (int t = 0; t < n_x; t++) a[t] = v_load_n(x + (size_t)t * x_stride + whole, rest);
-        UNROLL for (int o = 0; o < n_row; o++) {
+        UNROLL for (int o = 0; o < n_row; o++)
+        {
             vec b = load_row_n(type, row[o], whole, rest);
             UNROLL for (int t = 0; t < n_x; t++) acc[t * n_row + o] = v_fma(a[t], b, acc[t * n_row + o]);
         }
     }
-    UNROLL for (int i = 0; i < n_x * n_row / QUAD; i++)
-        sum[i] = v_sum4(acc[QUAD * i], acc[QUAD * i + 1], acc[QUAD * i + 2], acc[QUAD * i + 3]);
+    UNROLL for (int i = 0; i < n_x * n_row / QUAD; i++) sum[i] =
+        v_sum4(acc[QUAD * i], acc[QUAD * i + 1], acc[QUAD * i + 2], acc[QUAD * i + 3]);
 }
 
 /* Writes outputs o..o+n-1 (n <= 4) of token t. */
@@ -108,9 +110,9 @@ INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int la
 {
     const int step = even_step(last - first, TILE_TOKENS);
     for (int o = 0; o < m->n_out; o += QUAD)
-        for (int t = first; t < last; t += step)
-            switch (PP_MIN(step, last - t)) {
-#define CASE(n) case n: t == first ? tile(type, n, QUAD, true, m, t, o) : tile(type, n, QUAD, false, m, t, o); break;
+        for (int t = first; t < last; t += step) switch (PP_MIN(step, last - t)) {
+#define CASE(n)                                                                                                        \
+    case n: t == first ? tile(type, n, QUAD, true, m, t, o) : tile(type, n, QUAD, false, m, t, o); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }

@@ -21,8 +21,8 @@ static float sum_of_squares(const float *x, int n)
     vec sum[4];
     int i = 0;
     UNROLL for (int j = 0; j < 4; j++) sum[j] = v_zero();
-    for (; i + 4 * LANES <= n; i += 4 * LANES)
-        UNROLL for (int j = 0; j < 4; j++) {
+    for (; i + 4 * LANES <= n; i += 4 * LANES) UNROLL for (int j = 0; j < 4; j++)
+        {
             vec a = v_load(x + i + j * LANES);
             sum[j] = v_fma(a, a, sum[j]);
         }

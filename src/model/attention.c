@@ -29,14 +29,16 @@ static void prepare_heads(const pp_state *st, float *heads, int32_t n_head, cons
 /* Where slot `slot` of a K/V head lies, in elements. */
 static size_t kv_offset(const pippin_config *c, const pp_kv *kv, int32_t layer, int32_t head, int32_t slot)
 {
-    return (((size_t)layer * (size_t)c->n_kv_head + (size_t)head) * (size_t)kv->n_slot + (size_t)slot) * (size_t)c->d_head;
+    return (((size_t)layer * (size_t)c->n_kv_head + (size_t)head) * (size_t)kv->n_slot + (size_t)slot) *
+           (size_t)c->d_head;
 }
 
 /*
  * One head's K or V into the cache. A static scale is part of the network: other cache types then hold the rounded value,
  * so that every type gives the same numbers as int8 does. Without one, int8 takes the scale from the vector itself.
  */
-static void store(const pp_state *st, const pp_kv *kv, uint8_t *cache, float *scales, size_t at, float *value, float scale)
+static void store(const pp_state *st, const pp_kv *kv, uint8_t *cache, float *scales, size_t at, float *value,
+                  float scale)
 {
     const pp_kernels *kernels = st->engine->kernels;
     const int32_t n = st->engine->weights->config.d_head;
@@ -113,12 +115,20 @@ static void attend_one(const pp_state *st, int32_t row, int32_t head, const int3
     const int32_t n_group = c->n_head / c->n_kv_head;
     const size_t width = (size_t)c->n_head * (size_t)c->d_head, in = (size_t)head * (size_t)(n_group * c->d_head);
     const size_t at = kv_offset(c, kv, w->layers[st->layer].kv_layer, head, 0), element = pp_type_bytes(kv->type, 1);
-    const pp_attend a = {
-        .q = st->s->q + (size_t)row * width + in, .out = st->s->mixed + (size_t)row * width + in, .n_group = n_group,
-        .d_head = c->d_head, .k = kv->k + at * element, .v = kv->v + at * element, .slots = slots, .n_key = n_key,
-        .scale = st->s->attention_scale, .k_scale = source->k_scale, .v_scale = source->v_scale,
-        .k_scales = kv->k_scales ? kv->k_scales + at / (size_t)c->d_head : NULL,
-        .v_scales = kv->v_scales ? kv->v_scales + at / (size_t)c->d_head : NULL, .scratch = scores};
+    const pp_attend a = {.q = st->s->q + (size_t)row * width + in,
+                         .out = st->s->mixed + (size_t)row * width + in,
+                         .n_group = n_group,
+                         .d_head = c->d_head,
+                         .k = kv->k + at * element,
+                         .v = kv->v + at * element,
+                         .slots = slots,
+                         .n_key = n_key,
+                         .scale = st->s->attention_scale,
+                         .k_scale = source->k_scale,
+                         .v_scale = source->v_scale,
+                         .k_scales = kv->k_scales ? kv->k_scales + at / (size_t)c->d_head : NULL,
+                         .v_scales = kv->v_scales ? kv->v_scales + at / (size_t)c->d_head : NULL,
+                         .scratch = scores};
     if (kv->type == PIPPIN_I8)
         kernels->attend_i8(&a);
     else if (kv->type == PIPPIN_BF16)

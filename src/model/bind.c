@@ -22,11 +22,14 @@ static const pp_tensor *find(binder *b, const char *name)
     return t;
 }
 
-static const pp_tensor *refuse(binder *b, pippin_status status, const char *name, const char *found, const char *expected)
+static const pp_tensor *refuse(binder *b, pippin_status status, const char *name, const char *found,
+                               const char *expected)
 {
     if (b->status == PIPPIN_OK)
-        b->status = pp_fail(b->err, status, "%s: tensor %s: found %s, expected %s; is this file of the model that its config describes?",
-                            b->w->tensors.source, name, found, expected);
+        b->status =
+            pp_fail(b->err, status,
+                    "%s: tensor %s: found %s, expected %s; is this file of the model that its config describes?",
+                    b->w->tensors.source, name, found, expected);
     return NULL;
 }
 
@@ -105,8 +108,8 @@ static void bind_qkv(binder *b, int32_t layer, pp_linear *site)
         return;
     }
     for (int i = 0; i < 3; i++)
-        site[PP_Q + i] = linear(part(b, layer, (pp_part)(PP_PART_Q + i)),
-                                vector(b, part(b, layer, (pp_part)(PP_PART_Q_BIAS + i))));
+        site[PP_Q + i] =
+            linear(part(b, layer, (pp_part)(PP_PART_Q + i)), vector(b, part(b, layer, (pp_part)(PP_PART_Q_BIAS + i))));
 }
 
 /* The static scale of a layer's K or V, 0 if the file has none: a scalar, or from the range that was observed. */
@@ -119,7 +122,8 @@ static float kv_scale(binder *b, int32_t layer, bool value)
     const size_t expected = b->naming == PP_NAMING_TOOLKIT ? 2 : 1;
     if (t->n_elem != expected || !pp_type_is_weight(t->type) || pp_type_block(t->type) != 1) {
         char found[96];
-        refuse(b, PIPPIN_E_FORMAT, name, pp_shape_text(t->shape, t->n_dim, found), expected == 2 ? "[2]" : "one number");
+        refuse(b, PIPPIN_E_FORMAT, name, pp_shape_text(t->shape, t->n_dim, found),
+               expected == 2 ? "[2]" : "one number");
         return 0;
     }
     float v[2];
@@ -158,8 +162,9 @@ static void check_kv_scales(binder *b)
     for (int32_t i = 0; i < w->n_full; i++) n += (w->layers[i].k_scale > 0) + (w->layers[i].v_scale > 0);
     w->has_kv_scales = n > 0;
     if (b->status == PIPPIN_OK && n && n != 2 * w->n_full)
-        b->status = pp_fail(b->err, PIPPIN_E_FORMAT, "%s: %d K/V scales found, expected two in each of %d layers, or none",
-                            w->tensors.source, (int)n, (int)w->n_full);
+        b->status =
+            pp_fail(b->err, PIPPIN_E_FORMAT, "%s: %d K/V scales found, expected two in each of %d layers, or none",
+                    w->tensors.source, (int)n, (int)w->n_full);
 }
 
 static void bind_top(binder *b)
@@ -192,13 +197,16 @@ static void report_unused(const binder *b)
         if (!first) first = t->items[i].name;
         n++;
     }
-    if (n) pp_log("%s: %zu tensors are not part of this architecture and were left out, the first is %s", t->source, n, first);
+    if (n)
+        pp_log("%s: %zu tensors are not part of this architecture and were left out, the first is %s", t->source, n,
+               first);
 }
 
 pippin_status pp_weights_bind(const pippin_config *config, pp_naming naming, pp_tensors *tensors, pp_weights *out,
                               pippin_error *err)
 {
-    *out = (pp_weights){.config = *config, .n_full = config->n_layer - config->n_reuse, .naming = naming, .tensors = *tensors};
+    *out = (pp_weights){
+        .config = *config, .n_full = config->n_layer - config->n_reuse, .naming = naming, .tensors = *tensors};
     *tensors = (pp_tensors){0};
     binder b = {.w = out, .naming = naming, .err = err};
     b.status = pp_config_check(config, out->tensors.source, err);

@@ -121,7 +121,8 @@ static void read_rope_scaling(fields *f, pippin_config *c)
     const char *kind = text_or(&in, "rope_type", text_or(&in, "type", ""));
     if (strcmp(kind, "default") == 0) return;
     if (strcmp(kind, "llama3") != 0) {
-        unsupported(f, "rope_scaling", "only the kinds default and llama3 are known; the model would give wrong numbers with another");
+        unsupported(f, "rope_scaling",
+                    "only the kinds default and llama3 are known; the model would give wrong numbers with another");
         return;
     }
     c->rope_factor = number_or(&in, "factor", 0);
@@ -154,7 +155,8 @@ static void read_hf(fields *f, pippin_config *c)
     }
     if (strcmp(text_or(f, "hidden_act", "silu"), "silu") != 0) unsupported(f, "hidden_act", "only silu is known");
     if (flag_or(f, "use_sliding_window", false))
-        unsupported(f, "use_sliding_window", "sliding-window attention is not built; the model would give wrong numbers without it");
+        unsupported(f, "use_sliding_window",
+                    "sliding-window attention is not built; the model would give wrong numbers without it");
     if (flag_or(f, "attention_bias", false) || flag_or(f, "mlp_bias", false))
         unsupported(f, "attention_bias or mlp_bias", "biases are known in the Q, K and V of qwen2 only");
 }
@@ -178,8 +180,8 @@ static void read_any(fields *f, pippin_config *c)
             return;
         }
     f->status = pp_fail(f->err, PIPPIN_E_UNSUPPORTED,
-                        "%s: model_type is \"%s\", expected afm7, llama, qwen2 or qwen3; other families are not built", f->source,
-                        type);
+                        "%s: model_type is \"%s\", expected afm7, llama, qwen2 or qwen3; other families are not built",
+                        f->source, type);
 }
 
 pippin_status pp_config_parse(const char *json, size_t size, const char *source, pippin_config *out, pippin_error *err)
@@ -221,15 +223,17 @@ static json_t *afm_fields(const pippin_config *c)
     /* A half more, so that int(scale * d_model) gives d_ffn back whatever the division rounded to. */
     double scale = (double)c->d_ffn / c->d_model;
     if ((int32_t)(scale * c->d_model) != c->d_ffn) scale = (c->d_ffn + 0.5) / c->d_model;
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "model_type", "afm7", "vocab_size", c->n_vocab,
-                     "hidden_dim", c->d_model, "num_layers", c->n_layer, "num_kv_reuse_layers", c->n_reuse, "num_heads",
-                     c->n_head, "num_kv_heads", c->n_kv_head, "head_dim", c->d_head, "hidden_dim_scale_factor", scale,
-                     "rms_norm_eps", (double)c->norm_eps, "rope_theta", c->rope_theta);
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "model_type", "afm7", "vocab_size",
+                     c->n_vocab, "hidden_dim", c->d_model, "num_layers", c->n_layer, "num_kv_reuse_layers", c->n_reuse,
+                     "num_heads", c->n_head, "num_kv_heads", c->n_kv_head, "head_dim", c->d_head,
+                     "hidden_dim_scale_factor", scale, "rms_norm_eps", (double)c->norm_eps, "rope_theta",
+                     c->rope_theta);
 }
 
 static json_t *hf_fields(const pippin_config *c)
 {
-    static const char *const types[] = {[PIPPIN_ARCH_LLAMA] = "llama", [PIPPIN_ARCH_QWEN2] = "qwen2", [PIPPIN_ARCH_QWEN3] = "qwen3"};
+    static const char *const types[] = {
+        [PIPPIN_ARCH_LLAMA] = "llama", [PIPPIN_ARCH_QWEN2] = "qwen2", [PIPPIN_ARCH_QWEN3] = "qwen3"};
     json_t *o = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:f, s:s}", "model_type", types[c->arch],
                           "vocab_size", c->n_vocab, "hidden_size", c->d_model, "num_hidden_layers", c->n_layer,
                           "num_attention_heads", c->n_head, "num_key_value_heads", c->n_kv_head, "head_dim", c->d_head,
@@ -265,7 +269,8 @@ char *pp_config_json(const pippin_config *c)
     if (c->bos_id >= 0) json_object_set_new(o, "bos_token_id", json_integer(c->bos_id));
     if (c->eos_id >= 0) json_object_set_new(o, "eos_token_id", json_integer(c->eos_id));
     char *text = NULL;
-    if (json_dump_callback(o, append, &text, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 || append("\n", 1, &text) != 0) {
+    if (json_dump_callback(o, append, &text, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 ||
+        append("\n", 1, &text) != 0) {
         pp_free(text);
         text = NULL;
     }

@@ -97,7 +97,8 @@ static void enter_row(void *arg, int32_t row)
     const uint8_t *embedding = w->embedding.w;
     pp_decode_row(w->embedding.type, embedding + (size_t)r->token * pp_type_bytes(w->embedding.type, d),
                   st->s->x + (size_t)row * d, d);
-    pp_rope_angles(st->s->inv_freq, c->d_head, r->position, st->s->cosine + (size_t)row * half, st->s->sine + (size_t)row * half);
+    pp_rope_angles(st->s->inv_freq, c->d_head, r->position, st->s->cosine + (size_t)row * half,
+                   st->s->sine + (size_t)row * half);
 }
 
 void pp_keep_wanted(const pp_state *st)
@@ -168,14 +169,18 @@ static void head_task(void *arg, int thread, int n_thread)
     const pp_linear *l = &w->head;
     const pp_scratch *s = a->engine->scratch;
     pp_linear_share(a->engine, l,
-                    (pp_matmul){.x = s->h + (size_t)a->first * (size_t)l->n_in, .x_stride = (size_t)l->n_in, .y = s->logits,
-                                .y_stride = (size_t)l->n_out, .n_tok = a->n},
+                    (pp_matmul){.x = s->h + (size_t)a->first * (size_t)l->n_in,
+                                .x_stride = (size_t)l->n_in,
+                                .y = s->logits,
+                                .y_stride = (size_t)l->n_out,
+                                .n_tok = a->n},
                     thread, n_thread);
 }
 
 const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
 {
     const pp_linear *l = &e->weights->head;
-    pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task, &(head_args){e, first, n});
+    pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task,
+                      &(head_args){e, first, n});
     return e->scratch->logits;
 }

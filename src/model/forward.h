@@ -13,23 +13,23 @@ enum { PP_DECODED_ROWS = 8 };
 struct pp_scratch {
     int32_t n_row, n_logits, n_ctx, n_thread; /* capacities */
     /* [n_row][...] of the rows that are still alive, adjacent */
-    float *x;            /* [d_model] the residual stream */
-    float *h;            /* [d_model] normed input of a linear layer */
-    float *q, *k, *v;    /* [n_head * d_head], [n_kv_head * d_head] twice */
-    float *mixed;        /* [n_head * d_head] what attention gives */
-    float *gate, *up;    /* [d_ffn] */
+    float *x;             /* [d_model] the residual stream */
+    float *h;             /* [d_model] normed input of a linear layer */
+    float *q, *k, *v;     /* [n_head * d_head], [n_kv_head * d_head] twice */
+    float *mixed;         /* [n_head * d_head] what attention gives */
+    float *gate, *up;     /* [d_ffn] */
     float *cosine, *sine; /* [d_head / 2] of each row's position */
-    float *lora;         /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
+    float *lora;          /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
     pp_row *rows;
-    float *logits;       /* [n_logits][n_vocab] */
-    float *scores;       /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
-    int32_t *slots;      /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
-    float *decoded;      /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
-    size_t widest;       /* inputs of any linear layer */
-    double *inv_freq;    /* [d_head / 2] */
+    float *logits;         /* [n_logits][n_vocab] */
+    float *scores;         /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
+    int32_t *slots;        /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    float *decoded;        /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
+    size_t widest;         /* inputs of any linear layer */
+    double *inv_freq;      /* [d_head / 2] */
     float attention_scale; /* 1 / sqrt(d_head) */
     int32_t n_live;
-    void *block;         /* what all of the above point into */
+    void *block; /* what all of the above point into */
 };
 
 /* One linear layer to be computed on all live rows. */

@@ -28,7 +28,8 @@ static int32_t integer(values *v, const char *key)
 {
     const double missing = -1;
     if (v->status == PIPPIN_OK && number_or(v, key, missing) == missing)
-        v->status = pp_fail(v->err, PIPPIN_E_FORMAT, "%s: value %s.%s is missing, expected a whole number", v->g->tensors.source, v->arch, key);
+        v->status = pp_fail(v->err, PIPPIN_E_FORMAT, "%s: value %s.%s is missing, expected a whole number",
+                            v->g->tensors.source, v->arch, key);
     return integer_or(v, key, 0);
 }
 
@@ -44,8 +45,10 @@ static void refuse_scaling(values *v)
     snprintf(name, sizeof name, "%s.rope.scaling.type", v->arch);
     const pp_gguf_entry *e = pp_gguf_find(v->g, name);
     if (e && !pp_gguf_text_is(v->g, name, "none"))
-        v->status = pp_fail(v->err, PIPPIN_E_UNSUPPORTED, "%s: value %s: this rotary scaling is not built; the model would give wrong numbers without it",
-                            v->g->tensors.source, name);
+        v->status =
+            pp_fail(v->err, PIPPIN_E_UNSUPPORTED,
+                    "%s: value %s: this rotary scaling is not built; the model would give wrong numbers without it",
+                    v->g->tensors.source, name);
 }
 
 pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err)
@@ -53,7 +56,10 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
     static const struct {
         const char *name;
         pippin_arch arch;
-    } families[] = {{"llama", PIPPIN_ARCH_LLAMA}, {"qwen2", PIPPIN_ARCH_QWEN2}, {"qwen3", PIPPIN_ARCH_QWEN3}, {"afm7", PIPPIN_ARCH_AFM}};
+    } families[] = {{"llama", PIPPIN_ARCH_LLAMA},
+                    {"qwen2", PIPPIN_ARCH_QWEN2},
+                    {"qwen3", PIPPIN_ARCH_QWEN3},
+                    {"afm7", PIPPIN_ARCH_AFM}};
     values v = {.g = g, .err = err};
     pippin_config c = {.pad_id = -1};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -62,9 +68,12 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
             c.arch = families[i].arch;
         }
     if (!v.arch)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: its general.architecture is not afm7, llama, qwen2 or qwen3; other families are not built", g->tensors.source);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: its general.architecture is not afm7, llama, qwen2 or qwen3; other families are not built",
+                       g->tensors.source);
     const pp_tensor *embedding = pp_tensors_find(&g->tensors, "token_embd.weight");
-    c.n_vocab = embedding && embedding->n_dim == 2 && embedding->shape[0] <= INT32_MAX ? (int32_t)embedding->shape[0] : 0;
+    c.n_vocab =
+        embedding && embedding->n_dim == 2 && embedding->shape[0] <= INT32_MAX ? (int32_t)embedding->shape[0] : 0;
     c.d_model = integer(&v, "embedding_length");
     c.n_layer = integer(&v, "block_count");
     c.d_ffn = integer(&v, "feed_forward_length");

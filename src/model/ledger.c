@@ -12,8 +12,9 @@ const char *pp_site_name(pp_site site)
 bool pp_site_shape(const pippin_config *c, int32_t layer, pp_site site, int32_t *n_in, int32_t *n_out)
 {
     const int32_t q = c->n_head * c->d_head, kv = c->n_kv_head * c->d_head;
-    const int32_t shapes[PP_N_SITE][2] = {{c->d_model, q},        {c->d_model, kv},     {c->d_model, kv},     {q, c->d_model},
-                                          {c->d_model, c->d_ffn}, {c->d_model, c->d_ffn}, {c->d_ffn, c->d_model}};
+    const int32_t shapes[PP_N_SITE][2] = {{c->d_model, q},       {c->d_model, kv},       {c->d_model, kv},
+                                          {q, c->d_model},       {c->d_model, c->d_ffn}, {c->d_model, c->d_ffn},
+                                          {c->d_ffn, c->d_model}};
     *n_in = shapes[site][0];
     *n_out = shapes[site][1];
     return (site != PP_K && site != PP_V) || layer < c->n_layer - c->n_reuse;

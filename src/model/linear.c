@@ -11,7 +11,7 @@ typedef struct region {
     const pp_state *st;
     const pp_job *jobs;
     int n_job;
-    const pp_lora_use *lora;  /* LoRA phases only: the adapter, and the rows that use it */
+    const pp_lora_use *lora; /* LoRA phases only: the adapter, and the rows that use it */
     int32_t first_row, n_row;
 } region;
 
@@ -30,7 +30,8 @@ static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, 
     const int n_out = m.n_out;
     for (int first = 0; first < n_out; first += PP_DECODED_ROWS) {
         m.n_out = PP_MIN(PP_DECODED_ROWS, n_out - first);
-        for (int o = 0; o < m.n_out; o++) pp_decode_row(l->type, w + (size_t)(first + o) * row_bytes, rows + (size_t)o * n_in, n_in);
+        for (int o = 0; o < m.n_out; o++)
+            pp_decode_row(l->type, w + (size_t)(first + o) * row_bytes, rows + (size_t)o * n_in, n_in);
         m.w = rows;
         e->kernels->matmul_f32(&m);
         m.y += m.n_out;
@@ -62,8 +63,12 @@ static void base_task(void *arg, int thread, int n_thread)
         const pp_job *job = &r->jobs[i];
         const pp_linear *l = linear_of(r->st, job);
         pp_linear_share(r->st->engine, l,
-                        (pp_matmul){.x = job->x, .x_stride = (size_t)l->n_in, .y = job->y, .y_stride = (size_t)l->n_out,
-                                    .n_tok = r->st->s->n_live, .accumulate = job->accumulate},
+                        (pp_matmul){.x = job->x,
+                                    .x_stride = (size_t)l->n_in,
+                                    .y = job->y,
+                                    .y_stride = (size_t)l->n_out,
+                                    .n_tok = r->st->s->n_live,
+                                    .accumulate = job->accumulate},
                         thread, n_thread);
     }
 }
@@ -93,8 +98,13 @@ static void lora_a_task(void *arg, int thread, int n_thread)
         if (!site->a) continue;
         float *t = lora_scratch(r, i) + first * (size_t)rank;
         kernels->matmul_f32(&(pp_matmul){.x = r->jobs[i].x + ((size_t)r->first_row + first) * (size_t)l->n_in,
-                                         .x_stride = (size_t)l->n_in, .w = site->a, .y = t, .y_stride = (size_t)rank,
-                                         .n_tok = (int)(last - first), .n_in = l->n_in, .n_out = rank});
+                                         .x_stride = (size_t)l->n_in,
+                                         .w = site->a,
+                                         .y = t,
+                                         .y_stride = (size_t)rank,
+                                         .n_tok = (int)(last - first),
+                                         .n_in = l->n_in,
+                                         .n_out = rank});
         kernels->scale(t, r->lora->scale, (int)(last - first) * rank);
     }
 }
@@ -110,9 +120,12 @@ static void lora_b_task(void *arg, int thread, int n_thread)
         if (!site->a) continue;
         const pp_linear b = {site->b, PIPPIN_F32, rank, l->n_out, NULL};
         pp_linear_share(r->st->engine, &b,
-                        (pp_matmul){.x = lora_scratch(r, i), .x_stride = (size_t)rank,
+                        (pp_matmul){.x = lora_scratch(r, i),
+                                    .x_stride = (size_t)rank,
                                     .y = r->jobs[i].y + (size_t)r->first_row * (size_t)l->n_out,
-                                    .y_stride = (size_t)l->n_out, .n_tok = r->n_row, .accumulate = true},
+                                    .y_stride = (size_t)l->n_out,
+                                    .n_tok = r->n_row,
+                                    .accumulate = true},
                         thread, n_thread);
     }
 }
@@ -121,7 +134,8 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
 {
     region r = {.st = st, .jobs = jobs, .n_job = n_job};
     uint64_t work = 0;
-    for (int i = 0; i < n_job; i++) work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
+    for (int i = 0; i < n_job; i++)
+        work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
     pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
     /* Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
     for (int32_t row = 0; row < st->s->n_live; row += r.n_row) {
@@ -132,7 +146,8 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
         for (int32_t i = 0; i < q->n_lora; i++) {
             r.lora = &q->loras[i];
             uint64_t lora_work = 0;
-            for (int j = 0; j < n_job; j++) lora_work += (uint64_t)r.lora->lora->rank * (uint64_t)linear_of(st, &jobs[j])->n_in;
+            for (int j = 0; j < n_job; j++)
+                lora_work += (uint64_t)r.lora->lora->rank * (uint64_t)linear_of(st, &jobs[j])->n_in;
             pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_a_task, &r);
             pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_b_task, &r);
         }
@@ -160,7 +175,8 @@ void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
     /* Element-wise work on a row is some operations for each of the widest part's elements. */
     enum { OPERATIONS = 8 };
     row_region r = {fn, arg, (size_t)st->s->n_live};
-    pp_team_run_worth(st->engine->team, (uint64_t)r.n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn, row_task, &r);
+    pp_team_run_worth(st->engine->team, (uint64_t)r.n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn,
+                      row_task, &r);
 }
 
 typedef struct norm_args {

@@ -22,7 +22,8 @@ char *pp_config_json(const pippin_config *c);
 pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pippin_error *err);
 /* From the values of a GGUF file: architectures llama, qwen2, qwen3, and pippin's own afm7. */
 pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err);
-pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out, pippin_error *err);
+pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out,
+                                     pippin_error *err);
 
 /* ---- weights ---- */
 
@@ -58,8 +59,8 @@ typedef struct pp_weights {
     pp_linear head;      /* the embedding again where tied */
     const float *out_norm;
     const float *rope_factors; /* [d_head / 2] that divide the rotary frequencies (Llama 3 in GGUF), or NULL */
-    pp_layer *layers; /* [n_layer] */
-    pp_tensors tensors; /* owns the bytes */
+    pp_layer *layers;          /* [n_layer] */
+    pp_tensors tensors;        /* owns the bytes */
 } pp_weights;
 
 /* in/out sizes of a site: false where the layer has no such site. */
@@ -103,12 +104,12 @@ typedef struct pp_lora_use {
 typedef struct pp_kv {
     pippin_type type; /* F32, BF16 or I8 */
     int32_t n_slot;
-    uint8_t *k, *v;              /* [n_full][n_kv_head][n_slot][d_head] */
-    float *k_scales, *v_scales;  /* [n_full][n_kv_head][n_slot] where int8 has no static scales, else NULL */
-    int32_t *segment;            /* [n_slot]; negative: padding, which nothing attends to */
-    const int32_t *identity;     /* [n_slot] 0, 1, 2, ... */
-    int32_t n_tok;               /* slots in use */
-    bool one_segment;            /* all slots in use belong to one segment */
+    uint8_t *k, *v;             /* [n_full][n_kv_head][n_slot][d_head] */
+    float *k_scales, *v_scales; /* [n_full][n_kv_head][n_slot] where int8 has no static scales, else NULL */
+    int32_t *segment;           /* [n_slot]; negative: padding, which nothing attends to */
+    const int32_t *identity;    /* [n_slot] 0, 1, 2, ... */
+    int32_t n_tok;              /* slots in use */
+    bool one_segment;           /* all slots in use belong to one segment */
 } pp_kv;
 
 /* ---- one pass through the network (forward.c, attention.c, feed_forward.c) ---- */
@@ -167,7 +168,7 @@ const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n);
  * Logits of every token into row(user, i, logits), by plain loops over f32 weights with double sums. segments and
  * positions as in pippin_score, but given. The K/V quantiser of the model is applied; no other rounding.
  */
-pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora, const pippin_score *score,
-                                 pippin_error *err);
+pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora,
+                                 const pippin_score *score, pippin_error *err);
 
 #endif

@@ -8,63 +8,68 @@ typedef struct part_name {
     const char *module, *suffix;
 } part_name;
 
-static const part_name parts[4][PP_N_PART] = {
-    [PP_NAMING_MLX] = {
-        [PP_PART_ATTN_NORM] = {"input_layernorm", ".weight"},
-        [PP_PART_QKV] = {"self_attn.qkv_proj", ".weight"},
-        [PP_PART_Q] = {"self_attn.q_proj", ".weight"},
-        [PP_PART_Q_NORM] = {"self_attn.q_norm", ".weight"},
-        [PP_PART_K_NORM] = {"self_attn.k_norm", ".weight"},
-        [PP_PART_O] = {"self_attn.out_proj", ".weight"},
-        [PP_PART_FFN_NORM] = {"post_attention_layernorm", ".weight"},
-        [PP_PART_GATE] = {"mlp.gate_proj", ".weight"},
-        [PP_PART_UP] = {"mlp.up_proj", ".weight"},
-        [PP_PART_DOWN] = {"mlp.down_proj", ".weight"},
-    },
-    [PP_NAMING_HF] = {
-        [PP_PART_ATTN_NORM] = {"input_layernorm", ".weight"},
-        [PP_PART_Q] = {"self_attn.q_proj", ".weight"},
-        [PP_PART_K] = {"self_attn.k_proj", ".weight"},
-        [PP_PART_V] = {"self_attn.v_proj", ".weight"},
-        [PP_PART_Q_BIAS] = {"self_attn.q_proj", ".bias"},
-        [PP_PART_K_BIAS] = {"self_attn.k_proj", ".bias"},
-        [PP_PART_V_BIAS] = {"self_attn.v_proj", ".bias"},
-        [PP_PART_Q_NORM] = {"self_attn.q_norm", ".weight"},
-        [PP_PART_K_NORM] = {"self_attn.k_norm", ".weight"},
-        [PP_PART_O] = {"self_attn.o_proj", ".weight"},
-        [PP_PART_FFN_NORM] = {"post_attention_layernorm", ".weight"},
-        [PP_PART_GATE] = {"mlp.gate_proj", ".weight"},
-        [PP_PART_UP] = {"mlp.up_proj", ".weight"},
-        [PP_PART_DOWN] = {"mlp.down_proj", ".weight"},
-    },
-    [PP_NAMING_TOOLKIT] = {
-        [PP_PART_ATTN_NORM] = {"attention.norm", ".weight"},
-        [PP_PART_QKV] = {"attention.qkv_transform", ".fused_linear.weight"},
-        [PP_PART_Q] = {"attention.q_transform", ".weight"},
-        [PP_PART_Q_NORM] = {"attention.qk_norm.query_norm", ".weight"},
-        [PP_PART_K_NORM] = {"attention.qk_norm.key_norm", ".weight"},
-        [PP_PART_O] = {"attention.output_transform", ".weight"},
-        [PP_PART_FFN_NORM] = {"feed_forward.norm", ".weight"},
-        [PP_PART_GATE] = {"feed_forward.hidden_transform.linear_0", ".weight"},
-        [PP_PART_UP] = {"feed_forward.hidden_transform.linear_1", ".weight"},
-        [PP_PART_DOWN] = {"feed_forward.output_transform", ".weight"},
-    },
-    [PP_NAMING_GGUF] = {
-        [PP_PART_ATTN_NORM] = {"attn_norm", ".weight"},
-        [PP_PART_Q] = {"attn_q", ".weight"},
-        [PP_PART_K] = {"attn_k", ".weight"},
-        [PP_PART_V] = {"attn_v", ".weight"},
-        [PP_PART_Q_BIAS] = {"attn_q", ".bias"},
-        [PP_PART_K_BIAS] = {"attn_k", ".bias"},
-        [PP_PART_V_BIAS] = {"attn_v", ".bias"},
-        [PP_PART_Q_NORM] = {"attn_q_norm", ".weight"},
-        [PP_PART_K_NORM] = {"attn_k_norm", ".weight"},
-        [PP_PART_O] = {"attn_output", ".weight"},
-        [PP_PART_FFN_NORM] = {"ffn_norm", ".weight"},
-        [PP_PART_GATE] = {"ffn_gate", ".weight"},
-        [PP_PART_UP] = {"ffn_up", ".weight"},
-        [PP_PART_DOWN] = {"ffn_down", ".weight"},
-    },
+static const part_name parts[4][PP_N_PART] =
+    {
+        [PP_NAMING_MLX] =
+            {
+                [PP_PART_ATTN_NORM] = {"input_layernorm", ".weight"},
+                [PP_PART_QKV] = {"self_attn.qkv_proj", ".weight"},
+                [PP_PART_Q] = {"self_attn.q_proj", ".weight"},
+                [PP_PART_Q_NORM] = {"self_attn.q_norm", ".weight"},
+                [PP_PART_K_NORM] = {"self_attn.k_norm", ".weight"},
+                [PP_PART_O] = {"self_attn.out_proj", ".weight"},
+                [PP_PART_FFN_NORM] = {"post_attention_layernorm", ".weight"},
+                [PP_PART_GATE] = {"mlp.gate_proj", ".weight"},
+                [PP_PART_UP] = {"mlp.up_proj", ".weight"},
+                [PP_PART_DOWN] = {"mlp.down_proj", ".weight"},
+            },
+        [PP_NAMING_HF] =
+            {
+                [PP_PART_ATTN_NORM] = {"input_layernorm", ".weight"},
+                [PP_PART_Q] = {"self_attn.q_proj", ".weight"},
+                [PP_PART_K] = {"self_attn.k_proj", ".weight"},
+                [PP_PART_V] = {"self_attn.v_proj", ".weight"},
+                [PP_PART_Q_BIAS] = {"self_attn.q_proj", ".bias"},
+                [PP_PART_K_BIAS] = {"self_attn.k_proj", ".bias"},
+                [PP_PART_V_BIAS] = {"self_attn.v_proj", ".bias"},
+                [PP_PART_Q_NORM] = {"self_attn.q_norm", ".weight"},
+                [PP_PART_K_NORM] = {"self_attn.k_norm", ".weight"},
+                [PP_PART_O] = {"self_attn.o_proj", ".weight"},
+                [PP_PART_FFN_NORM] = {"post_attention_layernorm", ".weight"},
+                [PP_PART_GATE] = {"mlp.gate_proj", ".weight"},
+                [PP_PART_UP] = {"mlp.up_proj", ".weight"},
+                [PP_PART_DOWN] = {"mlp.down_proj", ".weight"},
+            },
+        [PP_NAMING_TOOLKIT] =
+            {
+                [PP_PART_ATTN_NORM] = {"attention.norm", ".weight"},
+                [PP_PART_QKV] = {"attention.qkv_transform", ".fused_linear.weight"},
+                [PP_PART_Q] = {"attention.q_transform", ".weight"},
+                [PP_PART_Q_NORM] = {"attention.qk_norm.query_norm", ".weight"},
+                [PP_PART_K_NORM] = {"attention.qk_norm.key_norm", ".weight"},
+                [PP_PART_O] = {"attention.output_transform", ".weight"},
+                [PP_PART_FFN_NORM] = {"feed_forward.norm", ".weight"},
+                [PP_PART_GATE] = {"feed_forward.hidden_transform.linear_0", ".weight"},
+                [PP_PART_UP] = {"feed_forward.hidden_transform.linear_1", ".weight"},
+                [PP_PART_DOWN] = {"feed_forward.output_transform", ".weight"},
+            },
+        [PP_NAMING_GGUF] =
+            {
+                [PP_PART_ATTN_NORM] = {"attn_norm", ".weight"},
+                [PP_PART_Q] = {"attn_q", ".weight"},
+                [PP_PART_K] = {"attn_k", ".weight"},
+                [PP_PART_V] = {"attn_v", ".weight"},
+                [PP_PART_Q_BIAS] = {"attn_q", ".bias"},
+                [PP_PART_K_BIAS] = {"attn_k", ".bias"},
+                [PP_PART_V_BIAS] = {"attn_v", ".bias"},
+                [PP_PART_Q_NORM] = {"attn_q_norm", ".weight"},
+                [PP_PART_K_NORM] = {"attn_k_norm", ".weight"},
+                [PP_PART_O] = {"attn_output", ".weight"},
+                [PP_PART_FFN_NORM] = {"ffn_norm", ".weight"},
+                [PP_PART_GATE] = {"ffn_gate", ".weight"},
+                [PP_PART_UP] = {"ffn_up", ".weight"},
+                [PP_PART_DOWN] = {"ffn_down", ".weight"},
+            },
 };
 
 static const char *const tops[4][PP_N_TOP] = {
@@ -91,7 +96,8 @@ static void layer_prefix(const pippin_config *c, pp_naming naming, int32_t layer
         snprintf(prefix, size, "layers.layer_%d", index);
 }
 
-void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, bool wrapped, char name[PP_NAME_SIZE])
+void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, bool wrapped,
+                  char name[PP_NAME_SIZE])
 {
     char prefix[64];
     layer_prefix(c, naming, layer, prefix, sizeof prefix);
@@ -118,11 +124,13 @@ bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool
     return true;
 }
 
-bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, int32_t *n_dim, int64_t shape[2])
+bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, int32_t *n_dim,
+                   int64_t shape[2])
 {
     static const pp_site site_of[PP_N_PART] = {
-        [PP_PART_Q] = PP_Q, [PP_PART_K] = PP_K, [PP_PART_V] = PP_V, [PP_PART_Q_BIAS] = PP_Q, [PP_PART_K_BIAS] = PP_K,
-        [PP_PART_V_BIAS] = PP_V, [PP_PART_O] = PP_O, [PP_PART_GATE] = PP_GATE, [PP_PART_UP] = PP_UP, [PP_PART_DOWN] = PP_DOWN};
+        [PP_PART_Q] = PP_Q,      [PP_PART_K] = PP_K,      [PP_PART_V] = PP_V, [PP_PART_Q_BIAS] = PP_Q,
+        [PP_PART_K_BIAS] = PP_K, [PP_PART_V_BIAS] = PP_V, [PP_PART_O] = PP_O, [PP_PART_GATE] = PP_GATE,
+        [PP_PART_UP] = PP_UP,    [PP_PART_DOWN] = PP_DOWN};
     const bool reuse = layer >= c->n_layer - c->n_reuse, fused = parts[naming][PP_PART_QKV].module != NULL;
     if (!parts[naming][part].module) return false;
     int32_t n_in = 0, n_out = 0;

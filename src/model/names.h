@@ -31,9 +31,11 @@ typedef enum pp_top { PP_TOP_EMBEDDING = 0, PP_TOP_NORM, PP_TOP_HEAD, PP_N_TOP }
 enum { PP_NAME_SIZE = 160 };
 
 /* Shape of a part; false where this layer, under this convention, has no such part. */
-bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, int32_t *n_dim, int64_t shape[2]);
+bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, int32_t *n_dim,
+                   int64_t shape[2]);
 /* `wrapped`: the toolkit's extra level around linears that an adapter hangs on. */
-void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, bool wrapped, char name[PP_NAME_SIZE]);
+void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, bool wrapped,
+                  char name[PP_NAME_SIZE]);
 const char *pp_top_name(pp_naming naming, pp_top top);
 /* Name of the static K (or V) scale of a full layer: a scalar, or in the toolkit the observed [min, max]; false: none. */
 bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool value, char name[PP_NAME_SIZE]);

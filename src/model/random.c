@@ -15,11 +15,12 @@ static double normal_quantile(double p)
 {
     static const double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
                                1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
-    static const double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
-                               -1.328068155288572e+01, 1.0};
+    static const double b[] = {-5.447609879822406e+01, 1.615858368580409e+02,  -1.556989798598866e+02,
+                               6.680131188771972e+01,  -1.328068155288572e+01, 1.0};
     static const double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
                                -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
-    static const double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1.0};
+    static const double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
+                               3.754408661907416e+00, 1.0};
     const double q = p - 0.5, tail = sqrt(-2 * log(p < 0.5 ? p : 1 - p));
     double above = 0, below = 0;
     if (fabs(q) <= 0.47575) {
@@ -124,7 +125,10 @@ static pippin_status make_all(maker *m, pp_naming naming)
     return status == PIPPIN_OK ? pp_tensors_finish(&m->tensors, m->err) : status;
 }
 
-static pp_naming native_naming(const pippin_config *c) { return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF; }
+static pp_naming native_naming(const pippin_config *c)
+{
+    return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF;
+}
 
 pippin_status pp_weights_random(const pippin_config *config, pippin_type type, uint64_t seed, pp_weights *out,
                                 pippin_error *err)
@@ -159,7 +163,8 @@ pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error
 {
     const pippin_config *c = &w->config;
     if (w->naming != native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: this file's layout cannot be saved as a folder; only safetensors models can",
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: this file's layout cannot be saved as a folder; only safetensors models can",
                        w->tensors.source);
     pippin_status status = pp_dir_create(dir, err);
     if (status != PIPPIN_OK) return status;
@@ -168,7 +173,8 @@ pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error
     pp_writer writer = {0};
     if (!config_path || !weights_path || !json) status = pp_fail_memory(err, dir, 4096);
     if (status == PIPPIN_OK)
-        status = pp_safetensors_write(weights_path, w->tensors.items, w->tensors.n, w->tensors.metadata, w->tensors.n_metadata, err);
+        status = pp_safetensors_write(weights_path, w->tensors.items, w->tensors.n, w->tensors.metadata,
+                                      w->tensors.n_metadata, err);
     if (status == PIPPIN_OK) status = pp_writer_open(config_path, &writer, err);
     if (status == PIPPIN_OK) status = pp_writer_write(&writer, json, strlen(json), err);
     if (status == PIPPIN_OK) status = pp_writer_commit(&writer, err);

@@ -13,13 +13,13 @@ typedef struct reference {
     const pp_lora_use *loras;
     int32_t n_lora;
     double *inv_freq;
-    float *cosine, *sine;           /* [d_head / 2] of the current token */
-    float *x, *h, *y;               /* [d_model], [max width] twice */
-    float *q, *mixed, *gate, *up;   /* one token's */
-    float *row;                     /* one row of weights, widened */
-    float *k, *v;                   /* [n_full][n_tok][n_kv_head * d_head] */
-    double *scores;                 /* [n_tok] */
-    float *logits;                  /* [n_vocab] */
+    float *cosine, *sine;         /* [d_head / 2] of the current token */
+    float *x, *h, *y;             /* [d_model], [max width] twice */
+    float *q, *mixed, *gate, *up; /* one token's */
+    float *row;                   /* one row of weights, widened */
+    float *k, *v;                 /* [n_full][n_tok][n_kv_head * d_head] */
+    double *scores;               /* [n_tok] */
+    float *logits;                /* [n_vocab] */
     size_t n_tok;
 } reference;
 
@@ -199,23 +199,26 @@ static bool reference_alloc(reference *r)
 
 static void reference_free(reference *r)
 {
-    void *blocks[] = {r->inv_freq, r->scores, r->cosine, r->sine, r->x,   r->h, r->y,     r->q,
-                      r->mixed,    r->gate,   r->up,     r->row,  r->k,   r->v, r->logits};
+    void *blocks[] = {r->inv_freq, r->scores, r->cosine, r->sine, r->x, r->h, r->y,     r->q,
+                      r->mixed,    r->gate,   r->up,     r->row,  r->k, r->v, r->logits};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) pp_free(blocks[i]);
 }
 
-pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora, const pippin_score *score,
-                                 pippin_error *err)
+pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora,
+                                 const pippin_score *score, pippin_error *err)
 {
     reference r = {.w = w, .loras = loras, .n_lora = n_lora, .n_tok = score->n_tok};
     pippin_status status = PIPPIN_OK;
     if (reference_alloc(&r))
         pp_rope_init(w, r.inv_freq);
     else
-        status = pp_fail_memory(err, "reference", 2 * (uint64_t)w->n_full * score->n_tok * (uint64_t)(w->config.n_kv_head * w->config.d_head) * sizeof(float));
+        status = pp_fail_memory(err, "reference",
+                                2 * (uint64_t)w->n_full * score->n_tok *
+                                    (uint64_t)(w->config.n_kv_head * w->config.d_head) * sizeof(float));
     for (size_t t = 0; t < score->n_tok && status == PIPPIN_OK; t++) {
         reference_token(&r, score, t);
-        if (score->row && score->row(score->user, t, r.logits)) status = pp_fail(err, PIPPIN_E_CANCELLED, "reference: cancelled");
+        if (score->row && score->row(score->user, t, r.logits))
+            status = pp_fail(err, PIPPIN_E_CANCELLED, "reference: cancelled");
     }
     reference_free(&r);
     return status;

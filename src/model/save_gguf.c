@@ -10,8 +10,10 @@
 
 static const char *arch_name(pippin_arch arch)
 {
-    static const char *const names[] = {
-        [PIPPIN_ARCH_AFM] = "afm7", [PIPPIN_ARCH_LLAMA] = "llama", [PIPPIN_ARCH_QWEN2] = "qwen2", [PIPPIN_ARCH_QWEN3] = "qwen3"};
+    static const char *const names[] = {[PIPPIN_ARCH_AFM] = "afm7",
+                                        [PIPPIN_ARCH_LLAMA] = "llama",
+                                        [PIPPIN_ARCH_QWEN2] = "qwen2",
+                                        [PIPPIN_ARCH_QWEN3] = "qwen3"};
     return names[arch];
 }
 
@@ -19,10 +21,10 @@ typedef struct saver {
     const pp_weights *w;
     pippin_type type; /* of matrices; AUTO: as they are */
     pp_gguf_writer file, tensors;
-    bool announcing; /* first pass: descriptions; second: bytes */
+    bool announcing;      /* first pass: descriptions; second: bytes */
     const float *factors; /* [d_head / 2] of the rotary frequencies, or NULL */
-    float *row;      /* [widest] */
-    void *encoded;   /* the same in the wanted type */
+    float *row;           /* [widest] */
+    void *encoded;        /* the same in the wanted type */
     pippin_status status;
     pippin_error *err;
 } saver;
@@ -57,7 +59,8 @@ static void put_values(saver *s)
 static size_t source_row(const saver *s, pp_site site, size_t row)
 {
     const pippin_config *c = &s->w->config;
-    const bool permute = c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs == PIPPIN_ROPE_HALVES && (site == PP_Q || site == PP_K);
+    const bool permute =
+        c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs == PIPPIN_ROPE_HALVES && (site == PP_Q || site == PP_K);
     if (!permute) return row;
     const size_t d_head = (size_t)c->d_head, in = row % d_head;
     return row - in + in / 2 + in % 2 * (d_head / 2);
@@ -72,7 +75,8 @@ static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site 
         pp_gguf_announce(&s->file, &s->tensors, name, type, 2, shape);
         return;
     }
-    const size_t n_in = (size_t)l->n_in, from_bytes = pp_type_bytes(l->type, n_in), to_bytes = pp_type_bytes(type, n_in);
+    const size_t n_in = (size_t)l->n_in, from_bytes = pp_type_bytes(l->type, n_in),
+                 to_bytes = pp_type_bytes(type, n_in);
     for (size_t row = 0; row < (size_t)l->n_out && s->status == PIPPIN_OK; row++) {
         const uint8_t *from = (const uint8_t *)l->w + source_row(s, site, row) * from_bytes;
         if (type != l->type) {
@@ -104,11 +108,15 @@ static void save_bias(saver *s, const char *name, const pp_linear *l, pp_site si
     save_vector(s, name, s->announcing ? l->bias : s->row, l->n_out);
 }
 
-static pp_part bias_of(pp_site site) { return site == PP_Q ? PP_PART_Q_BIAS : site == PP_K ? PP_PART_K_BIAS : PP_PART_V_BIAS; }
+static pp_part bias_of(pp_site site)
+{
+    return site == PP_Q ? PP_PART_Q_BIAS : site == PP_K ? PP_PART_K_BIAS : PP_PART_V_BIAS;
+}
 
 static void save_layer(saver *s, int32_t i)
 {
-    static const pp_part matrices[PP_N_SITE] = {PP_PART_Q, PP_PART_K, PP_PART_V, PP_PART_O, PP_PART_GATE, PP_PART_UP, PP_PART_DOWN};
+    static const pp_part matrices[PP_N_SITE] = {PP_PART_Q,    PP_PART_K,  PP_PART_V,   PP_PART_O,
+                                                PP_PART_GATE, PP_PART_UP, PP_PART_DOWN};
     const pippin_config *c = &s->w->config;
     const pp_layer *l = &s->w->layers[i];
     char name[PP_NAME_SIZE];
@@ -123,7 +131,8 @@ static void save_layer(saver *s, int32_t i)
     }
 #undef NAME
     for (int value = 0; value < 2; value++)
-        if (l->k_scale > 0 && pp_scale_name(c, PP_NAMING_GGUF, i, value, name)) save_vector(s, name, value ? &l->v_scale : &l->k_scale, 1);
+        if (l->k_scale > 0 && pp_scale_name(c, PP_NAMING_GGUF, i, value, name))
+            save_vector(s, name, value ? &l->v_scale : &l->k_scale, 1);
 }
 
 static void save_all(saver *s, bool announcing)
@@ -153,7 +162,8 @@ static void find_factors(saver *s, float *factors)
 pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err)
 {
     if (type && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be written by this version, expected f32, f16 or bf16", pippin_type_name(type));
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "type %s: cannot be written by this version, expected f32, f16 or bf16", pippin_type_name(type));
     const pippin_config *c = &w->config;
     const size_t widest = (size_t)PP_MAX(PP_MAX(c->d_model, c->d_ffn), c->n_head * c->d_head);
     saver s = {.w = w, .type = type, .err = err};

@@ -22,7 +22,8 @@ static int32_t dimension(probe *p, const char *module, const char *suffix, int32
     if (!t) t = pp_tensors_find(p->tensors, wrapped);
     if (t && t->n_dim > dim && t->shape[dim] > 0 && t->shape[dim] <= INT32_MAX) return (int32_t)t->shape[dim];
     if (p->status == PIPPIN_OK)
-        p->status = pp_fail(p->err, PIPPIN_E_FORMAT, "%s: tensor %s: %s, expected one of a toolkit checkpoint; is this a model file?",
+        p->status = pp_fail(p->err, PIPPIN_E_FORMAT,
+                            "%s: tensor %s: %s, expected one of a toolkit checkpoint; is this a model file?",
                             p->tensors->source, name, t ? "found with an impossible shape" : "not found");
     return 1;
 }
@@ -41,9 +42,17 @@ pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pi
     probe p = {t, PIPPIN_OK, err};
     const int32_t n_full = count_layers(t, "layers.segment_0.layer_");
     const char *first = n_full ? "layers.segment_0.layer_0." : "layers.layer_0.";
-    pippin_config c = {.arch = PIPPIN_ARCH_AFM, .rope_pairs = PIPPIN_ROPE_ADJACENT, .qk_norm = PIPPIN_QK_NORM_AFTER_ROPE,
-                       .tied_head = true, .norm_eps = 1e-5f, .qk_norm_eps = 1e-5f, .rope_theta = 500000, .n_ctx_train = 4096,
-                       .bos_id = -1, .eos_id = -1, .pad_id = 0};
+    pippin_config c = {.arch = PIPPIN_ARCH_AFM,
+                       .rope_pairs = PIPPIN_ROPE_ADJACENT,
+                       .qk_norm = PIPPIN_QK_NORM_AFTER_ROPE,
+                       .tied_head = true,
+                       .norm_eps = 1e-5f,
+                       .qk_norm_eps = 1e-5f,
+                       .rope_theta = 500000,
+                       .n_ctx_train = 4096,
+                       .bos_id = -1,
+                       .eos_id = -1,
+                       .pad_id = 0};
     c.n_reuse = n_full ? count_layers(t, "layers.segment_1.layer_") : 0;
     c.n_layer = n_full ? n_full + c.n_reuse : count_layers(t, "layers.layer_");
     char q_norm[160], out_proj[160], qkv[160], gate[160];
@@ -62,12 +71,25 @@ pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pi
     return p.status;
 }
 
-pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out, pippin_error *err)
+pippin_status pp_config_from_llama2c(const pp_llama2c_header *h, const char *source, pippin_config *out,
+                                     pippin_error *err)
 {
-    *out = (pippin_config){.name = "llama2.c", .arch = PIPPIN_ARCH_LLAMA, .n_vocab = h->n_vocab, .d_model = h->d_model,
-                           .n_head = h->n_head, .n_kv_head = h->n_kv_head, .d_ffn = h->d_ffn, .n_layer = h->n_layer,
-                           .rope_pairs = PIPPIN_ROPE_ADJACENT, .tied_head = h->shared_head, .norm_eps = 1e-5f,
-                           .rope_theta = 10000, .n_ctx_train = h->n_ctx, .bos_id = 1, .eos_id = 2, .pad_id = -1};
+    *out = (pippin_config){.name = "llama2.c",
+                           .arch = PIPPIN_ARCH_LLAMA,
+                           .n_vocab = h->n_vocab,
+                           .d_model = h->d_model,
+                           .n_head = h->n_head,
+                           .n_kv_head = h->n_kv_head,
+                           .d_ffn = h->d_ffn,
+                           .n_layer = h->n_layer,
+                           .rope_pairs = PIPPIN_ROPE_ADJACENT,
+                           .tied_head = h->shared_head,
+                           .norm_eps = 1e-5f,
+                           .rope_theta = 10000,
+                           .n_ctx_train = h->n_ctx,
+                           .bos_id = 1,
+                           .eos_id = 2,
+                           .pad_id = -1};
     out->d_head = h->n_head > 0 ? h->d_model / h->n_head : 0;
     return pp_config_check(out, source, err);
 }

@@ -6,7 +6,10 @@
 
 static float f16_at(const uint8_t *p) { return pp_f16_to_f32((uint16_t)(p[0] | p[1] << 8)); }
 
-static uint32_t u32_at(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+static uint32_t u32_at(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
 /* [scale f16][16 bytes: weight i in the low nibble of byte i, weight i + 16 in the high one]; value (n - 8) * scale */
 void pp_decode_q4_0(const uint8_t *src, float *dst)
@@ -108,7 +111,8 @@ void pp_decode_q4_k(const uint8_t *src, float *dst)
         int s, m;
         six_bits(src + 4, j, &s, &m);
         const uint8_t *bytes = src + 16 + j / 2 * 32;
-        for (int l = 0; l < 32; l++) dst[32 * j + l] = scale * (float)s * (float)(bytes[l] >> (j % 2 * 4) & 15) - low * (float)m;
+        for (int l = 0; l < 32; l++)
+            dst[32 * j + l] = scale * (float)s * (float)(bytes[l] >> (j % 2 * 4) & 15) - low * (float)m;
     }
 }
 
@@ -136,7 +140,8 @@ void pp_decode_q6_k(const uint8_t *src, float *dst)
     const float scale = f16_at(src + 208);
     for (int i = 0; i < 256; i++) {
         const int half = i / 128, j = i % 128 / 32, l = i % 32;
-        const int low = src[64 * half + l + 32 * (j % 2)] >> (j / 2 * 4) & 15, high = src[128 + 32 * half + l] >> (2 * j) & 3;
+        const int low = src[64 * half + l + 32 * (j % 2)] >> (j / 2 * 4) & 15,
+                  high = src[128 + 32 * half + l] >> (2 * j) & 3;
         dst[i] = scale * (float)(int8_t)src[192 + i / 16] * (float)((low | high << 4) - 32);
     }
 }

@@ -112,7 +112,8 @@ void pp_decode_row(pippin_type type, const void *src, float *dst, size_t n)
         return;
     }
     if (types[type].decode) {
-        for (size_t i = 0; i < n / types[type].block; i++) types[type].decode(bytes + i * types[type].bytes, dst + i * types[type].block);
+        for (size_t i = 0; i < n / types[type].block; i++)
+            types[type].decode(bytes + i * types[type].bytes, dst + i * types[type].block);
         return;
     }
     for (size_t i = 0; i < n; i++) {

@@ -81,7 +81,8 @@ static int32_t split(bpe *b, size_t n_bytes)
     int32_t n = 0;
     for (size_t at = 0; at < n_bytes; n++) {
         const size_t size = t->byte_level ? 1 : PP_MAX(pp_utf8_size(b->text + at, n_bytes - at), (size_t)1);
-        const int32_t id = t->byte_level ? t->byte_id[(unsigned char)b->text[at]] : pp_tokenizer_find_normal(t, b->text + at, size);
+        const int32_t id =
+            t->byte_level ? t->byte_id[(unsigned char)b->text[at]] : pp_tokenizer_find_normal(t, b->text + at, size);
         b->symbols[n] = (symbol){(uint32_t)at, (uint32_t)size, n - 1, n + 1, id};
         at += size;
     }

@@ -45,7 +45,8 @@ pippin_status pp_encoder_push_unknown(pp_encoder *e, const char *text, size_t n,
     if (t->byte_fallback && all_have_pieces(t, text, n)) {
         pippin_status status = PIPPIN_OK;
         *fuse = false;
-        for (size_t i = 0; i < n && status == PIPPIN_OK; i++) status = pp_encoder_push(e, t->byte_id[(unsigned char)text[i]]);
+        for (size_t i = 0; i < n && status == PIPPIN_OK; i++)
+            status = pp_encoder_push(e, t->byte_id[(unsigned char)text[i]]);
         return status;
     }
     const bool repeats = *fuse && t->fuse_unknown;
@@ -63,7 +64,8 @@ static bool in_content(pp_encoder *e, size_t start, size_t end)
 
 static bool word_byte(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (unsigned char)c >= 0x80;
 }
 
 static bool allowed(pp_encoder *e, const pp_piece *p, const char *text, size_t n, size_t at)
@@ -78,23 +80,26 @@ const pp_piece *pp_encoder_special(pp_encoder *e, const char *text, size_t n, si
     const pp_prefix *set = &e->t->special;
     const pp_piece *longest = NULL;
     pp_prefix_range r;
-    for (uint32_t depth = 0; at + depth < n && pp_prefix_step(set, &r, depth, (unsigned char)text[at + depth]); depth++) {
+    for (uint32_t depth = 0; at + depth < n && pp_prefix_step(set, &r, depth, (unsigned char)text[at + depth]);
+         depth++) {
         const pp_piece *here = pp_prefix_here(set, &r, depth + 1);
         if (here && allowed(e, here, text, n, at)) longest = here;
     }
     return longest;
 }
 
-pippin_status pp_tokenizer_encode(const pippin_tokenizer *t, const char *text, size_t n_bytes, const pp_encode_request *request,
-                                  int32_t **ids, size_t *n_ids, pippin_error *err)
+pippin_status pp_tokenizer_encode(const pippin_tokenizer *t, const char *text, size_t n_bytes,
+                                  const pp_encode_request *request, int32_t **ids, size_t *n_ids, pippin_error *err)
 {
     *ids = NULL;
     *n_ids = 0;
     if (n_bytes > MAX_TEXT)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "text: %zu bytes, expected at most %d at once; split it", n_bytes, MAX_TEXT);
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "text: %zu bytes, expected at most %d at once; split it", n_bytes,
+                       MAX_TEXT);
     pp_encoder e = {.t = t, .request = request, .err = err};
     pippin_status status = PIPPIN_OK;
-    if (n_bytes) status = t->kind == PP_TOKENIZER_MERGES ? pp_words_encode(&e, text, n_bytes) : pp_sp_encode(&e, text, n_bytes);
+    if (n_bytes)
+        status = t->kind == PP_TOKENIZER_MERGES ? pp_words_encode(&e, text, n_bytes) : pp_sp_encode(&e, text, n_bytes);
     pp_free(e.text[0].bytes);
     pp_free(e.text[1].bytes);
     pp_free(e.symbols);

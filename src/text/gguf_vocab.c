@@ -31,8 +31,10 @@ typedef struct reader {
 
 static pippin_status bad(const reader *r, const char *key)
 {
-    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: tokenizer.ggml.%s is missing or does not fit; expected a vocabulary, check that the file is whole",
-                   r->source, key);
+    return pp_fail(
+        r->err, PIPPIN_E_FORMAT,
+        "%s: tokenizer.ggml.%s is missing or does not fit; expected a vocabulary, check that the file is whole",
+        r->source, key);
 }
 
 static const pp_gguf_entry *entry(const reader *r, const char *name)
@@ -86,7 +88,8 @@ static pippin_status read_pieces(reader *r, const pp_gguf_entry *tokens)
 {
     pippin_tokenizer *t = r->t;
     const pp_gguf_entry *scores = array(r, "scores", ITEM_F32), *types = array(r, "token_type", ITEM_I32);
-    if ((scores && scores->n_item != tokens->n_item) || (types && types->n_item != tokens->n_item)) return bad(r, "scores or token_type");
+    if ((scores && scores->n_item != tokens->n_item) || (types && types->n_item != tokens->n_item))
+        return bad(r, "scores or token_type");
     pp_bytes text = pp_bytes_of(tokens->items, tokens->items_size);
     pp_bytes score = pp_bytes_of(scores ? scores->items : NULL, scores ? scores->items_size : 0);
     pp_bytes type = pp_bytes_of(types ? types->items : NULL, types ? types->items_size : 0);
@@ -113,7 +116,9 @@ static const struct pre *find_pre(const reader *r)
     const pp_gguf_entry *e = entry(r, "pre");
     if (!e) return &pres[0];
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
-        if (e->kind == PP_GGUF_TEXT && e->n_text == strlen(pres[i].name) && memcmp(e->text, pres[i].name, e->n_text) == 0) return &pres[i];
+        if (e->kind == PP_GGUF_TEXT && e->n_text == strlen(pres[i].name) &&
+            memcmp(e->text, pres[i].name, e->n_text) == 0)
+            return &pres[i];
     return NULL;
 }
 
@@ -138,14 +143,17 @@ static pippin_status build_byte_level(reader *r, const pp_gguf_entry *tokens)
     const struct pre *pre = find_pre(r);
     if (!pre) {
         const pp_gguf_entry *e = entry(r, "pre");
-        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%.*s\", expected default, gpt-2, qwen2 or llama-bpe; name the model's tokenizer.json",
+        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: tokenizer.ggml.pre is \"%.*s\", expected default, gpt-2, qwen2 or llama-bpe; name the "
+                       "model's tokenizer.json",
                        r->source, (int)PP_MIN(e->n_text, (size_t)40), e->text ? e->text : "");
     }
     r->t->kind = PP_TOKENIZER_MERGES;
     r->t->ignore_merges = pre->whole_words;
     pippin_status status = read_pieces(r, tokens);
     for (int i = 0; i < 4 && pre->patterns[i] && status == PIPPIN_OK; i++)
-        status = pp_steps_add(r->t, pre->patterns[i], strlen(pre->patterns[i]), PP_SPLIT_ISOLATED, false, r->source, r->err);
+        status =
+            pp_steps_add(r->t, pre->patterns[i], strlen(pre->patterns[i]), PP_SPLIT_ISOLATED, false, r->source, r->err);
     if (status == PIPPIN_OK) status = pp_byte_level_pieces(r->t, r->source, r->err);
     if (status == PIPPIN_OK) status = pp_tokenizer_build_index(r->t, r->source, r->err);
     if (status == PIPPIN_OK) status = read_merges(r);
@@ -157,7 +165,9 @@ static pippin_status build_scores(reader *r, const pp_gguf_entry *tokens)
 {
     pippin_tokenizer *t = r->t;
     t->kind = PP_TOKENIZER_SCORES;
-    t->rules = (pp_sp_rules){.dummy_prefix = flag(r, "add_space_prefix", true), .one_space = flag(r, "remove_extra_whitespaces", false), .escape = true};
+    t->rules = (pp_sp_rules){.dummy_prefix = flag(r, "add_space_prefix", true),
+                             .one_space = flag(r, "remove_extra_whitespaces", false),
+                             .escape = true};
     t->byte_fallback = true;
     pippin_status status = read_pieces(r, tokens);
     if (status == PIPPIN_OK) status = pp_sp_finish(t, r->source, r->err);
@@ -171,9 +181,11 @@ pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, p
     reader r = {.g = g, .source = g->tensors.source, .err = err};
     *out = NULL;
     if (!entry(&r, "model")) return PIPPIN_OK;
-    const bool scores = pp_gguf_text_is(g, "tokenizer.ggml.model", "llama"), bytes = pp_gguf_text_is(g, "tokenizer.ggml.model", "gpt2");
+    const bool scores = pp_gguf_text_is(g, "tokenizer.ggml.model", "llama"),
+               bytes = pp_gguf_text_is(g, "tokenizer.ggml.model", "gpt2");
     if (!scores && !bytes)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: tokenizer.ggml.model is neither llama nor gpt2; name a tokenizer file", r.source);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: tokenizer.ggml.model is neither llama nor gpt2; name a tokenizer file", r.source);
     const pp_gguf_entry *tokens = array(&r, "tokens", ITEM_TEXT);
     if (!tokens || tokens->n_item == 0 || tokens->n_item > INT32_MAX) return bad(&r, "tokens");
     pippin_status status = pp_tokenizer_new((size_t)tokens->n_item, r.source, &r.t, err);

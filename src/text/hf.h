@@ -20,7 +20,7 @@ typedef struct pp_scratch {
     bool no_memory;
 } pp_scratch;
 
-char pp_scan_peek(pp_scan *s);         /* the next character that is no blank; 0 at the end */
+char pp_scan_peek(pp_scan *s);             /* the next character that is no blank; 0 at the end */
 void pp_scan_enter(pp_scan *s, char open); /* '{' or '[' */
 /* Is there another element before `close`? `*first` is true before the first one; leaves the container when not. */
 bool pp_scan_next(pp_scan *s, char close, bool *first);

@@ -11,10 +11,14 @@ enum { MAX_HOLES = 1 << 14 };
 
 static pippin_status bad(const pp_hf *h, const char *what)
 {
-    return pp_fail(h->err, PIPPIN_E_FORMAT, "%s: %s; expected a tokenizer.json with a BPE model, check that the file is whole", h->source, what);
+    return pp_fail(h->err, PIPPIN_E_FORMAT,
+                   "%s: %s; expected a tokenizer.json with a BPE model, check that the file is whole", h->source, what);
 }
 
-static bool is_key(const char *key, size_t n, const char *name) { return n == strlen(name) && memcmp(key, name, n) == 0; }
+static bool is_key(const char *key, size_t n, const char *name)
+{
+    return n == strlen(name) && memcmp(key, name, n) == 0;
+}
 
 /* ---- the file's parts ---- */
 
@@ -24,10 +28,11 @@ static pippin_status keep_value(const pp_hf *h, json_t *object, const char *key,
     char name[64];
     if (value.failed) return bad(h, "JSON that breaks off");
     json_t *parsed = json_loadb(value.at, (size_t)(value.end - value.at), JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
-    if (!parsed && json_error_code(&at) == json_error_out_of_memory) return pp_fail_memory(h->err, h->source, (size_t)(value.end - value.at));
+    if (!parsed && json_error_code(&at) == json_error_out_of_memory)
+        return pp_fail_memory(h->err, h->source, (size_t)(value.end - value.at));
     if (!parsed)
-        return pp_fail(h->err, PIPPIN_E_FORMAT, "%s: %.*s: %s; expected a tokenizer.json, check that the file is whole", h->source,
-                       (int)PP_MIN(n, (size_t)40), key, at.text);
+        return pp_fail(h->err, PIPPIN_E_FORMAT, "%s: %.*s: %s; expected a tokenizer.json, check that the file is whole",
+                       h->source, (int)PP_MIN(n, (size_t)40), key, at.text);
     snprintf(name, sizeof name, "%.*s", (int)n, key);
     return json_object_set_new(object, name, parsed) == 0 ? PIPPIN_OK : pp_fail_memory(h->err, h->source, n);
 }
@@ -76,11 +81,11 @@ static pippin_status read_root(pp_hf *h, pp_scan s)
         }
         pp_scan value = pp_scan_skip(&s);
         if (s.failed) break;
-        if (rule)
-            status = keep_value(h, h->root, key, n, value);
+        if (rule) status = keep_value(h, h->root, key, n, value);
     }
     pp_free(scratch.bytes);
-    if (status == PIPPIN_OK && (s.failed || pp_scan_peek(&s))) return bad(h, "JSON that breaks off or goes on after its end");
+    if (status == PIPPIN_OK && (s.failed || pp_scan_peek(&s)))
+        return bad(h, "JSON that breaks off or goes on after its end");
     return status;
 }
 
@@ -93,7 +98,8 @@ static pippin_status check_model(const pp_hf *h)
     for (int i = 0; i < 2; i++) {
         const json_t *affix = json_object_get(h->model, affixes[i]);
         if (json_is_string(affix) && json_string_length(affix))
-            return pp_fail(h->err, PIPPIN_E_UNSUPPORTED, "%s: model.%s is set, expected none; use another tokenizer", h->source, affixes[i]);
+            return pp_fail(h->err, PIPPIN_E_UNSUPPORTED, "%s: model.%s is set, expected none; use another tokenizer",
+                           h->source, affixes[i]);
     }
     return PIPPIN_OK;
 }
@@ -138,9 +144,10 @@ static pippin_status make_pieces(pp_hf *h)
     const json_t *token, *added = json_object_get(h->root, "added_tokens");
     pippin_status status = each_piece(h, &n, &highest);
     if (status != PIPPIN_OK) return status;
-    json_array_foreach(added, i, token) highest = PP_MAX(highest, added_id(token));
+    json_array_foreach (added, i, token) highest = PP_MAX(highest, added_id(token));
     n += json_array_size(added);
-    if (highest < 0 || (uint64_t)highest >= 2 * (uint64_t)n + MAX_HOLES) return bad(h, "ids that are missing or far beyond the number of pieces");
+    if (highest < 0 || (uint64_t)highest >= 2 * (uint64_t)n + MAX_HOLES)
+        return bad(h, "ids that are missing or far beyond the number of pieces");
     status = pp_tokenizer_new((size_t)highest + 1, h->source, &h->t, h->err);
     return status == PIPPIN_OK ? each_piece(h, NULL, NULL) : status;
 }
@@ -149,12 +156,12 @@ static pippin_status add_tokens(pp_hf *h)
 {
     size_t i;
     const json_t *token;
-    json_array_foreach(json_object_get(h->root, "added_tokens"), i, token)
-    {
+    json_array_foreach (json_object_get(h->root, "added_tokens"), i, token) {
         const json_t *content = json_object_get(token, "content");
         const int64_t id = added_id(token);
         if (id < 0 || !json_is_string(content)) return bad(h, "an added token without id or content");
-        pippin_status status = pp_piece_set(h->t, (int32_t)id, json_string_value(content), json_string_length(content), h->source, h->err);
+        pippin_status status =
+            pp_piece_set(h->t, (int32_t)id, json_string_value(content), json_string_length(content), h->source, h->err);
         if (status != PIPPIN_OK) return status;
         pp_piece *p = &h->t->pieces[id];
         p->kind = json_is_true(json_object_get(token, "special")) ? PP_PIECE_CONTROL : PP_PIECE_ADDED;
@@ -172,7 +179,9 @@ static void read_unknown(pp_hf *h)
     pippin_tokenizer *t = h->t;
     for (int32_t id = 0; id < t->n_piece && json_is_string(name) && t->unk < 0; id++) {
         pp_piece *p = &t->pieces[id];
-        if (p->kind == PP_PIECE_UNUSED || p->n_stored != json_string_length(name) || memcmp(p->stored, json_string_value(name), p->n_stored) != 0) continue;
+        if (p->kind == PP_PIECE_UNUSED || p->n_stored != json_string_length(name) ||
+            memcmp(p->stored, json_string_value(name), p->n_stored) != 0)
+            continue;
         if (p->kind == PP_PIECE_CONTROL) p->n_text = 0;
         p->kind = PP_PIECE_UNKNOWN;
         t->unk = id;
@@ -225,12 +234,15 @@ static pippin_status read_merges(pp_hf *h)
     int32_t rank = 0;
     pp_scan_enter(&counting, '[');
     for (bool first = true; !counting.failed && pp_scan_next(&counting, ']', &first); n++) pp_scan_skip(&counting);
-    pippin_status status = counting.failed ? bad(h, "model.merges is not an array") : pp_merges_create(h->t, n, h->source, h->err);
+    pippin_status status =
+        counting.failed ? bad(h, "model.merges is not an array") : pp_merges_create(h->t, n, h->source, h->err);
     pp_scan_enter(&s, '[');
     for (bool first = true; status == PIPPIN_OK && pp_scan_next(&s, ']', &first); rank++)
         if (!read_merge(h, &s, scratch, rank))
-            status = pp_fail(h->err, PIPPIN_E_FORMAT, "%s: merge %d is no pair of pieces whose joint text is a piece; check that the file is whole",
-                             h->source, (int)rank);
+            status =
+                pp_fail(h->err, PIPPIN_E_FORMAT,
+                        "%s: merge %d is no pair of pieces whose joint text is a piece; check that the file is whole",
+                        h->source, (int)rank);
     if (scratch[0].no_memory || scratch[1].no_memory) status = pp_fail_memory(h->err, h->source, 0);
     pp_free(scratch[0].bytes);
     pp_free(scratch[1].bytes);
@@ -265,7 +277,8 @@ pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_ma
     pippin_status status = h.root && h.model ? PIPPIN_OK : pp_fail_memory(err, source, size);
     /* What is beside is a help, not a must: a damaged one says nothing. "No limit" is a number there that no int64 holds. */
     if (config) h.config = json_loadb((const char *)config->data, config->size, JSON_DECODE_INT_AS_REAL, &at);
-    if (config && !h.config && json_error_code(&at) == json_error_out_of_memory) status = pp_fail_memory(err, source, config->size);
+    if (config && !h.config && json_error_code(&at) == json_error_out_of_memory)
+        status = pp_fail_memory(err, source, config->size);
     if (status == PIPPIN_OK) status = read_root(&h, (pp_scan){data, (const char *)data + size, false});
     if (status == PIPPIN_OK) status = build(&h);
     json_decref(h.root);

@@ -26,18 +26,18 @@ static bool unless_false(const json_t *value, const char *key) { return !json_is
 
 pippin_status pp_hf_unknown(const pp_hf *h, const char *part, const json_t *value)
 {
-    return pp_fail(h->err, PIPPIN_E_UNSUPPORTED, "%s: %s of type \"%.40s\", expected one that this version knows; use another tokenizer",
-                   h->source, part, type_of(value));
+    return pp_fail(h->err, PIPPIN_E_UNSUPPORTED,
+                   "%s: %s of type \"%.40s\", expected one that this version knows; use another tokenizer", h->source,
+                   part, type_of(value));
 }
 
-static pippin_status each(pp_hf *h, const json_t *list, int depth, pippin_status (*rule)(pp_hf *, const json_t *, int), const char *part,
-                          const json_t *value)
+static pippin_status each(pp_hf *h, const json_t *list, int depth, pippin_status (*rule)(pp_hf *, const json_t *, int),
+                          const char *part, const json_t *value)
 {
     size_t i;
     const json_t *item;
     if (!json_is_array(list) || depth == MAX_DEPTH) return pp_hf_unknown(h, part, value);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         pippin_status status = rule(h, item, depth + 1);
         if (status != PIPPIN_OK) return status;
     }
@@ -46,11 +46,13 @@ static pippin_status each(pp_hf *h, const json_t *list, int depth, pippin_status
 
 /* ---- operations on text ---- */
 
-static pippin_status add_op(pp_hf *h, pp_op_kind kind, int unicode, const char *from, size_t n_from, const char *to, size_t n_to)
+static pippin_status add_op(pp_hf *h, pp_op_kind kind, int unicode, const char *from, size_t n_from, const char *to,
+                            size_t n_to)
 {
     pippin_tokenizer *t = h->t;
     if (t->n_op == PP_MAX_OPS || n_from > PP_OP_TEXT || n_to > PP_OP_TEXT)
-        return pp_fail(h->err, PIPPIN_E_UNSUPPORTED, "%s: more than %d normalisers, or a text in one of more than %d bytes; use another tokenizer",
+        return pp_fail(h->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: more than %d normalisers, or a text in one of more than %d bytes; use another tokenizer",
                        h->source, PP_MAX_OPS, PP_OP_TEXT);
     pp_op *op = &t->ops[t->n_op++];
     *op = (pp_op){.kind = kind, .unicode = unicode, .n_from = (uint32_t)n_from, .n_to = (uint32_t)n_to};
@@ -62,7 +64,8 @@ static pippin_status add_op(pp_hf *h, pp_op_kind kind, int unicode, const char *
 static pippin_status add_replace(pp_hf *h, const json_t *value)
 {
     size_t n_from, n_to;
-    const char *from = text_of(json_object_get(value, "pattern"), "String", &n_from), *to = text_of(value, "content", &n_to);
+    const char *from = text_of(json_object_get(value, "pattern"), "String", &n_from),
+               *to = text_of(value, "content", &n_to);
     if (!from || !to || n_from == 0) return pp_hf_unknown(h, "normalizer", value);
     return add_op(h, PP_OP_REPLACE, 0, from, n_from, to, n_to);
 }
@@ -79,7 +82,8 @@ pippin_status pp_hf_normalizer(pp_hf *h, const json_t *value, int depth)
     if (!value || json_is_null(value)) return PIPPIN_OK;
     for (size_t i = 0; i < 4; i++)
         if (is(value, forms[i].name)) return add_op(h, PP_OP_UNICODE, forms[i].options, NULL, 0, NULL, 0);
-    if (is(value, "Sequence")) return each(h, json_object_get(value, "normalizers"), depth, pp_hf_normalizer, "normalizer", value);
+    if (is(value, "Sequence"))
+        return each(h, json_object_get(value, "normalizers"), depth, pp_hf_normalizer, "normalizer", value);
     if (is(value, "Replace")) return add_replace(h, value);
     size_t n;
     const char *text = text_of(value, "prepend", &n);
@@ -89,7 +93,8 @@ pippin_status pp_hf_normalizer(pp_hf *h, const json_t *value, int depth)
 
 /* ---- words ---- */
 
-static const char words_of_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char words_of_gpt2[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static pippin_status add_step(pp_hf *h, const char *regex, size_t n, pp_split split, bool invert)
 {
@@ -102,7 +107,9 @@ static pippin_status add_literal(pp_hf *h, const char *text, size_t n, pp_split 
     char regex[2 * PP_OP_TEXT];
     size_t n_regex = 0;
     if (n == 0 || n > PP_OP_TEXT)
-        return pp_fail(h->err, PIPPIN_E_UNSUPPORTED, "%s: a Split at a text of %zu bytes, expected 1 to %d; use another tokenizer", h->source, n, PP_OP_TEXT);
+        return pp_fail(h->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: a Split at a text of %zu bytes, expected 1 to %d; use another tokenizer", h->source, n,
+                       PP_OP_TEXT);
     for (size_t i = 0; i < n; i++) {
         const unsigned char c = (unsigned char)text[i];
         const bool plain = c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
@@ -125,7 +132,8 @@ static pippin_status add_split(pp_hf *h, const json_t *value)
     const char *regex = text_of(pattern, "Regex", &n);
     if (regex) return add_step(h, regex, n, (pp_split)split, invert);
     const char *text = text_of(pattern, "String", &n);
-    return text ? add_literal(h, text, n, (pp_split)split, invert) : pp_hf_unknown(h, "pre_tokenizer without a pattern", value);
+    return text ? add_literal(h, text, n, (pp_split)split, invert)
+                : pp_hf_unknown(h, "pre_tokenizer without a pattern", value);
 }
 
 static pippin_status add_byte_level(pp_hf *h, const json_t *value)
@@ -151,15 +159,18 @@ static pippin_status add_metaspace(pp_hf *h, const json_t *value)
     if (!mark || n == 0 || h->t->n_step) return pp_hf_unknown(h, "pre_tokenizer", value);
     pippin_status status = add_op(h, PP_OP_REPLACE, 0, " ", 1, mark, n);
     if (status == PIPPIN_OK && strcmp(scheme, "never") != 0)
-        status = add_op(h, strcmp(scheme, "first") == 0 ? PP_OP_PREPEND_FIRST : PP_OP_PREPEND_MISSING, 0, NULL, 0, mark, n);
-    if (status == PIPPIN_OK && unless_false(value, "split")) status = add_literal(h, mark, n, PP_SPLIT_WITH_NEXT, false);
+        status =
+            add_op(h, strcmp(scheme, "first") == 0 ? PP_OP_PREPEND_FIRST : PP_OP_PREPEND_MISSING, 0, NULL, 0, mark, n);
+    if (status == PIPPIN_OK && unless_false(value, "split"))
+        status = add_literal(h, mark, n, PP_SPLIT_WITH_NEXT, false);
     return status;
 }
 
 pippin_status pp_hf_pre_tokenizer(pp_hf *h, const json_t *value, int depth)
 {
     if (!value || json_is_null(value)) return PIPPIN_OK;
-    if (is(value, "Sequence")) return each(h, json_object_get(value, "pretokenizers"), depth, pp_hf_pre_tokenizer, "pre_tokenizer", value);
+    if (is(value, "Sequence"))
+        return each(h, json_object_get(value, "pretokenizers"), depth, pp_hf_pre_tokenizer, "pre_tokenizer", value);
     if (is(value, "Split")) return add_split(h, value);
     if (is(value, "ByteLevel")) return add_byte_level(h, value);
     if (is(value, "Metaspace")) return add_metaspace(h, value);
@@ -175,7 +186,8 @@ pippin_status pp_hf_pre_tokenizer(pp_hf *h, const json_t *value, int depth)
 static pippin_status decode_replace(pp_hf *h, const json_t *value)
 {
     size_t n_from, n_to;
-    const char *from = text_of(json_object_get(value, "pattern"), "String", &n_from), *to = text_of(value, "content", &n_to);
+    const char *from = text_of(json_object_get(value, "pattern"), "String", &n_from),
+               *to = text_of(value, "content", &n_to);
     if (!from || !to || n_to > n_from) return pp_hf_unknown(h, "decoder", value);
     return pp_pieces_replace(h->t, from, to, h->source, h->err);
 }
@@ -190,8 +202,10 @@ static pippin_status decode_metaspace(pp_hf *h, const json_t *value)
 
 pippin_status pp_hf_decoder(pp_hf *h, const json_t *value, int depth)
 {
-    if (!value || json_is_null(value) || is(value, "ByteLevel") || is(value, "ByteFallback") || is(value, "Fuse")) return PIPPIN_OK;
-    if (is(value, "Sequence")) return each(h, json_object_get(value, "decoders"), depth, pp_hf_decoder, "decoder", value);
+    if (!value || json_is_null(value) || is(value, "ByteLevel") || is(value, "ByteFallback") || is(value, "Fuse"))
+        return PIPPIN_OK;
+    if (is(value, "Sequence"))
+        return each(h, json_object_get(value, "decoders"), depth, pp_hf_decoder, "decoder", value);
     if (is(value, "Replace")) return decode_replace(h, value);
     if (is(value, "Metaspace")) return decode_metaspace(h, value);
     size_t n;
@@ -216,8 +230,7 @@ static void ends_of_template(pp_hf *h, const json_t *value)
     size_t i;
     const json_t *item;
     bool after = false;
-    json_array_foreach(json_object_get(value, "single"), i, item)
-    {
+    json_array_foreach (json_object_get(value, "single"), i, item) {
         const int32_t id = token_id(h, json_object_get(json_object_get(item, "SpecialToken"), "id"));
         if (json_object_get(item, "Sequence")) after = true;
         if (id >= 0 && after) h->t->eos = id;
@@ -230,7 +243,8 @@ void pp_hf_ends(pp_hf *h)
     const json_t *post = json_object_get(h->root, "post_processor"), *item;
     size_t i;
     if (is(post, "TemplateProcessing")) ends_of_template(h, post);
-    json_array_foreach(json_object_get(post, "processors"), i, item) if (is(item, "TemplateProcessing")) ends_of_template(h, item);
+    json_array_foreach (json_object_get(post, "processors"), i, item)
+        if (is(item, "TemplateProcessing")) ends_of_template(h, item);
     const json_t *adds = json_object_get(h->config, "add_bos_token");
     if (h->t->bos < 0 && json_is_true(adds)) h->t->bos = token_id(h, json_object_get(h->config, "bos_token"));
     if (h->t->eos < 0) h->t->eos = token_id(h, json_object_get(h->config, "eos_token"));

@@ -40,7 +40,10 @@ static int hex4(const char *at, const char *end)
     if (end - at < 4) return -1;
     for (int i = 0; i < 4; i++) {
         const char c = at[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }
@@ -140,7 +143,8 @@ int64_t pp_scan_integer(pp_scan *s)
     s->at += negative;
     const char *start = s->at;
     int64_t value = 0;
-    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9' && s->at - start < 18; s->at++) value = value * 10 + (*s->at - '0');
+    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9' && s->at - start < 18; s->at++)
+        value = value * 10 + (*s->at - '0');
     if (s->at == start || (s->at < s->end && strchr("0123456789.eE", *s->at) && *s->at)) s->failed = true;
     return s->failed ? 0 : negative ? -value : value;
 }

@@ -24,14 +24,16 @@ static pippin_status count_pieces(const void *data, size_t size, const char *sou
         ++*n_piece;
     }
     if (b.failed || *n_piece < N_FIXED || *n_piece > INT32_MAX / 8)
-        return pp_fail(err, PIPPIN_E_FORMAT,
-                       "%s: %zu pieces found, expected at least %d (3 special ones and 256 bytes) of a llama2.c tokenizer "
-                       "(tok*.bin); check that the file is whole",
-                       source, *n_piece, N_FIXED);
+        return pp_fail(
+            err, PIPPIN_E_FORMAT,
+            "%s: %zu pieces found, expected at least %d (3 special ones and 256 bytes) of a llama2.c tokenizer "
+            "(tok*.bin); check that the file is whole",
+            source, *n_piece, N_FIXED);
     return PIPPIN_OK;
 }
 
-static pippin_status read_pieces(pippin_tokenizer *t, const void *data, size_t size, const char *source, pippin_error *err)
+static pippin_status read_pieces(pippin_tokenizer *t, const void *data, size_t size, const char *source,
+                                 pippin_error *err)
 {
     pp_bytes b = pp_bytes_of(data, size);
     pp_bytes_i32(&b);

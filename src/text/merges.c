@@ -15,7 +15,8 @@ static uint32_t hash_of(int32_t left, int32_t right)
 pippin_status pp_merges_create(pippin_tokenizer *t, size_t n, const char *source, pippin_error *err)
 {
     if (n > MAX_MERGES)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: %zu merges, expected at most %d; use another tokenizer", source, n, MAX_MERGES);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: %zu merges, expected at most %d; use another tokenizer", source,
+                       n, MAX_MERGES);
     size_t size = 16;
     while (size < n + n / 2) size *= 2;
     t->merges = pp_alloc(size * sizeof *t->merges);
@@ -25,13 +26,15 @@ pippin_status pp_merges_create(pippin_tokenizer *t, size_t n, const char *source
     return PIPPIN_OK;
 }
 
-bool pp_merges_add(pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right, int32_t rank)
+bool pp_merges_add(pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right,
+                   int32_t rank)
 {
     const int32_t l = pp_tokenizer_find(t, left, n_left), r = pp_tokenizer_find(t, right, n_right);
     const int32_t id = pp_tokenizer_find_joint(t, left, n_left, right, n_right);
     if (l < 0 || r < 0 || id < 0) return false;
     /* What merging could build of a special piece must not come from text. */
-    if (t->pieces[l].kind > PP_PIECE_ADDED || t->pieces[r].kind > PP_PIECE_ADDED || t->pieces[id].kind > PP_PIECE_ADDED) return true;
+    if (t->pieces[l].kind > PP_PIECE_ADDED || t->pieces[r].kind > PP_PIECE_ADDED || t->pieces[id].kind > PP_PIECE_ADDED)
+        return true;
     uint32_t at = hash_of(l, r) & t->merges_mask;
     for (; t->merges[at].left >= 0; at = (at + 1) & t->merges_mask)
         if (t->merges[at].left == l && t->merges[at].right == r) break; /* said twice: the last one counts */

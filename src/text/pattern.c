@@ -8,7 +8,15 @@
 #include "text/tokenizer.h"
 
 /* An honest pattern steps back over what it has seen at most a few times; a text of n bytes gets STEPS_FREE + STEPS_A_BYTE n. */
-enum { STEPS_FREE = 50000, STEPS_A_BYTE = 8, HEAP_LIMIT_KB = 20000, STACK_START = 32 << 10, STACK_LIMIT = 1 << 20, MAX_REGEX = 1 << 16, NO_MEMORY = 121 };
+enum {
+    STEPS_FREE = 50000,
+    STEPS_A_BYTE = 8,
+    HEAP_LIMIT_KB = 20000,
+    STACK_START = 32 << 10,
+    STACK_LIMIT = 1 << 20,
+    MAX_REGEX = 1 << 16,
+    NO_MEMORY = 121
+};
 
 struct pp_pattern {
     pcre2_general_context *memory;
@@ -49,7 +57,8 @@ static pippin_status compile(pp_pattern *p, const char *regex, size_t n, const c
     if (!p->code) {
         char why[120] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: the pre-tokenizer's pattern at byte %zu: %s; expected a regular expression of PCRE2",
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: the pre-tokenizer's pattern at byte %zu: %s; expected a regular expression of PCRE2",
                        source, (size_t)at, why);
     }
     /* Where a system forbids code made at run time the pattern is interpreted: slower, the same words. */
@@ -61,7 +70,8 @@ pippin_status pp_pattern_compile(const char *regex, size_t n, const char *source
 {
     *out = NULL;
     if (n > MAX_REGEX)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: a pattern of %zu bytes, expected at most %d; use another tokenizer", source, n, MAX_REGEX);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "%s: a pattern of %zu bytes, expected at most %d; use another tokenizer", source, n, MAX_REGEX);
     pp_pattern *p = pp_alloc_zero(1, sizeof *p);
     if (!p) return pp_fail_memory(err, source, sizeof *p);
     p->memory = pcre2_general_context_create(take, give, NULL);
@@ -81,11 +91,12 @@ void pp_pattern_free(pp_pattern *p)
     pp_free(p);
 }
 
-pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_split split, bool invert, const char *source,
-                           pippin_error *err)
+pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_split split, bool invert,
+                           const char *source, pippin_error *err)
 {
     if (t->n_step == PP_MAX_STEPS)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: more than %d pre-tokenizers; use another tokenizer", source, PP_MAX_STEPS);
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "%s: more than %d pre-tokenizers; use another tokenizer", source,
+                       PP_MAX_STEPS);
     pp_step *step = &t->steps[t->n_step];
     pippin_status status = pp_pattern_compile(regex, n, source, &step->pattern, err);
     if (status != PIPPIN_OK) return status;
@@ -124,15 +135,18 @@ void pp_matcher_free(pp_matcher *m)
     pp_free(m);
 }
 
-pippin_status pp_pattern_next(const pp_pattern *p, pp_matcher *m, const char *text, size_t n, size_t *start, size_t *end,
-                              bool *found, pippin_error *err)
+pippin_status pp_pattern_next(const pp_pattern *p, pp_matcher *m, const char *text, size_t n, size_t *start,
+                              size_t *end, bool *found, pippin_error *err)
 {
     *found = false;
-    const int code = pcre2_match(p->code, (PCRE2_SPTR)text, n, *end, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, m->data, m->context);
+    const int code =
+        pcre2_match(p->code, (PCRE2_SPTR)text, n, *end, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, m->data, m->context);
     if (code == PCRE2_ERROR_NOMATCH) return PIPPIN_OK;
     if (code == PCRE2_ERROR_NOMEMORY) return pp_fail_memory(err, "tokenizer", n);
     if (code < 0)
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "tokenizer: its pattern needs more steps than allowed for byte %zu of a text (PCRE2 error %d); use another tokenizer",
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "tokenizer: its pattern needs more steps than allowed for byte %zu of a text (PCRE2 error %d); "
+                       "use another tokenizer",
                        *end, code);
     const PCRE2_SIZE *pair = pcre2_get_ovector_pointer(m->data);
     /* \K can put the start behind the end, or both before where the search began. */

@@ -16,7 +16,8 @@ pippin_status pp_tokenizer_new(size_t n, const char *source, pippin_tokenizer **
 {
     *out = NULL;
     if (n > INT32_MAX / 8)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: %zu pieces, expected at most %d; check that the file is whole", source, n, INT32_MAX / 8);
+        return pp_fail(err, PIPPIN_E_FORMAT, "%s: %zu pieces, expected at most %d; check that the file is whole",
+                       source, n, INT32_MAX / 8);
     pippin_tokenizer *t = pp_alloc_zero(1, sizeof *t);
     if (!t) return pp_fail_memory(err, source, sizeof *t);
     t->n_piece = (int32_t)n;
@@ -27,7 +28,8 @@ pippin_status pp_tokenizer_new(size_t n, const char *source, pippin_tokenizer **
         pippin_tokenizer_free(t);
         return pp_fail_memory(err, source, n * sizeof *t->pieces);
     }
-    for (size_t i = 0; i < n; i++) t->pieces[i] = (pp_piece){.stored = "", .text = "", .byte = -1, .kind = PP_PIECE_UNUSED};
+    for (size_t i = 0; i < n; i++)
+        t->pieces[i] = (pp_piece){.stored = "", .text = "", .byte = -1, .kind = PP_PIECE_UNUSED};
     *out = t;
     return PIPPIN_OK;
 }
@@ -73,12 +75,14 @@ char *pp_tokenizer_keep(pippin_tokenizer *t, const char *bytes, size_t n)
     return copy;
 }
 
-pippin_status pp_piece_set(pippin_tokenizer *t, int32_t id, const char *stored, size_t n, const char *source, pippin_error *err)
+pippin_status pp_piece_set(pippin_tokenizer *t, int32_t id, const char *stored, size_t n, const char *source,
+                           pippin_error *err)
 {
     pp_piece *p = &t->pieces[id];
     if (n > INT32_MAX / 8)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: piece %d has %zu bytes, expected at most %d; check that the file is whole", source,
-                       (int)id, n, INT32_MAX / 8);
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: piece %d has %zu bytes, expected at most %d; check that the file is whole", source, (int)id,
+                       n, INT32_MAX / 8);
     const char *copy = pp_tokenizer_keep(t, stored, n);
     if (!copy) return pp_fail_memory(err, source, n);
     p->stored = p->text = copy;
@@ -129,7 +133,8 @@ static size_t count_in(const pp_piece *p, const char *from, size_t n_from)
     return n;
 }
 
-pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const char *to, const char *source, pippin_error *err)
+pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const char *to, const char *source,
+                                pippin_error *err)
 {
     const size_t n_from = strlen(from), n_to = strlen(to);
     for (int32_t id = 0; id < t->n_piece && n_from; id++) {
@@ -194,22 +199,28 @@ pippin_status pp_tokenizer_build_index(pippin_tokenizer *t, const char *source, 
             t->longest_stored = PP_MAX(t->longest_stored, p->n_stored);
             t->longest_text = PP_MAX(t->longest_text, p->n_text);
         }
-    return pp_prefix_build(t, 1u << PP_PIECE_ADDED | 1u << PP_PIECE_USER | 1u << PP_PIECE_CONTROL, &t->special, source, err);
+    return pp_prefix_build(t, 1u << PP_PIECE_ADDED | 1u << PP_PIECE_USER | 1u << PP_PIECE_CONTROL, &t->special, source,
+                           err);
 }
 
-int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right)
+int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right,
+                                size_t n_right)
 {
     if (n_left + n_right > t->longest_stored) return -1;
     uint32_t at = hash_on(hash_on(hash_start, left, n_left), right, n_right) & t->index_mask;
     for (; t->index[at] >= 0; at = (at + 1) & t->index_mask) {
         const pp_piece *p = &t->pieces[t->index[at]];
-        if (p->n_stored == n_left + n_right && memcmp(p->stored, left, n_left) == 0 && memcmp(p->stored + n_left, right, n_right) == 0)
+        if (p->n_stored == n_left + n_right && memcmp(p->stored, left, n_left) == 0 &&
+            memcmp(p->stored + n_left, right, n_right) == 0)
             return t->index[at];
     }
     return -1;
 }
 
-int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n) { return pp_tokenizer_find_joint(t, text, n, "", 0); }
+int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n)
+{
+    return pp_tokenizer_find_joint(t, text, n, "", 0);
+}
 
 int32_t pp_tokenizer_find_normal(const pippin_tokenizer *t, const char *text, size_t n_bytes)
 {

@@ -13,7 +13,8 @@ static int by_text(const void *a, const void *b)
     return x < y ? -1 : 1; /* of equal texts the lower id */
 }
 
-pippin_status pp_prefix_build(pippin_tokenizer *t, unsigned kinds, pp_prefix *out, const char *source, pippin_error *err)
+pippin_status pp_prefix_build(pippin_tokenizer *t, unsigned kinds, pp_prefix *out, const char *source,
+                              pippin_error *err)
 {
     size_t n = 0;
     for (int32_t id = 0; id < t->n_piece; id++) n += t->pieces[id].n_stored && kinds >> t->pieces[id].kind & 1;

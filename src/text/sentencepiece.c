@@ -66,12 +66,14 @@ typedef struct reader {
 
 static pippin_status bad(const reader *r, const char *what)
 {
-    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: %s; expected a SentencePiece model, check that the file is whole", r->source, what);
+    return pp_fail(r->err, PIPPIN_E_FORMAT, "%s: %s; expected a SentencePiece model, check that the file is whole",
+                   r->source, what);
 }
 
 static pippin_status read_piece(reader *r, int32_t id, pp_bytes b)
 {
-    static const uint8_t kinds[] = {PP_PIECE_NORMAL, PP_PIECE_NORMAL, PP_PIECE_UNKNOWN, PP_PIECE_CONTROL, PP_PIECE_USER, PP_PIECE_UNUSED, PP_PIECE_NORMAL};
+    static const uint8_t kinds[] = {PP_PIECE_NORMAL, PP_PIECE_NORMAL, PP_PIECE_UNKNOWN, PP_PIECE_CONTROL,
+                                    PP_PIECE_USER,   PP_PIECE_UNUSED, PP_PIECE_NORMAL};
     pp_piece *p = &r->t->pieces[id];
     pp_bytes text = pp_bytes_of("", 0);
     uint64_t type = TYPE_NORMAL;
@@ -80,7 +82,8 @@ static pippin_status read_piece(reader *r, int32_t id, pp_bytes b)
         if (f.number == 2) p->score = f.real;
         if (f.number == 3) type = f.value;
     }
-    if (b.failed || text.size == 0 || type < TYPE_NORMAL || type > TYPE_BYTE) return bad(r, "a piece that is damaged or empty");
+    if (b.failed || text.size == 0 || type < TYPE_NORMAL || type > TYPE_BYTE)
+        return bad(r, "a piece that is damaged or empty");
     if (p->score != p->score) p->score = 0; /* a NaN would have no order */
     p->kind = kinds[type];
     pippin_status status = pp_piece_set(r->t, id, (const char *)text.data, text.size, r->source, r->err);
@@ -110,7 +113,8 @@ static pippin_status read_table(reader *r, pp_bytes b)
     if (b.size == 0 || rules->trie) return PIPPIN_OK;
     const uint32_t n = pp_bytes_u32(&b);
     const size_t n_text = b.failed || n > pp_bytes_left(&b) ? 0 : pp_bytes_left(&b) - n;
-    if (n_text == 0 || n % 4 || n == 0 || b.data[b.size - 1] != 0) return bad(r, "a table of characters that is damaged");
+    if (n_text == 0 || n % 4 || n == 0 || b.data[b.size - 1] != 0)
+        return bad(r, "a table of characters that is damaged");
     rules->trie = pp_alloc(n);
     rules->replacements = pp_alloc(n_text);
     if (!rules->trie || !rules->replacements) return pp_fail_memory(r->err, r->source, n + n_text);
@@ -163,7 +167,9 @@ pippin_status pp_sp_finish(pippin_tokenizer *t, const char *source, pippin_error
     /* Where the vocabulary has a piece for newlines, it is one before everything else, and comes back as one. */
     for (int32_t id = 0; id < t->n_piece; id++) {
         pp_piece *p = &t->pieces[id];
-        if (p->n_stored != 3 || memcmp(p->stored, "<n>", 3) != 0 || (p->kind != PP_PIECE_USER && p->kind != PP_PIECE_CONTROL)) continue;
+        if (p->n_stored != 3 || memcmp(p->stored, "<n>", 3) != 0 ||
+            (p->kind != PP_PIECE_USER && p->kind != PP_PIECE_CONTROL))
+            continue;
         p->kind = PP_PIECE_USER;
         p->text = "\n";
         p->n_text = 1;
@@ -179,11 +185,14 @@ static pippin_status finish(reader *r)
 {
     pippin_tokenizer *t = r->t;
     if (r->model != MODEL_UNIGRAM && r->model != MODEL_BPE)
-        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: trainer_spec.model_type %llu, expected 1 (unigram) or 2 (BPE); use another tokenizer",
+        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: trainer_spec.model_type %llu, expected 1 (unigram) or 2 (BPE); use another tokenizer",
                        r->source, (unsigned long long)r->model);
     if (r->space_is_suffix)
-        return pp_fail(r->err, PIPPIN_E_UNSUPPORTED, "%s: trainer_spec.treat_whitespace_as_suffix is set, expected spaces before words; use another tokenizer",
-                       r->source);
+        return pp_fail(
+            r->err, PIPPIN_E_UNSUPPORTED,
+            "%s: trainer_spec.treat_whitespace_as_suffix is set, expected spaces before words; use another tokenizer",
+            r->source);
     if (t->unk < 0) return bad(r, "no piece for unknown text");
     t->kind = r->model == MODEL_BPE ? PP_TOKENIZER_SCORES : PP_TOKENIZER_UNIGRAM;
     const char *surface = pp_tokenizer_keep(t, (const char *)r->unknown.data, r->unknown.size);
@@ -201,10 +210,15 @@ static pippin_status finish(reader *r)
     return PIPPIN_OK;
 }
 
-pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source, pippin_tokenizer **out,
-                                               pippin_error *err)
+pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source,
+                                               pippin_tokenizer **out, pippin_error *err)
 {
-    reader r = {.source = source, .err = err, .model = MODEL_UNIGRAM, .unknown = pp_bytes_of(" \xe2\x81\x87 ", 5), .bos = pp_bytes_of("<s>", 3), .eos = pp_bytes_of("</s>", 4)};
+    reader r = {.source = source,
+                .err = err,
+                .model = MODEL_UNIGRAM,
+                .unknown = pp_bytes_of(" \xe2\x81\x87 ", 5),
+                .bos = pp_bytes_of("<s>", 3),
+                .eos = pp_bytes_of("</s>", 4)};
     pp_bytes b = pp_bytes_of(data, size), counting = b;
     size_t n = 0;
     *out = NULL;

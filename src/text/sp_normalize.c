@@ -81,7 +81,8 @@ static pippin_status put_text(pp_encoder *e, const step *s, bool *after_space)
 static pippin_status flush(pp_encoder *e)
 {
     pp_buffer_text *b = &e->text[0];
-    pippin_status status = e->t->kind == PP_TOKENIZER_UNIGRAM ? pp_unigram_encode(e, b->bytes, b->n) : pp_bpe_encode(e, b->bytes, b->n);
+    pippin_status status =
+        e->t->kind == PP_TOKENIZER_UNIGRAM ? pp_unigram_encode(e, b->bytes, b->n) : pp_bpe_encode(e, b->bytes, b->n);
     b->n = 0;
     return status;
 }

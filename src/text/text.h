@@ -16,8 +16,8 @@ pippin_status pp_tokenizer_parse_llama2c(const void *data, size_t size, const ch
 pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_map *config, const char *source,
                                       pippin_tokenizer **out, pippin_error *err);
 /* A SentencePiece model: BPE or unigram. */
-pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source, pippin_tokenizer **out,
-                                               pippin_error *err);
+pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source,
+                                               pippin_tokenizer **out, pippin_error *err);
 /* The vocabulary inside a GGUF. *out stays NULL, with OK, where the file has none. */
 pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err);
 

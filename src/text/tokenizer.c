@@ -26,7 +26,8 @@ static pippin_status parse_json(const pp_map *map, const char *path, pippin_toke
     pp_map config = {0};
     pippin_status status = beside ? PIPPIN_OK : pp_fail_memory(err, path, strlen(path));
     if (status == PIPPIN_OK && pp_path_exists(beside)) status = pp_map_open(beside, &config, err);
-    if (status == PIPPIN_OK) status = pp_tokenizer_parse_json(map->data, map->size, config.data ? &config : NULL, path, out, err);
+    if (status == PIPPIN_OK)
+        status = pp_tokenizer_parse_json(map->data, map->size, config.data ? &config : NULL, path, out, err);
     pp_map_close(&config);
     pp_free(beside);
     pp_free(dir);
@@ -41,7 +42,9 @@ static pippin_status parse_gguf(const pp_map *map, const char *path, pippin_toke
     status = pp_tokenizer_from_gguf(&g, out, err);
     pp_gguf_free(&g);
     if (status == PIPPIN_OK && !*out)
-        return pp_fail(err, PIPPIN_E_FORMAT, "%s: has no tokenizer.ggml.model, expected a vocabulary inside; name the tokenizer's own file", path);
+        return pp_fail(err, PIPPIN_E_FORMAT,
+                       "%s: has no tokenizer.ggml.model, expected a vocabulary inside; name the tokenizer's own file",
+                       path);
     return status;
 }
 
@@ -55,7 +58,8 @@ static pippin_status parse(const pp_map *map, const char *path, pippin_tokenizer
     case CONTENT_NONE: break;
     }
     return pp_fail(err, PIPPIN_E_FORMAT,
-                   "%s: found no tokenizer, expected a tokenizer.json, a SentencePiece .model, a .gguf with a vocabulary or llama2.c's "
+                   "%s: found no tokenizer, expected a tokenizer.json, a SentencePiece .model, a .gguf with a "
+                   "vocabulary or llama2.c's "
                    "tok*.bin; check the path",
                    path);
 }
@@ -89,10 +93,12 @@ pippin_status pippin_tokenize(const pippin_tokenizer *t, const char *text, size_
     const pippin_tokenize_options o = options ? *options : (pippin_tokenize_options){0};
     *n_ids = 0;
     if ((o.bos && t->bos < 0) || (o.eos && t->eos < 0))
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "tokenizer: has no %s id; ask without it", o.bos && t->bos < 0 ? "BOS" : "EOS");
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "tokenizer: has no %s id; ask without it",
+                       o.bos && t->bos < 0 ? "BOS" : "EOS");
     int32_t *found;
     size_t n_found;
-    pippin_status status = pp_tokenizer_encode(t, text, n_bytes, &(pp_encode_request){.special = o.special}, &found, &n_found, err);
+    pippin_status status =
+        pp_tokenizer_encode(t, text, n_bytes, &(pp_encode_request){.special = o.special}, &found, &n_found, err);
     if (status != PIPPIN_OK) return status;
     size_t n = 0;
     if (o.bos && n++ < capacity) ids[0] = t->bos;
@@ -121,8 +127,8 @@ const char *pp_tokenizer_text(const pippin_tokenizer *t, int32_t id, bool *start
     return text + skip;
 }
 
-pippin_status pippin_detokenize(const pippin_tokenizer *t, const int32_t *ids, size_t n_ids, char *text, size_t capacity,
-                                size_t *n_bytes, pippin_error *err)
+pippin_status pippin_detokenize(const pippin_tokenizer *t, const int32_t *ids, size_t n_ids, char *text,
+                                size_t capacity, size_t *n_bytes, pippin_error *err)
 {
     size_t n = 0;
     bool started = false;

@@ -26,7 +26,8 @@ typedef struct pp_piece {
     float score; /* of a merge that yields this piece: the highest goes first; in a unigram model its log-probability */
     int16_t byte; /* 0..255 for a byte piece, else -1 */
     uint8_t kind;
-    bool eats_left, eats_right, whole_word; /* of an added piece: swallows white space around it; is no part of a word */
+    bool eats_left, eats_right,
+        whole_word; /* of an added piece: swallows white space around it; is no part of a word */
 } pp_piece;
 
 /* Pieces in the order of their bytes, to be walked down a byte at a time (pieces.c). */
@@ -79,8 +80,9 @@ typedef struct pp_step {
 
 /* SentencePiece's own normaliser. */
 typedef struct pp_sp_rules {
-    bool dummy_prefix, one_space, escape; /* a space first; no spaces at the ends or twice; spaces are stored as U+2581 */
-    uint32_t *trie;                       /* [n_trie] a double array of what is replaced, or NULL */
+    bool dummy_prefix, one_space,
+        escape;     /* a space first; no spaces at the ends or twice; spaces are stored as U+2581 */
+    uint32_t *trie; /* [n_trie] a double array of what is replaced, or NULL */
     size_t n_trie;
     char *replacements; /* [n_replacements] 0-terminated texts; the last byte is 0 */
     size_t n_replacements;
@@ -128,23 +130,27 @@ pippin_status pp_tokenizer_new(size_t n, const char *source, pippin_tokenizer **
 /* A copy of these bytes that lives as long as the tokenizer; NULL when out of memory. */
 char *pp_tokenizer_keep(pippin_tokenizer *t, const char *bytes, size_t n);
 /* Gives a piece its stored text, which is also what it stands for until something else is set. */
-pippin_status pp_piece_set(pippin_tokenizer *t, int32_t id, const char *stored, size_t n, const char *source, pippin_error *err);
+pippin_status pp_piece_set(pippin_tokenizer *t, int32_t id, const char *stored, size_t n, const char *source,
+                           pippin_error *err);
 /* Makes a piece this byte, whatever its stored text is. */
 void pp_piece_make_byte(pippin_tokenizer *t, int32_t id, int byte);
 /* Makes a piece the byte that "<0x41>" spells; false when it spells none. */
 bool pp_piece_set_byte(pippin_tokenizer *t, int32_t id);
 /* The text of every ordinary piece is its stored one with `from` replaced by `to`. */
-pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const char *to, const char *source, pippin_error *err);
+pippin_status pp_pieces_replace(pippin_tokenizer *t, const char *from, const char *to, const char *source,
+                                pippin_error *err);
 /* Fills the index and the special pieces; call once when the pieces are there. */
 pippin_status pp_tokenizer_build_index(pippin_tokenizer *t, const char *source, pippin_error *err);
 /* Id of the piece with this stored text, an ordinary one where there are several, or -1. */
 int32_t pp_tokenizer_find(const pippin_tokenizer *t, const char *text, size_t n_bytes);
 /* The same for a text in two parts. */
-int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right);
+int32_t pp_tokenizer_find_joint(const pippin_tokenizer *t, const char *left, size_t n_left, const char *right,
+                                size_t n_right);
 /* The same for what may come out of merging: an ordinary piece. */
 int32_t pp_tokenizer_find_normal(const pippin_tokenizer *t, const char *text, size_t n_bytes);
 
-pippin_status pp_prefix_build(pippin_tokenizer *t, unsigned kinds, pp_prefix *out, const char *source, pippin_error *err);
+pippin_status pp_prefix_build(pippin_tokenizer *t, unsigned kinds, pp_prefix *out, const char *source,
+                              pippin_error *err);
 /* Walking: start with pp_prefix_start, then a step a byte, depth 0, 1, ...; false: no piece goes on like that. */
 typedef struct pp_prefix_range {
     int32_t low, high;
@@ -160,7 +166,8 @@ pippin_status pp_sp_finish(pippin_tokenizer *t, const char *source, pippin_error
 
 pippin_status pp_merges_create(pippin_tokenizer *t, size_t n, const char *source, pippin_error *err);
 /* `left` and `right` are stored texts. A merge whose pieces are not ordinary is left out; false: a piece does not exist. */
-bool pp_merges_add(pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right, int32_t rank);
+bool pp_merges_add(pippin_tokenizer *t, const char *left, size_t n_left, const char *right, size_t n_right,
+                   int32_t rank);
 const pp_merge *pp_merges_find(const pippin_tokenizer *t, int32_t left, int32_t right);
 
 /* ---- byte_level.c ---- */
@@ -222,14 +229,14 @@ pippin_status pp_unicode_normalize(pp_encoder *e, int options);
 pippin_status pp_pattern_compile(const char *regex, size_t n, const char *source, pp_pattern **out, pippin_error *err);
 void pp_pattern_free(pp_pattern *p);
 /* Adds a step to a tokenizer. */
-pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_split split, bool invert, const char *source,
-                           pippin_error *err);
+pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_split split, bool invert,
+                           const char *source, pippin_error *err);
 /* For texts of at most n bytes. */
 pippin_status pp_matcher_create(size_t n, pp_matcher **out, pippin_error *err);
 void pp_matcher_free(pp_matcher *m);
 /* The next match in text at or after *end; sets both. *found false: there is none. */
-pippin_status pp_pattern_next(const pp_pattern *p, pp_matcher *m, const char *text, size_t n, size_t *start, size_t *end,
-                              bool *found, pippin_error *err);
+pippin_status pp_pattern_next(const pp_pattern *p, pp_matcher *m, const char *text, size_t n, size_t *start,
+                              size_t *end, bool *found, pippin_error *err);
 
 /*
  * The bytes that an id stands for in running text, without the space that encoding puts before the first word: *started

@@ -13,7 +13,8 @@ static bool begins_anew(const char *text, size_t n)
     utf8proc_int32_t c;
     if (utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &c) <= 0) return true;
     const utf8proc_property_t *p = utf8proc_get_property(c);
-    const bool mark = p->category == UTF8PROC_CATEGORY_MN || p->category == UTF8PROC_CATEGORY_MC || p->category == UTF8PROC_CATEGORY_ME;
+    const bool mark = p->category == UTF8PROC_CATEGORY_MN || p->category == UTF8PROC_CATEGORY_MC ||
+                      p->category == UTF8PROC_CATEGORY_ME;
     const bool jamo = (c >= 0x1160 && c <= 0x11ff) || (c >= 0xff9e && c <= 0xff9f); /* and halfwidth voicing marks */
     return p->combining_class == 0 && !mark && !jamo;
 }
@@ -37,13 +38,15 @@ static bool is_composed(const char *text, size_t n)
     return true;
 }
 
-static pippin_status normalize_chunk(pp_encoder *e, const char *text, size_t n, utf8proc_option_t options, int32_t **room, size_t *n_room)
+static pippin_status normalize_chunk(pp_encoder *e, const char *text, size_t n, utf8proc_option_t options,
+                                     int32_t **room, size_t *n_room)
 {
     for (;;) {
-        const utf8proc_ssize_t wanted =
-            utf8proc_decompose((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, *room, (utf8proc_ssize_t)*n_room, options);
+        const utf8proc_ssize_t wanted = utf8proc_decompose((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, *room,
+                                                           (utf8proc_ssize_t)*n_room, options);
         if (wanted < 0)
-            return pp_fail(e->err, PIPPIN_E_ARGUMENT, "text: cannot be normalised (%s); check its encoding", utf8proc_errmsg(wanted));
+            return pp_fail(e->err, PIPPIN_E_ARGUMENT, "text: cannot be normalised (%s); check its encoding",
+                           utf8proc_errmsg(wanted));
         if ((size_t)wanted < *n_room) {
             const utf8proc_ssize_t size = utf8proc_reencode(*room, wanted, options);
             return pp_encoder_put(e, &e->text[1], (const char *)*room, (size_t)PP_MAX(size, (utf8proc_ssize_t)0));

@@ -24,7 +24,8 @@ static void extend(const pippin_tokenizer *t, const char *text, size_t n, size_t
     const size_t size = PP_MAX(pp_utf8_size(text + at, n - at), (size_t)1);
     bool has_character = false;
     pp_prefix_range r;
-    for (uint32_t depth = 0; at + depth < n && pp_prefix_step(&t->normal, &r, depth, (unsigned char)text[at + depth]); depth++) {
+    for (uint32_t depth = 0; at + depth < n && pp_prefix_step(&t->normal, &r, depth, (unsigned char)text[at + depth]);
+         depth++) {
         const pp_piece *p = pp_prefix_here(&t->normal, &r, depth + 1);
         if (!p) continue;
         offer(&ways[at + depth + 1], p->score + here, (int32_t)(p - t->pieces), at);
@@ -63,7 +64,8 @@ pippin_status pp_unigram_encode(pp_encoder *e, const char *text, size_t n)
     if (!ways) return pp_fail_memory(e->err, "tokenizer", n);
     ways[0] = (best){0, -1, 0};
     for (size_t i = 1; i <= n; i++) ways[i].start = UINT32_MAX;
-    for (size_t at = 0; at < n; at += PP_MAX(pp_utf8_size(text + at, n - at), (size_t)1)) extend(e->t, text, n, at, ways);
+    for (size_t at = 0; at < n; at += PP_MAX(pp_utf8_size(text + at, n - at), (size_t)1))
+        extend(e->t, text, n, at, ways);
     pippin_status status = emit(e, text, n, ways);
     pp_free(ways);
     return status;

@@ -138,7 +138,9 @@ static pippin_status encode_valid(pp_encoder *e, const char *text, size_t n, boo
     for (int i = 0; i < t->n_op && status == PIPPIN_OK; i++) {
         status = apply(e, &t->ops[i], first, begins);
         if (status == PIPPIN_OK && e->text[0].n / MAX_GROWTH > n + PP_OP_TEXT)
-            status = pp_fail(e->err, PIPPIN_E_UNSUPPORTED, "tokenizer: its normaliser makes texts more than %d times longer; use another tokenizer", MAX_GROWTH);
+            status = pp_fail(e->err, PIPPIN_E_UNSUPPORTED,
+                             "tokenizer: its normaliser makes texts more than %d times longer; use another tokenizer",
+                             MAX_GROWTH);
     }
     return status == PIPPIN_OK ? walk(e, 0, e->text[0].bytes, e->text[0].n) : status;
 }
@@ -163,7 +165,8 @@ static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 pippin_status pp_words_encode(pp_encoder *e, const char *text, size_t n)
 {
-    pippin_status status = e->t->n_step ? pp_matcher_create(PP_OP_TEXT * PP_MAX_OPS + 2 * n, &e->matcher, e->err) : PIPPIN_OK;
+    pippin_status status =
+        e->t->n_step ? pp_matcher_create(PP_OP_TEXT * PP_MAX_OPS + 2 * n, &e->matcher, e->err) : PIPPIN_OK;
     size_t start = 0;
     for (size_t at = 0; at < n && status == PIPPIN_OK;) {
         const pp_piece *p = pp_encoder_special(e, text, n, at);
