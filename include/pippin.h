@@ -189,8 +189,8 @@ PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one 
 
 PIPPIN_API const pippin_config *pippin_model_config(const pippin_model *model);       /* owned by the model */
 PIPPIN_API const pippin_tokenizer *pippin_model_tokenizer(const pippin_model *model); /* owned; NULL if it has none */
-PIPPIN_API const pippin_adapter *
-pippin_model_adapter(const pippin_model *model);                     /* owned; the one inside a .pt, or NULL */
+/* The adapter that came inside a .pt, owned by the model; NULL if there was none. */
+PIPPIN_API const pippin_adapter *pippin_model_adapter(const pippin_model *model);
 PIPPIN_API pippin_type pippin_model_type(const pippin_model *model); /* of its linear layers */
 PIPPIN_API bool pippin_model_has_kv_scales(const pippin_model *model);
 PIPPIN_API const char *pippin_model_cpu(const pippin_model *model); /* name of the kernel level in use */
@@ -205,8 +205,8 @@ typedef struct pippin_tensor_info {
 } pippin_tensor_info;
 
 PIPPIN_API size_t pippin_model_tensor_count(const pippin_model *model);
-PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i,
-                                    pippin_tensor_info *out); /* false past the end */
+/* False past the end. */
+PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_tensor_info *out);
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
@@ -221,8 +221,8 @@ PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
 typedef struct pippin_tokenize_options {
     bool bos; /* put the beginning-of-sequence id first */
     bool eos; /* put the end-of-sequence id last */
-    bool
-        special; /* find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write */
+    /* Find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write. */
+    bool special;
 } pippin_tokenize_options;
 
 /*
