@@ -10,20 +10,6 @@
 
 enum { NAME = PP_ADAPTER_NAME, MAX_RANK = 256 };
 
-static const char *layer_name(const pippin_config *c, bool toolkit, int32_t layer, char *text)
-{
-    const int32_t n_full = c->n_layer - c->n_reuse;
-    const bool reuse = layer >= n_full;
-    const int index = (int)(reuse ? layer - n_full : layer);
-    if (!toolkit)
-        snprintf(text, NAME, "model.%s.%d", reuse ? "kv_reuse_layers" : "layers", index);
-    else if (c->n_reuse)
-        snprintf(text, NAME, "layers.segment_%d.layer_%d", reuse, index);
-    else
-        snprintf(text, NAME, "layers.layer_%d", index);
-    return text;
-}
-
 void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer, pp_site site, bool b,
                             char name[PP_ADAPTER_NAME])
 {
@@ -32,7 +18,7 @@ void pp_adapter_tensor_name(const pippin_config *c, bool toolkit, int32_t layer,
         {"attention.q_transform", NULL, NULL, "attention.output_transform", "feed_forward.hidden_transform.linear_0",
          "feed_forward.hidden_transform.linear_1", "feed_forward.output_transform"}};
     char prefix[NAME];
-    layer_name(c, toolkit, layer, prefix);
+    pp_layer_prefix(c, toolkit ? PP_NAMING_TOOLKIT : PP_NAMING_MLX, layer, prefix, sizeof prefix);
     const bool fused = site <= PP_V && layer < c->n_layer - c->n_reuse;
     if (toolkit && fused)
         snprintf(name, NAME, "%.64s.attention.qkv_transform.adapters.base_adapter.lora_%d.%c_transpose", prefix,

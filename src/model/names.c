@@ -81,7 +81,7 @@ static const char *const tops[4][PP_N_TOP] = {
 
 const char *pp_top_name(pp_naming naming, pp_top top) { return tops[naming][top]; }
 
-static void layer_prefix(const pippin_config *c, pp_naming naming, int32_t layer, char *prefix, size_t size)
+void pp_layer_prefix(const pippin_config *c, pp_naming naming, int32_t layer, char *prefix, size_t size)
 {
     const int32_t n_full = c->n_layer - c->n_reuse;
     const bool reuse = layer >= n_full;
@@ -100,7 +100,7 @@ void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_pa
                   char name[PP_NAME_SIZE])
 {
     char prefix[64];
-    layer_prefix(c, naming, layer, prefix, sizeof prefix);
+    pp_layer_prefix(c, naming, layer, prefix, sizeof prefix);
     const part_name *p = &parts[naming][part];
     const char *module = p->module;
     /* The toolkit's reuse layers have a query norm alone, in a module of another name. */
@@ -113,7 +113,7 @@ bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool
 {
     char prefix[64];
     if (naming == PP_NAMING_HF || layer >= c->n_layer - c->n_reuse) return false;
-    layer_prefix(c, naming, layer, prefix, sizeof prefix);
+    pp_layer_prefix(c, naming, layer, prefix, sizeof prefix);
     if (naming == PP_NAMING_GGUF)
         snprintf(name, PP_NAME_SIZE, "%s.attn_%c_scale", prefix, value ? 'v' : 'k');
     else if (naming == PP_NAMING_MLX)
