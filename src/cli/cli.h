@@ -177,6 +177,8 @@ int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_
 
 /* A preset's name, or the path of a config.json; 0 or an exit code after a message. */
 int pp_load_preset(const char *name, pippin_config *out);
+/* The model of a command that takes it as an operand too; NULL when none was named. 0, or PP_EXIT_USAGE for both. */
+int pp_model_path(const pp_common *common, const char **path);
 /* Asked before anything is read from stdin, which may take its time. */
 int pp_require_model(const pp_common *common);
 int pp_load_model(const pp_common *common, pippin_model **out);

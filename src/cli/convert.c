@@ -76,9 +76,11 @@ static int convert(const convert_args *args, const pippin_model *model)
 static int run(const void *raw)
 {
     convert_args args = *(const convert_args *)raw;
-    if (args.common.operands.n && !args.common.model) args.common.model = args.common.operands.items[0];
+    const char *path;
     pippin_model *model = NULL;
-    int code = check_arguments(&args);
+    int code = pp_model_path(&args.common, &path);
+    args.common.model = path;
+    if (!code) code = check_arguments(&args);
     if (!code) code = pp_load_model(&args.common, &model);
     if (!code) code = convert(&args, model);
     pippin_model_free(model);

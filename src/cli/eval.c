@@ -179,10 +179,12 @@ static int report(const evaluation *e)
 static int run(const void *raw)
 {
     eval_args args = *(const eval_args *)raw;
-    if (args.common.operands.n && !args.common.model) args.common.model = args.common.operands.items[0];
+    const char *path;
     evaluation e = {.args = &args};
     pp_buffer text = {0};
-    int code = pp_require_model(&args.common);
+    int code = pp_model_path(&args.common, &path);
+    args.common.model = path;
+    if (!code) code = pp_require_model(&args.common);
     if (!code && !args.text)
         code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin");
     if (!code && args.separator && !*args.separator)

@@ -169,10 +169,9 @@ static int compare(const inspect_args *args)
 static int run(const void *raw)
 {
     const inspect_args *args = raw;
-    const char *path = args->common.operands.n ? args->common.operands.items[0] : args->common.model;
-    if (args->common.operands.n && args->common.model)
-        return pp_error(PP_EXIT_USAGE, "MODEL: found %s and --model %s, expected one of them; leave one out", path,
-                        args->common.model);
+    const char *path;
+    int code = pp_model_path(&args->common, &path);
+    if (code) return code;
     if (args->compare && (path || args->preset || args->tensors))
         return pp_error(PP_EXIT_USAGE,
                         "--compare: found with %s, expected alone; name all models in --compare P1,P2,..",
@@ -181,7 +180,7 @@ static int run(const void *raw)
                                       : args->preset);
     if (args->compare) return compare(args);
     pp_subject subject;
-    int code = pp_subject_open(args->preset, path, &subject);
+    code = pp_subject_open(args->preset, path, &subject);
     if (code) return code;
     code = inspect_one(args, &subject);
     pp_subject_close(&subject);

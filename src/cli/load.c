@@ -18,6 +18,15 @@ int pp_load_preset(const char *name, pippin_config *out)
                     pp_nearest(name, names, n));
 }
 
+int pp_model_path(const pp_common *common, const char **path)
+{
+    const char *operand = common->operands.n ? common->operands.items[0] : NULL;
+    *path = operand ? operand : common->model;
+    if (!operand || !common->model) return 0;
+    return pp_error(PP_EXIT_USAGE, "MODEL: found %s and --model %s, expected one of them; leave one out", operand,
+                    common->model);
+}
+
 int pp_require_model(const pp_common *common)
 {
     if (common->model) return 0;

@@ -232,12 +232,11 @@ static int plan_subject(const plan_args *args, const pp_subject *s)
 static int run(const void *raw)
 {
     const plan_args *args = raw;
-    const char *path = args->common.operands.n ? args->common.operands.items[0] : args->common.model;
-    if (args->common.operands.n && args->common.model)
-        return pp_error(PP_EXIT_USAGE, "MODEL: found %s and --model %s, expected one of them; leave one out", path,
-                        args->common.model);
+    const char *path;
+    int code = pp_model_path(&args->common, &path);
+    if (code) return code;
     pp_subject subject;
-    int code = pp_subject_open(args->preset, path, &subject);
+    code = pp_subject_open(args->preset, path, &subject);
     if (code) return code;
     code = plan_subject(args, &subject);
     pp_subject_close(&subject);

@@ -49,6 +49,8 @@ pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, 
                              pippin_error *err);
 pippin_status pp_tensors_add_metadata(pp_tensors *t, const char *key, const char *value, pippin_error *err);
 pippin_status pp_tensors_own_map(pp_tensors *t, pp_map map, pippin_error *err); /* takes the map, also on failure */
+/* The end of every _open: keeps the mapping that t was parsed from, or closes it where parsing failed; takes both. */
+pippin_status pp_tensors_keep_map(pippin_status parsed, pp_tensors *t, pp_map map, pippin_error *err);
 pippin_status pp_tensors_own_block(pp_tensors *t, void *block,
                                    pippin_error *err); /* takes the block, also on failure */
 pippin_status pp_tensors_finish(pp_tensors *t, pippin_error *err);
@@ -147,7 +149,6 @@ typedef struct pp_gguf_writer {
 void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text);
 void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value);
 void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value);
-void pp_gguf_put_f64(pp_gguf_writer *w, const char *key, double value);
 void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim,
                       const int64_t *shape);
 pippin_status pp_gguf_start(pp_gguf_writer *w, const pp_gguf_writer *tensors, const char *path, pippin_error *err);

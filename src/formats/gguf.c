@@ -207,13 +207,8 @@ pippin_status pp_gguf_open(const char *path, pp_gguf *out, pippin_error *err)
     *out = (pp_gguf){0};
     pippin_status status = pp_map_open(path, &map, err);
     if (status != PIPPIN_OK) return status;
-    const pp_map view = map;
-    status = pp_gguf_parse(view.data, view.size, path, out, err);
-    if (status != PIPPIN_OK) {
-        pp_map_close(&map);
-        return status;
-    }
-    status = pp_tensors_own_map(&out->tensors, map, err);
+    status = pp_gguf_parse(map.data, map.size, path, out, err);
+    status = pp_tensors_keep_map(status, &out->tensors, map, err);
     if (status != PIPPIN_OK) pp_gguf_free(out);
     return status;
 }

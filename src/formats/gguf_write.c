@@ -6,7 +6,7 @@
 
 #include "formats/formats.h"
 
-enum { ALIGNMENT = 32, G_U32 = 4, G_F32 = 6, G_BOOL = 7, G_TEXT = 8, G_ARRAY = 9, G_F64 = 12 };
+enum { ALIGNMENT = 32, G_U32 = 4, G_F32 = 6, G_BOOL = 7, G_TEXT = 8, G_ARRAY = 9 };
 
 static void put(pp_gguf_writer *w, const void *bytes, size_t n)
 {
@@ -66,14 +66,6 @@ void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value)
     memcpy(&bits, &value, sizeof bits);
     put_key(w, key, G_F32);
     put_number(w, bits, 4);
-}
-
-void pp_gguf_put_f64(pp_gguf_writer *w, const char *key, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    put_key(w, key, G_F64);
-    put_number(w, bits, 8);
 }
 
 /* The file's own number of an element type; UINT32_MAX for one that has none. */

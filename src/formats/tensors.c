@@ -48,6 +48,17 @@ pippin_status pp_tensors_own_block(pp_tensors *t, void *block, pippin_error *err
     return PIPPIN_OK;
 }
 
+pippin_status pp_tensors_keep_map(pippin_status parsed, pp_tensors *t, pp_map map, pippin_error *err)
+{
+    if (parsed != PIPPIN_OK) {
+        pp_map_close(&map);
+        return parsed;
+    }
+    pippin_status status = pp_tensors_own_map(t, map, err);
+    if (status != PIPPIN_OK) pp_tensors_free(t);
+    return status;
+}
+
 pippin_status pp_tensors_own_map(pp_tensors *t, pp_map map, pippin_error *err)
 {
     pp_map *grown = pp_grow(t->maps, t->n_maps, t->n_maps + 1, sizeof *grown);

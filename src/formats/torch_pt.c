@@ -226,13 +226,6 @@ pippin_status pp_torch_open(const char *path, pp_tensors *out, pippin_error *err
     *out = (pp_tensors){0};
     pippin_status status = pp_map_open(path, &map, err);
     if (status != PIPPIN_OK) return status;
-    const pp_map view = map;
-    status = pp_torch_parse(view.data, view.size, path, out, err);
-    if (status != PIPPIN_OK) {
-        pp_map_close(&map);
-        return status;
-    }
-    status = pp_tensors_own_map(out, map, err);
-    if (status != PIPPIN_OK) pp_tensors_free(out);
-    return status;
+    status = pp_torch_parse(map.data, map.size, path, out, err);
+    return pp_tensors_keep_map(status, out, map, err);
 }

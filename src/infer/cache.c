@@ -24,12 +24,6 @@ static kv_sizes sizes_of(const pippin_config *c, pippin_type type, bool static_s
                       (uint64_t)n_slot * sizeof(int32_t)};
 }
 
-uint64_t pp_kv_bytes(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot)
-{
-    const kv_sizes s = sizes_of(c, type, static_scales, n_slot);
-    return 2 * (s.values + s.scales + s.slots);
-}
-
 pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot, pp_kv *out, pippin_error *err)
 {
     const kv_sizes s = sizes_of(&w->config, type, w->has_kv_scales, n_slot);

@@ -29,7 +29,6 @@ pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m,
 
 /* The cache type that AUTO means for this model. */
 pippin_type pp_kv_auto(const pp_weights *w);
-uint64_t pp_kv_bytes(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot);
 pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot, pp_kv *out, pippin_error *err);
 void pp_kv_free(pp_kv *kv);
 /* Forgets all slots from n_tok on. */

@@ -177,6 +177,9 @@ static int32_t filter(pp_sampler *s, const pippin_sampling *o, float largest, do
 int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const int32_t *tokens, size_t n_tok,
                   size_t n_prompt, uint64_t index)
 {
+    const bool changes = o->n_bias || (o->repeat_penalty != 0 && o->repeat_penalty != 1) || o->presence_penalty != 0 ||
+                         o->frequency_penalty != 0;
+    if (o->temperature <= 0 && !changes) return pp_sample_greedy(logits, s->n_vocab);
     pp_candidate *c = s->candidates;
     for (int32_t i = 0; i < s->n_vocab; i++) c[i] = (pp_candidate){logits[i], i};
     for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].id].logit += o->bias[i].value;

@@ -3,12 +3,6 @@
 
 #include "model/model.h"
 
-const char *pp_site_name(pp_site site)
-{
-    static const char *const names[PP_N_SITE] = {"q", "k", "v", "o", "gate", "up", "down"};
-    return names[site];
-}
-
 bool pp_site_shape(const pippin_config *c, int32_t layer, pp_site site, int32_t *n_in, int32_t *n_out)
 {
     const int32_t q = c->n_head * c->d_head, kv = c->n_kv_head * c->d_head;

@@ -65,7 +65,6 @@ typedef struct pp_weights {
 
 /* in/out sizes of a site: false where the layer has no such site. */
 bool pp_site_shape(const pippin_config *c, int32_t layer, pp_site site, int32_t *n_in, int32_t *n_out);
-const char *pp_site_name(pp_site site);
 
 /* What the names of a layer's tensors begin with: "model.layers.0", "layers.segment_1.layer_3". */
 void pp_layer_prefix(const pippin_config *c, pp_naming naming, int32_t layer, char *prefix, size_t size);
