@@ -71,7 +71,7 @@ one_line() {
     holds "$1" "$err" "$2"
 }
 
-commands='generate tokenize logits inspect plan check init'
+commands='generate tokenize logits inspect plan check init convert eval'
 
 test_help() {
     local command all by_help
