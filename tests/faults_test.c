@@ -1,7 +1,8 @@
 /*
  * faults_test.c - the n-th allocation fails, for every n: of opening each kind of model, of adapters, of sessions, of
  * evaluating, scoring, generating and saving; once, and from then on. Each time there is an error or success, nothing
- * leaks, and the same call works afterwards. Allocations of the libraries underneath count too: malloc itself is replaced.
+ * leaks, and the same call works afterwards. Those of the libraries underneath are counted for leaks only where they come
+ * here: hidden symbols keep Jansson's away, and have to, as version 2.14 runs past its buffer when one of them fails.
  */
 #define _DEFAULT_SOURCE
 #include <dirent.h>
@@ -61,6 +62,7 @@ void free(void *block)
 /* ---- the operations ---- */
 
 static char corpus[4096], folder[64];
+static pippin_error failure; /* the last one */
 
 static const char *in_corpus(const char *name)
 {
@@ -78,7 +80,7 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
     pippin_model *model;
     pippin_adapter *adapter = NULL;
     pippin_session *session = NULL;
-    pippin_error failure = {0};
+    failure = (pippin_error){0};
     int32_t ids[16] = {1, 2, 3};
     size_t n = 3;
     pippin_status status = pippin_model_open(path, &options, &model, &failure);
@@ -123,7 +125,6 @@ static pippin_status use_sentencepiece(void)
 static pippin_status use_tokenizer(const char *path)
 {
     pippin_tokenizer *t;
-    pippin_error failure;
     int32_t ids[16];
     size_t n;
     pippin_status status = pippin_tokenizer_open(path, &t, &failure);
@@ -140,6 +141,23 @@ static pippin_status use_tokenizers(void)
                                         "tokenizer_json/metaspace.json", "gguf/merges.gguf", "gguf/pieces.gguf"};
     pippin_status status = PIPPIN_OK;
     for (size_t i = 0; i < 5 && status == PIPPIN_OK; i++) status = use_tokenizer(in_corpus(names[i]));
+    return status;
+}
+
+static pippin_status use_messages(void)
+{
+    static const char messages[] =
+        "[{\"role\":\"system\",\"content\":\"a\",\"tools\":[{\"name\":\"f\"}]},{\"role\":\"user\",\"content\":[{"
+        "\"type\":\"text\",\"text\":\"b\\na\"}]},{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{}\"}}]}]";
+    pippin_tokenizer *t;
+    pippin_prompt *p = NULL;
+    pippin_status status = pippin_tokenizer_open(in_corpus("sentencepiece/turns.model"), &t, &failure);
+    if (status != PIPPIN_OK) return status;
+    const pippin_prompt_options options = {.complete = true, .tools = "[{\"name\":\"g\"}]", .n_tools = 14};
+    status = pippin_prompt_create(t, messages, strlen(messages), &options, &p, &failure);
+    pippin_prompt_free(p);
+    pippin_tokenizer_free(t);
     return status;
 }
 
@@ -184,7 +202,7 @@ static void fail_each(pippin_status (*operation)(void))
             atomic_store(&countdown, 0);
             if (atomic_load(&happened) && status != PIPPIN_OK && status != PIPPIN_E_MEMORY && status != PIPPIN_E_IO &&
                 status != PIPPIN_E_FORMAT)
-                fail_msg("allocation %ld: status %s", n, pippin_status_name(status));
+                fail_msg("allocation %ld: status %s: %s", n, pippin_status_name(status), failure.text);
             if (!atomic_load(&happened)) assert_int_equal(status, PIPPIN_OK);
             if (atomic_load(&live) != before || pippin_memory_used().live_bytes)
                 fail_msg("allocation %ld: %ld blocks leaked, status %s", n, atomic_load(&live) - before,
@@ -205,6 +223,7 @@ static void test_json(void **state) { (void)state, fail_each(use_json); }
 static void test_sentencepiece(void **state) { (void)state, fail_each(use_sentencepiece); }
 
 static void test_tokenizers(void **state) { (void)state, fail_each(use_tokenizers); }
+static void test_messages(void **state) { (void)state, fail_each(use_messages); }
 static void test_folder(void **state) { (void)state, fail_each(use_folder); }
 
 int main(void)
@@ -212,10 +231,10 @@ int main(void)
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit),
-                                       cmocka_unit_test(test_llama2c),    cmocka_unit_test(test_gguf),
-                                       cmocka_unit_test(test_json),       cmocka_unit_test(test_sentencepiece),
-                                       cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
+        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_json),    cmocka_unit_test(test_sentencepiece),
+        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_messages)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
     for (int i = 0; i < 4; i++) {

@@ -562,6 +562,8 @@ def make_sentencepiece():
     afm = [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN),
            ("<turn_start>", 0.0, USER), ("<turn_end>", 0.0, USER), ("<n>", 0.0, USER)] + SP_BYTES
     afm += scored([mark + "u", "se", mark + "use", mark + "user", "er", "hi", "<", "turn", mark, *"abcdefghijklmnopqrstuvwxyz_<>/"])
+    turns = afm[:7] + [("<executable_start>", 0.0, USER), ("<executable_end>", 0.0, USER)] + afm[7:]
+    put("sentencepiece", "turns.model", sentencepiece(turns, 2, wire(35, 1) + wire(46, "<s>") + wire(47, "</s>"), keep_spaces))
     put("sentencepiece", "afm.model", sentencepiece(afm, 2, wire(35, 1) + wire(46, "<s>") + wire(47, "</s>"), keep_spaces))
     unigram = SP_HEAD + scored([mark, "a", "b", "c", mark + "a", "ab", "abc", mark + "abc"])
     put("sentencepiece", "unigram.model", sentencepiece(unigram, 1, b"", wire(2, charsmap())))
@@ -584,6 +586,37 @@ def make_sentencepiece():
     bad("table-end", sentencepiece(unigram, 1, b"", wire(2, charsmap()[:-1] + b"a")))
     put("sentencepiece", "wild-table.model", sentencepiece(unigram, 1, b"", wire(2, charsmap([0xffffffff] * 64))))
     put("sentencepiece", "loop-table.model", sentencepiece(unigram, 1, b"", wire(2, charsmap([rng.randrange(2**32) for _ in range(64)]))))
+
+
+# ---- conversations ----
+
+def make_messages():
+    """The first byte chooses the template, the second whether the assistant's message is the last."""
+    def one(name, messages, template=0, complete=False):
+        text = messages if isinstance(messages, bytes) else json.dumps(messages, ensure_ascii=False).encode()
+        put("messages", name, bytes([48 + template, 48 + complete]) + text)
+    system = {"role": "system", "content": "Be brief.", "tools": [{"type": "function", "function": {"name": "f", "arguments": {}}}]}
+    user = {"role": "user", "content": "a<turn_end>\nb<n><|im_end|></s>"}
+    said = {"role": "assistant", "content": "c d\n"}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": '{"x": 1.5e300}'}}]}
+    result = {"role": "tool", "tool_call_id": "x", "content": {"y": [0.1, -0.0, 1e16, True, None, "\u00e9\u0001"]}}
+    asked = {**user, "response_format": {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {"type": "object"}}}}
+    for template, name in enumerate(["afm", "llama3", "chatml", "mistral"]):
+        one(name + "-plain", [user], template)
+        one(name + "-learn", [user, said], template, True)
+        one(name + "-tools", [system, asked, call, result, {"role": "tool", "content": [{"name": "g"}]}], template)
+        one(name + "-long", {"messages": [system, user, said, asked, call, result, said], "tools": [{"name": "h"}]}, template, True)
+    one("parts", [{"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, user])
+    one("two-calls", [user, {**call, "tool_calls": 2 * call["tool_calls"]}, result], 2)
+    one("bad-order", [user, user])
+    one("bad-last", [user, said])
+    one("bad-role", [{"role": "boss", "content": ""}])
+    one("bad-content", [{"role": "user", "content": [{"type": "image"}]}])
+    one("bad-arguments", [user, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, result])
+    one("bad-json", b'[{"role": "user"')
+    one("bad-utf8", b'[{"role": "user", "content": "\xff"}]')
+    one("bad-deep", b"[" * 5000)
+    one("empty", b"")
 
 
 AFM = {"model_type": "afm7", "vocab_size": VOCAB, "hidden_dim": D, "num_layers": FULL + REUSE, "num_kv_reuse_layers": REUSE,
@@ -719,6 +752,6 @@ def make_pickles():
 
 # Each kind starts from the same seed, so that a new one leaves the others as they are.
 for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found, make_pickles, make_tokenizer_json,
-             make_sentencepiece):
+             make_sentencepiece, make_messages):
     rng.seed(1)
     make()

@@ -40,7 +40,8 @@ static pippin_status load(const char *what, const char *text, size_t n, json_t *
     json_error_t at;
     *out = json_loadb(text, n, JSON_ALLOW_NUL, &at);
     if (*out) return PIPPIN_OK;
-    if (json_error_code(&at) == json_error_out_of_memory) return pp_fail_memory(err, what, n);
+    /* Without memory for its first buffer jansson has no line to name, and no code. */
+    if (json_error_code(&at) == json_error_out_of_memory || at.line < 0) return pp_fail_memory(err, what, n);
     return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: line %d, column %d: %s; expected JSON", what, at.line, at.column,
                    at.text);
 }
