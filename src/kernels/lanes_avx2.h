@@ -8,7 +8,7 @@
 typedef __m256 vec;
 
 /* Tiles of accumulators (tokens x 4 outputs, heads x vectors) for 16 registers, and the sizes that they are built in. */
-enum { LANES = 8, TILE_TOKENS = 3, TILE_HEADS = 2 };
+enum { LANES = 8, TILE_TOKENS = 3, TILE_HEADS = 2, TILE_ROWS = 6 };
 #define TILE_SIZES(X) X(1) X(2) X(3)
 #define HEAD_SIZES(X) X(1) X(2)
 
@@ -25,6 +25,7 @@ INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm256_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 /* Both give b where either is NaN. */
 INLINE vec v_min(vec a, vec b) { return _mm256_min_ps(a, b); }

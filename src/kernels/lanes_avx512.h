@@ -6,7 +6,7 @@
 
 typedef __m512 vec;
 
-enum { LANES = 16, TILE_TOKENS = 6, TILE_HEADS = 4 }; /* for 32 registers */
+enum { LANES = 16, TILE_TOKENS = 6, TILE_HEADS = 4, TILE_ROWS = 14 }; /* for 32 registers */
 #define TILE_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define HEAD_SIZES(X) X(1) X(2) X(3) X(4)
 
@@ -19,6 +19,7 @@ INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }

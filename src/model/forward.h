@@ -58,7 +58,6 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job);
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
 /* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling or without. */
 double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling);
-void pp_rope_init(const pp_weights *w, double *inv_freq);
 void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
 /* x += attention(norm(x)); drops the rows that nothing reads any more (attention.c). */
 void pp_attention_forward(const pp_state *st);

@@ -77,7 +77,16 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
 /* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. */
 pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err);
+/*
+ * A copy for training, every parameter in f32: *values [*n] holds them all, in the order of out->tensors, is owned by `out`,
+ * and is what `out` points into. It can be saved with pp_weights_save. UNSUPPORTED where a folder could not say what this
+ * file does.
+ */
+pippin_status pp_weights_master(const pp_weights *from, pp_weights *out, float **values, size_t *n, pippin_error *err);
 void pp_weights_free(pp_weights *w);
+
+/* Rotary frequencies [d_head / 2], with the model's scaling (rope.c). */
+void pp_rope_init(const pp_weights *w, double *inv_freq);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
 

@@ -125,7 +125,7 @@ static pippin_status make_all(maker *m, pp_naming naming)
     return status == PIPPIN_OK ? pp_tensors_finish(&m->tensors, m->err) : status;
 }
 
-static pp_naming native_naming(const pippin_config *c)
+pp_naming pp_native_naming(const pippin_config *c)
 {
     return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF;
 }
@@ -149,8 +149,8 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
         m.fill->seed = seed;
         for (int i = 0; i < N_QUANTILE; i++) m.quantiles[i] = (float)normal_quantile((i + 0.5) / N_QUANTILE);
         status = pp_tensors_init(&m.tensors, config->name, err);
-        if (status == PIPPIN_OK) status = make_all(&m, native_naming(config));
-        if (status == PIPPIN_OK) status = pp_weights_bind(config, native_naming(config), &m.tensors, out, err);
+        if (status == PIPPIN_OK) status = make_all(&m, pp_native_naming(config));
+        if (status == PIPPIN_OK) status = pp_weights_bind(config, pp_native_naming(config), &m.tensors, out, err);
     }
     pp_tensors_free(&m.tensors);
     pp_team_free(m.team);
@@ -162,7 +162,7 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err)
 {
     const pippin_config *c = &w->config;
-    if (w->naming != native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
+    if (w->naming != pp_native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
         return pp_fail(err, PIPPIN_E_UNSUPPORTED,
                        "%s: this file's layout cannot be saved as a folder; only safetensors models can",
                        w->tensors.source);
