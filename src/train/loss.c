@@ -75,7 +75,7 @@ static void loss_task(void *arg, int thread, int n_thread)
 }
 
 /* The head's part of the backward pass: gradient of `hidden` into h_want, of the head into its place. */
-static void head_backward(pp_net *net, int32_t first, int32_t n)
+static void output_backward(pp_net *net, int32_t first, int32_t n)
 {
     const pp_linear *head = &net->weights->head;
     const size_t at = (size_t)first * (size_t)head->n_in;
@@ -103,7 +103,7 @@ static double loss(pp_net *net, pp_net *teacher, bool backward)
                           teacher->hidden + (size_t)a.first * (size_t)teacher->weights->config.d_model, n,
                           teacher->logits, false);
         pp_team_run(net->team, loss_task, &(loss_region){net, &a, n});
-        if (backward) head_backward(net, a.first, n);
+        if (backward) output_backward(net, a.first, n);
     }
     if (backward && net->n_want > 0) {
         memset(net->dx, 0, (size_t)net->n_want * d * sizeof *net->dx);
