@@ -21,6 +21,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
      .help = "check random weights of this shape: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a "
              "config.json"},
     {.name = "type",

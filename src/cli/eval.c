@@ -17,6 +17,7 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(text),
+     .files = "",
      .help = "the text to predict, - for stdin"},
     {.name = "separator",
      .kind = PP_OPTION_TEXT,
@@ -219,5 +220,6 @@ const pp_command pp_command_eval = {
     .groups = groups,
     .args_size = sizeof(eval_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

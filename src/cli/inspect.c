@@ -17,6 +17,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
      .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
     {.name = "tensors",
      .kind = PP_OPTION_FLAG,
@@ -26,6 +28,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "P1,P2,..",
      .target = AT(compare),
+     .files = PP_MODEL_FILES,
+     .offers = PP_OFFER_PRESETS | PP_OFFER_LIST,
      .help = "several presets or models side by side"},
     {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "tables in markdown"},
     {0}};
@@ -201,5 +205,6 @@ const pp_command pp_command_inspect = {
     .groups = groups,
     .args_size = sizeof(inspect_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

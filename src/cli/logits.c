@@ -24,6 +24,7 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE.npy",
      .target = AT(output),
+     .files = "npy",
      .help = "float32 [tokens, vocabulary], a row a token"},
     {.name = "segments",
      .kind = PP_OPTION_ID,
@@ -36,8 +37,7 @@ static const pp_option own_options[] = {
      .argument = "HOW",
      .target = AT(positions),
      .choices = "reset|continue",
-     .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: "
-             "reset)"},
+     .help = "where positions count from: reset, 0 in each segment; continue, the whole text (default: reset)"},
     {.name = "padding",
      .kind = PP_OPTION_FLAG,
      .target = AT(padding),

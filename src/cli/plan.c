@@ -19,6 +19,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
      .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
     {.name = "ctx",
      .kind = PP_OPTION_INT,
@@ -257,5 +259,6 @@ const pp_command pp_command_plan = {
     .groups = groups,
     .args_size = sizeof(plan_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };
