@@ -120,6 +120,10 @@ typedef struct pp_exit_code {
 extern const pp_exit_code pp_exit_codes[];
 extern const char pp_about[]; /* the program in a sentence */
 
+enum { PP_MAX_HELP = 512 };
+
+/* An option's help, the presets' names after it where one may be given. */
+void pp_option_help(const pp_option *o, char out[PP_MAX_HELP]);
 void pp_help_command(const pp_command *command);
 void pp_help_program(void);
 void pp_man_print(void); /* man.c: the page, as man(7) source */

@@ -43,9 +43,16 @@ static void print_wrapped(const char *text, int at, int indent)
     pp_print("\n");
 }
 
+void pp_option_help(const pp_option *o, char out[PP_MAX_HELP])
+{
+    int n = snprintf(out, PP_MAX_HELP, "%s", o->help);
+    for (size_t i = 0; o->offers & PP_OFFER_PRESETS && pippin_preset_name(i) && n < PP_MAX_HELP; i++)
+        n += snprintf(out + n, PP_MAX_HELP - (size_t)n, "%s%s", i ? ", " : "; presets: ", pippin_preset_name(i));
+}
+
 static void print_option(const pp_option *o)
 {
-    char left[64];
+    char left[64], help[PP_MAX_HELP];
     const char *argument = o->argument ? o->argument : "";
     int n = o->letter
                 ? snprintf(left, sizeof left, "  -%c, --%s%s%s", o->letter, o->name, *argument ? " " : "", argument)
@@ -58,7 +65,8 @@ static void print_option(const pp_option *o)
         pp_print("%*s", OPTION_COLUMN - 1 - n, "");
         n = OPTION_COLUMN - 1;
     }
-    print_wrapped(o->help, n, OPTION_COLUMN);
+    pp_option_help(o, help);
+    print_wrapped(help, n, OPTION_COLUMN);
 }
 
 /* Paragraphs; lines that begin with a space are examples, and stay as they are. */

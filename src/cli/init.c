@@ -21,7 +21,7 @@ static const pp_option own_options[] = {
      .target = AT(preset),
      .files = "json",
      .offers = PP_OFFER_PRESETS,
-     .help = "shape of the model: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
+     .help = "shape of the model, or the path of a config.json"},
     {.name = "output",
      .letter = 'o',
      .kind = PP_OPTION_TEXT,
@@ -120,7 +120,9 @@ const pp_command pp_command_init = {
     .name = "init",
     .summary = "Make a model with random weights, for benchmarks and for training from scratch.",
     .synopsis = "--preset NAME|CONFIG.json [options] -o DIR",
-    .details = "Norms are 1, and no adapter is made.\n\n  pippin init --preset afm-draft --type bf16 -o draft",
+    .details = "Norms are 1, and no adapter is made.\n\n"
+               "  pippin init --preset afm-draft --type bf16 -o draft\n"
+               "  pippin init --preset tiny.json --seed 7 -o tiny",
     .groups = groups,
     .args_size = sizeof(init_args),
     .run = run,

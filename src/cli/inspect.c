@@ -19,7 +19,7 @@ static const pp_option own_options[] = {
      .target = AT(preset),
      .files = "json",
      .offers = PP_OFFER_PRESETS,
-     .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
+     .help = "a shape without weights, or the path of a config.json"},
     {.name = "tensors",
      .kind = PP_OPTION_FLAG,
      .target = AT(tensors),
@@ -30,8 +30,8 @@ static const pp_option own_options[] = {
      .target = AT(compare),
      .files = PP_MODEL_FILES,
      .offers = PP_OFFER_PRESETS | PP_OFFER_LIST,
-     .help = "several presets or models side by side"},
-    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "tables in markdown"},
+     .help = "put several presets or models side by side"},
+    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "print tables in markdown"},
     {0}};
 
 /* ---- JSON ---- */
@@ -201,6 +201,7 @@ const pp_command pp_command_inspect = {
     .details = "No weights need to exist for a preset or a config.json; its memory is then that of bf16 weights. "
                "MODEL is what -m takes.\n\n"
                "  pippin inspect --preset afm-base\n"
+               "  pippin inspect base-model.pt --tensors\n"
                "  pippin inspect --compare afm-base,llama-3.2-3b,qwen2.5-3b --markdown",
     .groups = groups,
     .args_size = sizeof(inspect_args),

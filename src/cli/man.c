@@ -50,6 +50,7 @@ static void print_name(const pp_option *o)
 
 static void print_option(const pp_option *o)
 {
+    char help[PP_MAX_HELP];
     pp_print(".TP\n");
     if (o->letter) pp_print("\\fB\\-%c\\fR, ", o->letter);
     print_name(o);
@@ -59,7 +60,8 @@ static void print_option(const pp_option *o)
         pp_print("\\fR");
     }
     pp_print("\n");
-    print_line(o->help);
+    pp_option_help(o, help);
+    print_line(help);
 }
 
 static void print_options(const pp_option *options)
