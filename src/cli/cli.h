@@ -33,8 +33,17 @@ typedef struct pp_option {
     const char *help;     /* one sentence, and the default where there is one */
     size_t target;        /* offset in the command's arguments of what the kind says */
     double low, high;
-    const char *choices; /* "a|b|c" */
+    const char *choices; /* "a|b|c"; offered but not checked where the kind is TEXT or TEXTS */
+    const char *files;   /* what shells offer: ends of names "gguf|pt", "" any file, "/" folders; NULL: no files */
+    unsigned offers;     /* PP_OFFER_..., what shells offer beside these */
 } pp_option;
+
+enum { PP_OFFER_PRESETS = 1, PP_OFFER_COMMANDS = 2, PP_OFFER_LIST = 4 /* several, with commas between */ };
+
+/* Ends of names, for `files`. Folders are offered with all of them. */
+#define PP_MODEL_FILES     "gguf|pt|safetensors|bin|json"
+#define PP_TOKENIZER_FILES "json|model|gguf|bin"
+#define PP_ADAPTER_FILES   "safetensors|pt"
 
 typedef struct pp_option_group {
     const char *title; /* NULL: continues the group before */
@@ -70,16 +79,25 @@ typedef struct pp_command {
     const pp_option_group *groups; /* ended by one without options */
     size_t args_size;
     size_t max_operands;
+    const pp_option *operand;     /* what operands are, as the value of an option; NULL where there are none */
     int (*run)(const void *args); /* gives the exit code */
 } pp_command;
 
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
 extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
-    pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert;
+    pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
+    pp_command_completion;
+
+/* The i-th option of a command, over all its groups; NULL past the end. */
+const pp_option *pp_command_option(const pp_command *command, size_t i);
+const pp_command *pp_command_find(const char *name); /* NULL: there is none */
+/* PP_EXIT_USAGE after a message. */
+int pp_command_unknown(const char *name);
 
 /* Groups that commands share; targets are fields of pp_common. */
 extern const pp_option pp_options_general[];   /* --json, --help, --version */
+extern const pp_option pp_options_help[];      /* --help, --version */
 extern const pp_option pp_options_model[];     /* --model */
 extern const pp_option pp_options_tokenizer[]; /* --tokenizer */
 extern const pp_option pp_options_compute[];   /* --threads, --cpu */
@@ -88,14 +106,27 @@ extern const pp_option pp_options_session[];   /* --adapter, --kv-type, --ctx */
 /* Fills args (zeroed, command->args_size bytes) from argv[0..argc); 0, or PP_EXIT_USAGE after a message. Stops early at
    --help and --version. Texts stay argv's. */
 int pp_options_parse(const pp_command *command, int argc, char **argv, void *args);
-/* The candidate with the fewest slips of the finger from `given`; NULL when there are none. */
+/* The candidate with the fewest slips of the finger from `given`; NULL when none is near enough to be meant. */
 const char *pp_nearest(const char *given, const char *const *candidates, size_t n);
 /* A whole number in all of text[0..n), low to high. */
 bool pp_parse_int(const char *text, size_t n, int64_t low, int64_t high, int64_t *out);
 bool pp_parse_real(const char *text, double *out); /* a finite number in all of text */
 
+typedef struct pp_exit_code {
+    int code;
+    const char *meaning; /* NULL ends the table */
+} pp_exit_code;
+
+extern const pp_exit_code pp_exit_codes[];
+extern const char pp_about[]; /* the program in a sentence */
+
+enum { PP_MAX_HELP = 512 };
+
+/* An option's help, the presets' names after it where one may be given. */
+void pp_option_help(const pp_option *o, char out[PP_MAX_HELP]);
 void pp_help_command(const pp_command *command);
 void pp_help_program(void);
+void pp_man_print(void); /* man.c: the page, as man(7) source */
 
 /* ---- output (output.c): results to stdout, all else to stderr ---- */
 

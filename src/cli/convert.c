@@ -18,6 +18,7 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "OUT.gguf",
      .target = AT(output),
+     .files = "gguf",
      .help = "the file to write"},
     {.name = "type",
      .kind = PP_OPTION_TYPE,
@@ -101,5 +102,6 @@ const pp_command pp_command_convert = {
     .groups = groups,
     .args_size = sizeof(convert_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

@@ -17,6 +17,7 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(text),
+     .files = "",
      .help = "the text to predict, - for stdin"},
     {.name = "separator",
      .kind = PP_OPTION_TEXT,
@@ -215,9 +216,10 @@ const pp_command pp_command_eval = {
     .summary = "Measure how well a model predicts a text: likelihood, perplexity, bits per byte.",
     .synopsis = "-m MODEL --text FILE [--separator STR] [options]",
     .details = "The negative log-likelihood is summed over all tokens but the first of each document.\n\n"
-               "  pippin eval -m stories260K.bin --tokenizer tok512.bin --text stories.txt --separator '<|endoftext|>'",
+               "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'",
     .groups = groups,
     .args_size = sizeof(eval_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

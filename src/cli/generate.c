@@ -29,6 +29,7 @@ static const pp_option prompt_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(file),
+     .files = "",
      .help = "read the prompt from a file, - for stdin (default: stdin, unless it is a terminal)"},
     {.name = "tokens",
      .kind = PP_OPTION_TEXT,

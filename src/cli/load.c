@@ -13,9 +13,11 @@ int pp_load_preset(const char *name, pippin_config *out)
     const char *names[PP_MAX_TEXTS];
     size_t n = 0;
     for (; n < PP_MAX_TEXTS && pippin_preset_name(n); n++) names[n] = pippin_preset_name(n);
-    return pp_error(PP_EXIT_USAGE,
-                    "--preset: found \"%s\", the nearest is %s; name a preset or the path of a config.json", name,
-                    pp_nearest(name, names, n));
+    const char *nearest = pp_nearest(name, names, n);
+    return pp_error(
+        PP_EXIT_USAGE,
+        "--preset: found \"%s\", expected a preset%s%s%s or the path of a config.json; see pippin help inspect", name,
+        nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
 }
 
 int pp_model_path(const pp_common *common, const char **path)

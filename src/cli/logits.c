@@ -24,7 +24,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE.npy",
      .target = AT(output),
-     .help = "float32 [tokens, vocabulary], a row a token"},
+     .files = "npy",
+     .help = "the file to write: float32 [tokens, vocabulary], a row a token"},
     {.name = "segments",
      .kind = PP_OPTION_ID,
      .argument = "ID",
@@ -36,8 +37,7 @@ static const pp_option own_options[] = {
      .argument = "HOW",
      .target = AT(positions),
      .choices = "reset|continue",
-     .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: "
-             "reset)"},
+     .help = "where positions count from: reset, 0 in each segment; continue, the whole text (default: reset)"},
     {.name = "padding",
      .kind = PP_OPTION_FLAG,
      .target = AT(padding),
@@ -194,7 +194,9 @@ const pp_command pp_command_logits = {
     .synopsis = "-m MODEL --tokens IDS [options] -o FILE.npy",
     .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative "
                "log-likelihood of every token after the first, and of those that continue a segment where there are "
-               "several.",
+               "several.\n\n"
+               "  pippin logits -m base.gguf --tokens 1,403,407 -o logits.npy\n"
+               "  pippin logits -m base.gguf --tokens @ids.txt --reference -o reference.npy",
     .groups = groups,
     .args_size = sizeof(logits_args),
     .run = run,
