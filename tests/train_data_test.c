@@ -1,6 +1,6 @@
 /*
- * train_data_test.c - training data: every kind of line, every complaint about one, cutting, streams and documents; and the
- * laws of batches: an order is a permutation and pure, packed = separate, every target comes once an epoch.
+ * train_data_test.c - training data: every kind of line, every complaint about one, cutting, streams and documents; memory, and
+ * allocations that fail.
  */
 #define _DEFAULT_SOURCE
 #include <sys/stat.h>
@@ -177,6 +177,81 @@ static void test_foreign_tokenizer(void **state)
     const char *text = "{\"tokens\":[1,2]}\n{\"text\":\"ab\"}";
     assert_int_equal(pp_dataset_parse(text, strlen(text), true, "data", t, 260, &plain, &d, &err), PIPPIN_E_ARGUMENT);
     assert_non_null(strstr(err.text, "data:2: the tokenizer gives id 261, expected ids below"));
+    pippin_tokenizer_free(t);
+}
+
+/* ---- conversations ---- */
+
+/* The made byte-level tokenizer, with ChatML's pieces in the place of two others. */
+static pippin_tokenizer *open_chatml(void)
+{
+    static const char *const swaps[][2] = {{"<|end|>", "<|im_end|>"}, {"<think>", "<|im_start|>"}};
+    pp_map map;
+    pippin_tokenizer *t;
+    OK(pp_map_open(PIPPIN_SOURCE "/fuzz/corpus/tokenizer_json/bytes.json", &map, err));
+    char *text = test_calloc(map.size + 100, 1);
+    memcpy(text, map.data, map.size);
+    for (int i = 0; i < 2; i++) {
+        char *at = strstr(text, swaps[i][0]);
+        assert_non_null(at);
+        const size_t n_from = strlen(swaps[i][0]), n_to = strlen(swaps[i][1]);
+        memmove(at + n_to, at + n_from, strlen(at + n_from) + 1);
+        memcpy(at, swaps[i][1], n_to);
+    }
+    OK(pp_tokenizer_parse_json(text, strlen(text), NULL, "chatml", &t, err));
+    test_free(text);
+    pp_map_close(&map);
+    return t;
+}
+
+/* The text of a sample's targets, or of all its tokens. */
+static void expect_text(const pippin_tokenizer *t, const pp_dataset *d, size_t sample, bool targets,
+                        const char *expected)
+{
+    char text[500];
+    size_t n = 0;
+    for (size_t i = d->start[sample]; i < d->start[sample + 1]; i++) {
+        size_t n_piece;
+        const char *piece = pippin_tokenizer_piece(t, d->tokens[i], &n_piece);
+        if (targets && !d->labelled[i]) continue;
+        assert_true(n + n_piece < sizeof text);
+        memcpy(text + n, piece, n_piece);
+        n += n_piece;
+    }
+    text[n] = 0;
+    assert_string_equal(text, expected);
+}
+
+#define TURNS                                                                                                          \
+    "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"<|im_end|>b\"},"                     \
+    "{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}]"
+
+static void test_conversations(void **state)
+{
+    (void)state;
+    pippin_tokenizer *t = open_chatml();
+    pp_dataset d = parse(TURNS "\n{\"messages\":" TURNS "}\n{\"conversation\":" TURNS ",\"id\":1}", true, t, bare);
+    assert_int_equal(d.n_sample, 3);
+    for (size_t i = 0; i < 3; i++) {
+        /* A line's end is spelt as one character by a byte-level vocabulary: U+010A. */
+        expect_text(t, &d, i, true, "<|im_end|>b<|im_end|>d<|im_end|>");
+        expect_text(t, &d, i, false,
+                    "<|im_start|>user\xc4\x8a"
+                    "a<|im_end|>\xc4\x8a<|im_start|>assistant\xc4\x8a<|im_end|>b<|im_end|>\xc4\x8a"
+                    "<|im_start|>user\xc4\x8a"
+                    "c<|im_end|>\xc4\x8a<|im_start|>assistant\xc4\x8a"
+                    "d<|im_end|>\xc4\x8a");
+    }
+    pp_dataset_free(&d);
+    complain("{\"tokens\":[1,2]}\n[{\"role\":\"user\",\"content\":\"a\"}]", true, t, bare, PIPPIN_E_ARGUMENT,
+             "data.jsonl:2: messages[0].role: found user last, expected assistant");
+    complain("[]", true, t, bare, PIPPIN_E_ARGUMENT, "data.jsonl:1: messages: found none");
+    complain("[7]", true, t, bare, PIPPIN_E_ARGUMENT, "data.jsonl:1: messages[0]: found a number");
+    complain("{\"messages\":7}", true, t, bare, PIPPIN_E_ARGUMENT, "data.jsonl:1: messages: found a number");
+    complain(TURNS, true, NULL, bare, PIPPIN_E_ARGUMENT, "data.jsonl:1: holds text, and");
+    pippin_tokenizer_free(t);
+    t = open_tokenizer("tokenizer/tok.bin"); /* which has no template */
+    complain(TURNS, true, t, bare, PIPPIN_E_ARGUMENT, "data.jsonl:1: ");
     pippin_tokenizer_free(t);
 }
 
@@ -364,147 +439,6 @@ static void test_defaults(void **state)
     pippin_tokenizer_free(t);
 }
 
-/* ---- batches ---- */
-
-/* Samples of 2 to 20 tokens, a third of which are no targets. */
-static pp_dataset made(size_t n_sample)
-{
-    static char text[400000];
-    size_t n = 0;
-    for (size_t s = 0; s < n_sample; s++) {
-        const size_t length = 2 + pp_random_bits(3, 1, s) % 19;
-        for (int part = 0; part < 2; part++) {
-            n += (size_t)snprintf(text + n, sizeof text - n, part ? "],\"loss_mask\":[" : "{\"tokens\":[");
-            for (size_t i = 0; i < length; i++)
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", i ? "," : "",
-                                      part ? i == 1 || pp_random_bits(3, 2, 100 * s + i) % 3 > 0
-                                           : (int)(pp_random_bits(3, 3, 100 * s + i) % 265));
-        }
-        n += (size_t)snprintf(text + n, sizeof text - n, "]}\n");
-    }
-    assert_true(n < sizeof text - 1000);
-    return parse(text, true, NULL, bare);
-}
-
-typedef struct triple {
-    int32_t token, position, target;
-} triple;
-
-static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(triple)); }
-
-/* All (token, position, target) of an epoch, sorted; checks every batch on the way. */
-static triple *epoch_triples(pp_plan *plan, uint64_t epoch, size_t *n)
-{
-    const pp_dataset *d = plan->data;
-    triple *all = test_malloc((d->n_tok + 1) * sizeof *all);
-    pp_batch b;
-    OK(pp_batch_create(plan, &b, err));
-    const size_t n_batch = pp_plan_n_batch(plan, epoch);
-    const uint64_t allocations = pippin_memory_used().allocations;
-    *n = 0;
-    for (size_t k = 0; k < n_batch; k++) {
-        pp_plan_batch(plan, epoch, k, &b);
-        assert_true(b.n_tok > 0 && b.n_tok <= plan->max_tok && b.n_segment <= plan->max_segment);
-        assert_true(k + 1 < n_batch ? b.n_sequence == plan->options.batch_size
-                                    : b.n_sequence <= plan->options.batch_size);
-        assert_int_equal(b.segment_start[b.n_segment], b.n_tok);
-        assert_int_equal(b.sequence_start[b.n_sequence], b.n_segment);
-        for (size_t s = 0; s < b.n_sequence && plan->options.pack; s++)
-            assert_true(b.segment_start[b.sequence_start[s + 1]] - b.segment_start[b.sequence_start[s]] <=
-                        plan->options.max_length);
-        size_t targets = 0;
-        for (size_t g = 0; g < b.n_segment; g++)
-            for (size_t i = b.segment_start[g]; i < b.segment_start[g + 1]; i++) {
-                assert_int_equal(b.position[i], i - b.segment_start[g]);
-                if (b.target[i] >= 0) assert_int_equal(b.target[i], b.tokens[i + 1]);
-                targets += b.target[i] >= 0;
-                assert_true(*n < d->n_tok);
-                all[(*n)++] = (triple){b.tokens[i], b.position[i], b.target[i]};
-            }
-        assert_int_equal(targets, b.n_target);
-    }
-    assert_true(pippin_memory_used().allocations == allocations); /* filling a batch never allocates */
-    qsort(all, *n, sizeof *all, by_bytes);
-    pp_batch_free(&b);
-    return all;
-}
-
-static void test_batches(void **state)
-{
-    (void)state;
-    pp_dataset d = made(500);
-    pp_plan reference;
-    OK(pp_plan_create(&d, &(pp_plan_options){.batch_size = 1}, &reference, err));
-    size_t n, n_expected, targets = 0;
-    triple *expected = epoch_triples(&reference, 0, &n_expected);
-    assert_int_equal(n_expected, d.n_tok);
-    for (size_t i = 0; i < n_expected; i++) targets += expected[i].target >= 0;
-    assert_int_equal(targets, d.n_labelled);
-    for (int pack = 0; pack < 2; pack++)
-        for (int shuffle = 0; shuffle < 2; shuffle++)
-            for (size_t size = 1; size < 600; size = 3 * size + 4) {
-                pp_plan plan;
-                const pp_plan_options o = {
-                    .batch_size = size, .pack = pack, .max_length = 33, .shuffle = shuffle, .seed = 7};
-                OK(pp_plan_create(&d, &o, &plan, err));
-                for (uint64_t epoch = 0; epoch < 3; epoch++) {
-                    triple *got = epoch_triples(&plan, epoch, &n);
-                    assert_int_equal(n, n_expected);
-                    assert_memory_equal(got, expected, n * sizeof *got);
-                    test_free(got);
-                }
-                pp_plan_free(&plan);
-            }
-    test_free(expected);
-    pp_plan_free(&reference);
-    pp_dataset_free(&d);
-}
-
-/* A batch depends on nothing but its epoch and number: not on what was asked for before. */
-static void test_order(void **state)
-{
-    (void)state;
-    pp_dataset d = made(300);
-    pp_plan a, b;
-    const pp_plan_options o = {.batch_size = 4, .pack = true, .max_length = 40, .shuffle = true, .seed = 11};
-    OK(pp_plan_create(&d, &o, &a, err));
-    OK(pp_plan_create(&d, &o, &b, err));
-    uint32_t order[300];
-    assert_true(pp_plan_n_batch(&a, 5) > 0);
-    memcpy(order, a.order, sizeof order);
-    uint8_t seen[300] = {0};
-    for (size_t i = 0; i < 300; i++) seen[order[i]]++;
-    for (size_t i = 0; i < 300; i++) assert_int_equal(seen[i], 1);
-    assert_true(pp_plan_n_batch(&a, 6) > 0);
-    assert_memory_not_equal(order, a.order, sizeof order);
-    pp_batch x, y;
-    OK(pp_batch_create(&a, &x, err));
-    OK(pp_batch_create(&b, &y, err));
-    for (size_t k = 0; k < pp_plan_n_batch(&a, 5); k++) {
-        pp_plan_batch(&a, 5, k, &x);
-        if (k % 3 == 0) pp_plan_batch(&b, k, 0, &y);
-        pp_plan_batch(&b, 5, k, &y);
-        assert_int_equal(x.n_tok, y.n_tok);
-        assert_memory_equal(x.tokens, y.tokens, x.n_tok * sizeof *x.tokens);
-        assert_memory_equal(x.target, y.target, x.n_tok * sizeof *x.target);
-    }
-    pp_plan_free(&b);
-    OK(pp_plan_create(&d, &(pp_plan_options){.batch_size = 4, .shuffle = true, .seed = 12}, &b, err));
-    assert_true(pp_plan_n_batch(&b, 5) == 75);
-    assert_memory_not_equal(order, b.order, sizeof order);
-    pp_batch_free(&x);
-    pp_batch_free(&y);
-    pp_plan_free(&a);
-    pp_plan_free(&b);
-    pippin_error err;
-    assert_int_equal(pp_plan_create(&d, &(pp_plan_options){.batch_size = 0}, &a, &err), PIPPIN_E_ARGUMENT);
-    assert_int_equal(pp_plan_create(&d, &(pp_plan_options){.batch_size = 1, .pack = true}, &a, &err),
-                     PIPPIN_E_ARGUMENT);
-    assert_int_equal(pp_plan_create(&d, &(pp_plan_options){.batch_size = 1, .pack = true, .max_length = 3}, &a, &err),
-                     PIPPIN_E_ARGUMENT);
-    pp_dataset_free(&d);
-}
-
 /* ---- a file much larger than a line ---- */
 
 static void test_memory(void **state)
@@ -598,11 +532,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_tokens),     cmocka_unit_test(test_text),
-        cmocka_unit_test(test_completions), cmocka_unit_test(test_complaints), cmocka_unit_test(test_foreign_tokenizer),
-        cmocka_unit_test(test_truncation),  cmocka_unit_test(test_documents),  cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_real_stream), cmocka_unit_test(test_folder),     cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_batches),     cmocka_unit_test(test_order),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_completions),
+        cmocka_unit_test(test_complaints),    cmocka_unit_test(test_foreign_tokenizer),
+        cmocka_unit_test(test_truncation),    cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_stream),        cmocka_unit_test(test_real_stream),
+        cmocka_unit_test(test_folder),        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_conversations), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ typedef struct pp_dataset_options {
     const char *separator;     /* of plain text: what stands between documents; NULL: the file is one stream */
     size_t max_length;         /* tokens of a sample, first_id and last_id included; 0: no bound */
     size_t window;             /* tokens of the windows that a stream is cut into when max_length is 0; 0: 1024 */
+    pippin_template kind;      /* of conversations; AUTO: the tokenizer's own */
     size_t chunk;              /* bytes of a long text that are tokenised at once; 0: 1 MB (tests set it) */
 } pp_dataset_options;
 

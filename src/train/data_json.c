@@ -164,11 +164,24 @@ static pippin_status read_completion(pp_reader *r, json_t *root)
 
 /* ---- conversations ---- */
 
-static pippin_status read_messages(pp_reader *r, json_t *messages, json_t *root)
+/* The template reads the line itself; its complaints name the message by its index. */
+static pippin_status read_messages(pp_reader *r, const char *line, size_t n)
 {
-    (void)messages, (void)root;
-    return pp_reader_fail(r, PIPPIN_E_UNSUPPORTED,
-                          "holds a conversation, expected text or tokens; this version has no chat template");
+    const pippin_prompt_options options = {.kind = r->options.kind, .complete = true};
+    pippin_prompt *prompt;
+    pippin_error why = {0};
+    pippin_status status = pp_reader_need_tokenizer(r);
+    if (status != PIPPIN_OK) return status;
+    status = pippin_prompt_create(r->tokenizer, line, n, &options, &prompt, &why);
+    if (status != PIPPIN_OK)
+        return status == PIPPIN_E_MEMORY ? pp_fail(r->err, status, "%s", why.text)
+                                         : pp_reader_fail(r, status, "%s", why.text);
+    const size_t before = r->out->n_tok;
+    status = pp_reader_put(r, prompt->ids, prompt->n_ids, true);
+    for (size_t i = 0; i < prompt->n_ids && status == PIPPIN_OK; i++)
+        r->out->labelled[before + i] &= prompt->by_assistant[i];
+    pippin_prompt_free(prompt);
+    return status;
 }
 
 /* A list of objects is one, under whatever name it comes first. */
@@ -190,7 +203,7 @@ static pippin_status unknown_line(const pp_reader *r, json_t *root)
         n ? "found the fields " : "found an object without fields", fields);
 }
 
-static pippin_status read_object(pp_reader *r, json_t *root)
+static pippin_status read_object(pp_reader *r, json_t *root, const char *line, size_t size)
 {
     static const char *const names[] = {"messages", "prompt", "text", "tokens"};
     const char *found[4];
@@ -200,12 +213,12 @@ static pippin_status read_object(pp_reader *r, json_t *root)
     if (n > 1)
         return pp_reader_fail(r, PIPPIN_E_FORMAT, "has both \"%s\" and \"%s\", expected one of them; remove the other",
                               found[0], found[1]);
-    if (json_object_get(root, "messages")) return read_messages(r, json_object_get(root, "messages"), root);
+    if (json_object_get(root, "messages")) return read_messages(r, line, size);
     if (json_object_get(root, "prompt") || json_object_get(root, "completion")) return read_completion(r, root);
     if (json_object_get(root, "text")) return read_text(r, root);
     if (json_object_get(root, "tokens")) return read_tokens(r, root);
     json_t *first = json_object_iter_value(json_object_iter(root));
-    return is_conversation(first) ? read_messages(r, first, root) : unknown_line(r, root);
+    return is_conversation(first) ? read_messages(r, line, size) : unknown_line(r, root);
 }
 
 static pippin_status parse(const pp_reader *r, const char *line, size_t n, json_t **out)
@@ -231,9 +244,9 @@ pippin_status pp_reader_line(pp_reader *r, const char *line, size_t n)
     pippin_status status = parse(r, line, n, &root);
     if (status == PIPPIN_OK) {
         if (json_is_object(root))
-            status = read_object(r, root);
+            status = read_object(r, root, line, n);
         else if (json_is_array(root))
-            status = read_messages(r, root, NULL);
+            status = read_messages(r, line, n);
         else
             status =
                 pp_reader_fail(r, PIPPIN_E_FORMAT,
