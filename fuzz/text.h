@@ -23,7 +23,7 @@ static inline void fuzz_stream(const pippin_tokenizer *t, const int32_t *ids, si
 static inline void fuzz_text(const pippin_tokenizer *t, const char *text, size_t n, bool special)
 {
     const pp_span content[] = {{n / 4, n / 3}, {n / 2, n}};
-    const pp_encode_request request = {special, content, special ? 2 : 0};
+    const pp_encode_request request = {.special = special, .content = content, .n_content = special ? 2 : 0};
     int32_t *ids;
     size_t n_ids, n_back;
     char back[64];

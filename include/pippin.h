@@ -1,7 +1,7 @@
 /*
  * pippin.h - language models of Apple's on-device architecture (AFMTextV7), and Llama and Qwen as the same block.
  *
- * Read this file from top to bottom: errors, models, tokens, adapters, sessions, generation, arithmetic about models.
+ * Read this file from top to bottom: errors, models, tokens, conversations, adapters, sessions, generation, arithmetic about models.
  *
  * Two types carry the library. A `pippin_model` is what was opened: immutable, mapped read-only, counted by its users,
  * shared by any number of threads. A `pippin_session` is one timeline of tokens over a model: it owns its K/V cache and
@@ -244,6 +244,69 @@ PIPPIN_API int32_t pippin_tokenizer_eos(const pippin_tokenizer *tokenizer); /* -
 /* The stored piece of an id, as the file has it, and its length; NULL for an id out of range. Owned by the tokenizer. */
 PIPPIN_API const char *pippin_tokenizer_piece(const pippin_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
 
+/* ---- conversations ------------------------------------------------------------------------------------------------ */
+
+/* How a conversation is written for a model: the pieces around its turns. */
+typedef enum pippin_template {
+    PIPPIN_TEMPLATE_AUTO = 0, /* the tokenizer's own */
+    PIPPIN_TEMPLATE_NONE,     /* it has none: prompts are text as it is */
+    PIPPIN_TEMPLATE_AFM,
+    PIPPIN_TEMPLATE_LLAMA3,
+    PIPPIN_TEMPLATE_CHATML, /* Qwen and many others */
+    PIPPIN_TEMPLATE_MISTRAL
+} pippin_template;
+
+/* "auto", "none", "afm", "llama3", "chatml", "mistral". */
+PIPPIN_API const char *pippin_template_name(pippin_template kind);
+PIPPIN_API bool pippin_template_from_name(const char *name, pippin_template *out); /* false: none of them */
+
+/*
+ * The one that belongs to a tokenizer, never AUTO: told by the file's own chat template where it has one (it is recognised,
+ * not run), else by its special pieces; NONE where neither says one of those above.
+ */
+PIPPIN_API pippin_template pippin_tokenizer_template(const pippin_tokenizer *tokenizer);
+
+/*
+ * The ids that end an answer: EOS, and the pieces that end a turn. Writes at most `capacity` of them (5 are enough) and gives
+ * how many there are. Those of AUTO are pippin_generate's own choice where it is given none.
+ */
+PIPPIN_API size_t pippin_template_stop_ids(const pippin_tokenizer *tokenizer, pippin_template kind, int32_t *ids,
+                                           size_t capacity);
+
+typedef struct pippin_prompt_options {
+    pippin_template kind;
+    const char *tools; /* JSON text [n_tools], a list of tools beside those that the system message has; NULL: none */
+    size_t n_tools;
+    /* The last message is the assistant's and nothing comes after it (for training); else the prompt ends where the
+       assistant's next one begins. */
+    bool complete;
+} pippin_prompt_options;
+
+/* A conversation as a model reads it. */
+typedef struct pippin_prompt {
+    pippin_template kind; /* the one that was used, not AUTO */
+    char *text;           /* [n_bytes] and a 0: what the ids stand for, but for the first id that begins a text */
+    size_t n_bytes;
+    int32_t *ids;       /* [n_ids] */
+    bool *by_assistant; /* [n_ids] the assistant wrote it: its texts, its calls, and the pieces that end its turns */
+    size_t n_ids;
+} pippin_prompt;
+
+/*
+ * Messages to ids. `messages` is JSON text [n_bytes] in OpenAI's shape: a list of messages, or an object with the list as
+ * "messages" (and maybe "tools"). A message has a role - system (developer), user, assistant, tool - and content: a text, or
+ * a list of {"type": "text", "text"}. A system message may have `tools`; an assistant's `tool_calls`, and content null; a
+ * tool's content may be an object too, or a list: new tools. A user's `response_format` becomes part of the prompt in AFM's
+ * template only.
+ * Order: system first only; then user and assistant in turn; tool messages after an assistant's or one another. Content
+ * never gives the pieces that templates are made of: a "<turn_end>" in it is text like any other.
+ * *out is to be freed with pippin_prompt_free. Errors: ARGUMENT (names the message by its index), UNSUPPORTED, MEMORY.
+ */
+PIPPIN_API pippin_status pippin_prompt_create(const pippin_tokenizer *tokenizer, const char *messages, size_t n_bytes,
+                                              const pippin_prompt_options *options, pippin_prompt **out,
+                                              pippin_error *err);
+PIPPIN_API void pippin_prompt_free(pippin_prompt *prompt);
+
 /* ---- adapters (LoRA) ---------------------------------------------------------------------------------------------- */
 
 /*
@@ -375,8 +438,8 @@ enum { PIPPIN_MAX_LOGPROBS = 64 };
 typedef struct pippin_generate_options {
     size_t max_tokens; /* 0: until the context is full */
     pippin_sampling sampling;
-    const int32_t
-        *stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text, none for a model without tokenizer */
+    const int32_t *
+        stop_ids; /* [n_stop_ids]; NULL: the ids that end or begin a text or end a turn, none for a model without tokenizer */
     size_t n_stop_ids;
     const char *const *stop_strings; /* [n_stop_strings]; the text ends before the first that comes */
     size_t n_stop_strings;

@@ -4,7 +4,7 @@
 set -eu
 
 build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev'
-test='libcmocka-dev g++'
+test='libcmocka-dev g++ sentencepiece'
 check='clang libclang-rt-dev'
 
 wanted=

@@ -1,17 +1,21 @@
 /* generate.c - a prompt's continuation, one token after another, with text in whole characters as it comes. */
 #include "infer/session.h"
 
+enum { MAX_ENDS = 8 };
+
 typedef struct generation {
     pippin_session *s;
     pippin_generate_options o;
     pp_stopper stopper;
     int32_t *ids;
     size_t capacity, n_prompt, n_done;
+    int32_t ends[MAX_ENDS]; /* [n_end] what ends a text by itself */
+    size_t n_end;
     bool stopped; /* by a stop string: what is held back belongs to it */
     pippin_generate_result *result;
 } generation;
 
-/* Without a list from the caller, what ends a text: its end id, or the id that begins the next one. Where no tokenizer
+/* Without a list from the caller, what ends a text: its end id, the end of a turn, or the id that begins the next one. Where no tokenizer
    says what ids mean, none is special. */
 static bool is_stop(const generation *g, int32_t id)
 {
@@ -20,8 +24,9 @@ static bool is_stop(const generation *g, int32_t id)
     for (size_t i = 0; i < g->o.n_stop_ids; i++)
         if (g->o.stop_ids[i] == id) return true;
     if (g->o.stop_ids || !m->tokenizer) return false;
-    return id == pippin_tokenizer_eos(m->tokenizer) || id == pippin_tokenizer_bos(m->tokenizer) || id == c->eos_id ||
-           id == c->bos_id;
+    for (size_t i = 0; i < g->n_end; i++)
+        if (g->ends[i] == id) return true;
+    return id == pippin_tokenizer_bos(m->tokenizer) || id == c->eos_id || id == c->bos_id;
 }
 
 /* Hands out one token; false when the generation ends with it. */
@@ -119,6 +124,7 @@ pippin_status pippin_generate(pippin_session *s, const int32_t *prompt, size_t n
         g.result->n_cached = s->n_reused;
         /* After a prompt of words the first piece keeps its space; after a lone BOS it begins the text. */
         const pippin_tokenizer *t = s->model->tokenizer;
+        if (t) g.n_end = PP_MIN(pippin_template_stop_ids(t, PIPPIN_TEMPLATE_AUTO, g.ends, MAX_ENDS), (size_t)MAX_ENDS);
         pp_stream_restart(&s->stream, !(t && n_prompt == 1 && prompt[0] == pippin_tokenizer_bos(t)));
         status = run(&g, err);
         deliver_rest(&g);

@@ -68,11 +68,19 @@ static bool word_byte(char c)
            (unsigned char)c >= 0x80;
 }
 
+static bool is_guarded(const pp_encoder *e, int32_t id)
+{
+    for (size_t i = 0; i < e->request->n_guarded; i++)
+        if (e->request->guarded[i] == id) return true;
+    return false;
+}
+
 static bool allowed(pp_encoder *e, const pp_piece *p, const char *text, size_t n, size_t at)
 {
     const size_t end = at + p->n_stored;
     if (p->whole_word && ((at && word_byte(text[at - 1])) || (end < n && word_byte(text[end])))) return false;
-    return p->kind == PP_PIECE_ADDED || (e->request->special && !in_content(e, at, end));
+    const bool anywhere = p->kind == PP_PIECE_ADDED && !is_guarded(e, (int32_t)(p - e->t->pieces));
+    return anywhere || (e->request->special && !in_content(e, at, end));
 }
 
 const pp_piece *pp_encoder_special(pp_encoder *e, const char *text, size_t n, size_t at)

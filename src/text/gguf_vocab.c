@@ -192,6 +192,8 @@ pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, p
     if (status != PIPPIN_OK) return status;
     status = scores ? build_scores(&r, tokens) : build_byte_level(&r, tokens);
     r.t->eos = id_of(&r, "eos_token_id");
+    const pp_gguf_entry *chat = pp_gguf_find(g, "tokenizer.chat_template");
+    if (status == PIPPIN_OK && chat && chat->kind == PP_GGUF_TEXT) pp_template_tell(r.t, chat->text, chat->n_text);
     if (status != PIPPIN_OK)
         pippin_tokenizer_free(r.t);
     else

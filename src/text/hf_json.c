@@ -249,6 +249,21 @@ static pippin_status read_merges(pp_hf *h)
     return status;
 }
 
+/* ---- the chat template: a text, or a list of them with names, of which one is called "default" ---- */
+
+static void tell_template(const pp_hf *h)
+{
+    const json_t *template = json_object_get(h->config, "chat_template"), *item;
+    size_t i;
+    const json_t *list = template;
+    json_array_foreach (list, i, item) {
+        const json_t *name = json_object_get(item, "name");
+        if (i == 0 || (json_is_string(name) && strcmp(json_string_value(name), "default") == 0))
+            template = json_object_get(item, "template");
+    }
+    if (json_is_string(template)) pp_template_tell(h->t, json_string_value(template), json_string_length(template));
+}
+
 /* ---- all of it ---- */
 
 static pippin_status build(pp_hf *h)
@@ -265,6 +280,7 @@ static pippin_status build(pp_hf *h)
     if (status == PIPPIN_OK) status = pp_tokenizer_build_index(h->t, h->source, h->err);
     if (status == PIPPIN_OK) status = read_merges(h);
     if (status == PIPPIN_OK) pp_hf_ends(h);
+    if (status == PIPPIN_OK) tell_template(h);
     return status;
 }
 

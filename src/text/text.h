@@ -30,11 +30,14 @@ typedef struct pp_span {
 /*
  * Special pieces (control and user-defined ones) are found in the text only where `special` is set, and never inside
  * `content`, the spans that a user wrote. The whole text is one pass: ids at the seams are those of the whole.
+ * `guarded` pieces keep out of content also where the vocabulary has them as added ones, which are found in any text.
  */
 typedef struct pp_encode_request {
     bool special;
     const pp_span *content; /* [n_content] in rising order, not overlapping */
     size_t n_content;
+    const int32_t *guarded; /* [n_guarded] */
+    size_t n_guarded;
 } pp_encode_request;
 
 /* *ids is to be freed with pp_free. */

@@ -20,6 +20,24 @@ static content content_of(const pp_map *map)
     return d[2] == 0 && d[3] == 0 ? CONTENT_LLAMA2C : CONTENT_NONE;
 }
 
+/* Where a folder has its chat template as a file of its own, that one counts. */
+static pippin_status tell_beside(pippin_tokenizer *t, const char *dir, pippin_error *err)
+{
+    char *beside = pp_path_join(dir, "chat_template.jinja");
+    pp_map map;
+    if (!beside) return pp_fail_memory(err, dir, strlen(dir));
+    pippin_status status = PIPPIN_OK;
+    if (pp_path_exists(beside)) {
+        status = pp_map_open(beside, &map, err);
+        if (status == PIPPIN_OK) {
+            pp_template_tell(t, map.size ? (const char *)map.data : "", map.size);
+            pp_map_close(&map);
+        }
+    }
+    pp_free(beside);
+    return status;
+}
+
 static pippin_status parse_json(const pp_map *map, const char *path, pippin_tokenizer **out, pippin_error *err)
 {
     char *dir = pp_path_dir(path), *beside = dir ? pp_path_join(dir, "tokenizer_config.json") : NULL;
@@ -28,6 +46,11 @@ static pippin_status parse_json(const pp_map *map, const char *path, pippin_toke
     if (status == PIPPIN_OK && pp_path_exists(beside)) status = pp_map_open(beside, &config, err);
     if (status == PIPPIN_OK)
         status = pp_tokenizer_parse_json(map->data, map->size, config.data ? &config : NULL, path, out, err);
+    if (status == PIPPIN_OK) status = tell_beside(*out, dir, err);
+    if (status != PIPPIN_OK) {
+        pippin_tokenizer_free(*out);
+        *out = NULL;
+    }
     pp_map_close(&config);
     pp_free(beside);
     pp_free(dir);

@@ -109,6 +109,8 @@ struct pippin_tokenizer {
     pp_prefix special; /* what is matched before everything else */
     bool strip_space;  /* decoding drops the space before the first word */
     bool byte_fallback, fuse_unknown;
+    pippin_template chat;       /* what the file's own template is; AUTO: it has none, and special pieces tell */
+    const char *default_system; /* what that one says where no system message is given, or NULL */
     /* SCORES, UNIGRAM */
     pp_sp_rules rules;
     pp_prefix normal; /* UNIGRAM */
@@ -158,6 +160,9 @@ typedef struct pp_prefix_range {
 bool pp_prefix_step(const pp_prefix *p, pp_prefix_range *r, uint32_t depth, unsigned char byte);
 /* The piece that ends after `depth` steps, or NULL. */
 const pp_piece *pp_prefix_here(const pp_prefix *p, const pp_prefix_range *r, uint32_t depth);
+
+/* Takes a note of the file's own chat template, of whose language nothing is run (template.c). */
+void pp_template_tell(pippin_tokenizer *t, const char *text, size_t n);
 
 /* What every vocabulary of SentencePiece needs at the end: texts, the newline piece, the index (sentencepiece.c). */
 pippin_status pp_sp_finish(pippin_tokenizer *t, const char *source, pippin_error *err);
