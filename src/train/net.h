@@ -13,7 +13,7 @@
 #define PP_TRAIN_NET_H
 
 #include "model/model.h"
-#include "train/batch.h"
+#include "train/data.h"
 #include "train/ops.h"
 
 enum {
