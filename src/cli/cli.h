@@ -22,7 +22,8 @@ typedef enum pp_option_kind {
     PP_OPTION_INT,    /* int32_t, `low` to `high`; low > 0, as 0 means "not given" */
     PP_OPTION_ID,     /* pp_optional_id */
     PP_OPTION_SEED,   /* uint64_t, 0 to INT64_MAX */
-    PP_OPTION_REAL    /* double, `low` to `high` */
+    PP_OPTION_REAL,   /* double, `low` to `high` */
+    PP_OPTION_AMOUNT  /* double, `low` to `high`; a given 0 becomes -1, as 0 means "not given" */
 } pp_option_kind;
 
 typedef struct pp_option {
@@ -87,7 +88,7 @@ typedef struct pp_command {
 extern const pp_command *const pp_commands[];
 extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
     pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
-    pp_command_completion;
+    pp_command_completion, pp_command_train, pp_command_distill, pp_command_adapter;
 
 /* The i-th option of a command, over all its groups; NULL past the end. */
 const pp_option *pp_command_option(const pp_command *command, size_t i);
@@ -249,6 +250,7 @@ int pp_check_random(const char *command, const pippin_config *config, pippin_typ
 
 void pp_interrupt_install(void);
 void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
+void pp_interrupt_polled(void); /* from now on somebody asks pp_interrupted and ends in order */
 bool pp_interrupted(void);
 
 #endif

@@ -287,6 +287,10 @@ static int store(const pp_command *command, const pp_option *o, const char *valu
         fits = pp_parse_real(value, &real) && real >= o->low && real <= o->high;
         if (fits) *(double *)target = real;
         break;
+    case PP_OPTION_AMOUNT:
+        fits = pp_parse_real(value, &real) && real >= o->low && real <= o->high;
+        if (fits) *(double *)target = real == 0 ? -1 : real;
+        break;
     }
     return fits ? 0 : bad_value(command, o, value);
 }

@@ -14,46 +14,44 @@ enum {
 
 _Static_assert((GEMM_M + 2) * GEMM_K + PP_GEMM_BLOCK <= PP_GEMM_SCRATCH, "a panel of A and a block of B");
 
-/* 4 x 4 floats at p, rows `stride` apart, transposed to q, rows q_stride apart. */
-INLINE void transpose_quads(const float *p, size_t stride, float *q, size_t q_stride)
+/* Row j of the four from j on, elements k to k + 3; 0 past the n rows that are there. */
+INLINE quad quad_of_row(const float *p, size_t stride, int j, int n)
 {
-    quad a = quad_load(p), b = quad_load(p + stride), c = quad_load(p + 2 * stride), d = quad_load(p + 3 * stride);
+    return j < n ? quad_load(p + (size_t)j * stride) : _mm_setzero_ps();
+}
+
+/* 4 x 4 floats of rows j .. j + 3 at p, transposed to q, whose rows are `width` apart. */
+INLINE void transpose_quads(const float *p, size_t stride, int j, int n, float *q, int width)
+{
+    quad a = quad_of_row(p, stride, j, n), b = quad_of_row(p, stride, j + 1, n);
+    quad c = quad_of_row(p, stride, j + 2, n), d = quad_of_row(p, stride, j + 3, n);
     _MM_TRANSPOSE4_PS(a, b, c, d);
     quad_store(q, a);
-    quad_store(q + q_stride, b);
-    quad_store(q + 2 * q_stride, c);
-    quad_store(q + 3 * q_stride, d);
+    quad_store(q + width, b);
+    quad_store(q + 2 * width, c);
+    quad_store(q + 3 * width, d);
 }
 
 /*
- * `width` columns of k rows into [k][width], of which n are there and the rest become 0. Element (k, j) lies at
- * p[k * k_stride + j * j_stride]; one of the strides is 1.
+ * `width` columns of n_k rows into [n_k][width], of which n are there and the rest become 0. Element (k, j) lies at
+ * p[k * k_stride + j * j_stride]; one of the strides is 1. A width that no vector divides is written in whole vectors, whose
+ * last elements the next row overwrites: two floats after the last row are lost.
  */
 INLINE void pack(int width, float *to, const float *p, size_t k_stride, size_t j_stride, int n, int n_k)
 {
     int k = 0;
-    if (j_stride == 1 && n == width) {
-        for (; k < n_k; k++) {
-            const float *row = p + (size_t)k * k_stride;
-            float *out = to + k * width;
-            if (width % LANES == 0)
-                for (int j = 0; j < width; j += LANES) v_store(out + j, v_load(row + j));
-            else
-                for (int j = 0; j < width; j++) out[j] = row[j];
-        }
+    if (j_stride == 1) {
+        for (; k < n_k; k++)
+            for (int j = 0; j < width; j += LANES) {
+                const float *from = p + (size_t)k * k_stride + j;
+                const int some = PP_MAX(0, PP_MIN(n - j, LANES));
+                v_store(to + k * width + j, some == LANES ? v_load(from) : v_load_n(from, some));
+            }
         return;
     }
-    if (k_stride == 1) { /* quads of rows and columns, then what is left of either */
-        for (; k + QUAD <= n_k; k += QUAD) {
-            float *out = to + k * width;
-            int j = 0;
-            for (; j + QUAD <= n; j += QUAD)
-                transpose_quads(p + (size_t)j * j_stride + k, j_stride, out + j, (size_t)width);
-            for (; j < width; j++)
-                for (int i = 0; i < QUAD; i++)
-                    out[i * width + j] = j < n ? p[(size_t)j * j_stride + (size_t)(k + i)] : 0;
-        }
-    }
+    for (; k + QUAD <= n_k; k += QUAD) /* the last quad first, for what it writes into the next row */
+        for (int j = (width - 1) / QUAD * QUAD; j >= 0; j -= QUAD)
+            transpose_quads(p + k, j_stride, j, n, to + k * width + j, width);
     for (; k < n_k; k++)
         for (int j = 0; j < width; j++) to[k * width + j] = j < n ? p[(size_t)k * k_stride + (size_t)j * j_stride] : 0;
 }
