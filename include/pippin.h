@@ -509,6 +509,17 @@ typedef struct pippin_train_options {
     double lora_dropout;   /* share of an adapter's inputs that is left out; 0: none */
     bool activation_checkpointing; /* half as much again to compute, a fraction of the memory */
 
+    /*
+     * Q2 or Q4: all weights are trained as they will be used, rounded to 2 bits (embedding and head 4) or 4 bits, and K and V to
+     * int8 by ranges that are observed; AUTO: not. The result holds the rounded weights and their scales.
+     */
+    pippin_type qat;
+    /*
+     * Distillation: in place of the data's own tokens, learn up to this many that the teacher writes after each prompt (before a
+     * sample's first target; half of a text without one), chosen as `sampling` says; 0: the data as it stands.
+     */
+    int32_t continuations;
+    pippin_sampling sampling;
     uint64_t eval_every;       /* steps; 0: once an epoch */
     uint64_t checkpoint_every; /* steps; 0: once an epoch; a run that ends or is stopped always writes one */
     bool resume;               /* go on from the output folder's newest checkpoint, bit for bit */
@@ -542,7 +553,7 @@ typedef struct pippin_train_result {
 PIPPIN_API pippin_status pippin_train(const pippin_model *model, const pippin_train_options *options,
                                       pippin_train_result *result, pippin_error *err);
 /* All weights of a draft, towards a teacher with the same vocabulary: reverse KL divergence at the data's targets. */
-PIPPIN_API pippin_status pippin_distill(const pippin_model *draft, const pippin_model *teacher,
+PIPPIN_API pippin_status pippin_distill(const pippin_model *draft, pippin_model *teacher,
                                         const pippin_train_options *options, pippin_train_result *result,
                                         pippin_error *err);
 /* A LoRA adapter on frozen weights of any type: adapter.safetensors. */

@@ -9,9 +9,10 @@
 typedef struct train_args {
     pp_common common;
     const char *preset, *teacher, *data, *eval_data, *output, *separator, *init, *schedule, *shuffle, *precision;
-    int32_t epochs, max_steps, batch_size, accumulation, max_length, eval_every, checkpoint_every, rank;
-    double rate, warmup_epochs, warmup_steps, weight_decay, clip, dropout, lora_dropout, alpha;
+    int32_t epochs, max_steps, batch_size, accumulation, max_length, eval_every, checkpoint_every, rank, continuations;
+    double temperature, rate, warmup_epochs, warmup_steps, weight_decay, clip, dropout, lora_dropout, alpha;
     bool pack, fixed, checkpointing, resume;
+    pippin_type qat;
     uint64_t seed;
 } train_args;
 
@@ -211,7 +212,30 @@ static const pp_option preset_options[] = {
      .help = "in place of --model: random weights of this shape, or of a config.json's"},
     {0}};
 
+static const pp_option low_bit_options[] = {
+    {.name = "qat",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = AT(qat),
+     .choices = "q2|q4",
+     .help = "train with rounding in the loop: q2 (2-bit weights, 4-bit embedding) or q4; K and V int8"},
+    {0}};
+
 static const pp_option teacher_options[] = {
+    {.name = "continuations",
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(continuations),
+     .low = 1,
+     .high = 1 << 20,
+     .help = "learn up to N tokens that the teacher itself writes after each prompt, in place of the data's"},
+    {.name = "temp",
+     .kind = PP_OPTION_REAL,
+     .argument = "T",
+     .target = AT(temperature),
+     .low = 0,
+     .high = 100,
+     .help = "temperature of these continuations (default: 0, greedy)"},
     {.name = "teacher",
      .kind = PP_OPTION_TEXT,
      .argument = "MODEL",
@@ -323,6 +347,7 @@ static pippin_train_options options_of(const train_args *a, watch *w)
                                   .dropout = a->dropout,
                                   .lora_dropout = a->lora_dropout,
                                   .activation_checkpointing = a->checkpointing,
+                                  .qat = a->qat,
                                   .eval_every = (uint64_t)a->eval_every,
                                   .checkpoint_every = (uint64_t)a->checkpoint_every,
                                   .resume = a->resume,
@@ -404,6 +429,8 @@ static int run_distill(const void *raw)
     if (!code) {
         pippin_train_options options = options_of(args, &w);
         if (!args->schedule) options.schedule = PIPPIN_SCHEDULE_CONSTANT;
+        options.continuations = args->continuations;
+        options.sampling = (pippin_sampling){.temperature = args->temperature, .seed = args->seed};
         pp_interrupt_polled();
         code =
             finish(args, "model.safetensors", pippin_distill(draft, teacher, &options, &result, &err), &result, &err);
@@ -439,10 +466,15 @@ static int run_adapter(const void *raw)
     "learned), {\"prompt\", \"completion\"}, {\"text\"}, or {\"tokens\": [...], \"loss_mask\": [...]}. All lines are " \
     "checked before training starts. Ctrl-C stops after the current step with a checkpoint; --resume goes on.\n\n"
 
-static const pp_option_group train_groups[] = {{"Model", pp_options_model},     {NULL, preset_options},
-                                               {NULL, pp_options_tokenizer},    {"Data", data_options},
-                                               {"Steps", step_options},         {"Computing", pp_options_compute},
-                                               {"General", pp_options_general}, {0}};
+static const pp_option_group train_groups[] = {{"Model", pp_options_model},
+                                               {NULL, preset_options},
+                                               {NULL, pp_options_tokenizer},
+                                               {"Data", data_options},
+                                               {"Steps", step_options},
+                                               {NULL, low_bit_options},
+                                               {"Computing", pp_options_compute},
+                                               {"General", pp_options_general},
+                                               {0}};
 
 const pp_command pp_command_train = {
     .name = "train",
@@ -455,10 +487,11 @@ const pp_command pp_command_train = {
     .run = run_train,
 };
 
-static const pp_option_group distill_groups[] = {
-    {"Models", pp_options_model},      {NULL, preset_options},          {NULL, teacher_options},
-    {NULL, pp_options_tokenizer},      {"Data", data_options},          {"Steps", step_options},
-    {"Computing", pp_options_compute}, {"General", pp_options_general}, {0}};
+static const pp_option_group distill_groups[] = {{"Models", pp_options_model},    {NULL, preset_options},
+                                                 {NULL, teacher_options},         {NULL, pp_options_tokenizer},
+                                                 {"Data", data_options},          {"Steps", step_options},
+                                                 {NULL, low_bit_options},         {"Computing", pp_options_compute},
+                                                 {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_distill = {
     .name = "distill",

@@ -192,7 +192,8 @@ static void report_unused(const binder *b)
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
         if (b->used[i] || strstr(t->items[i].name, ".adapters.") || strstr(t->items[i].name, ".num_samples") ||
-            strstr(t->items[i].name, "rotary_emb.inv_freq") || strstr(t->items[i].name, "lora_"))
+            strstr(t->items[i].name, "rotary_emb.inv_freq") || strstr(t->items[i].name, "lora_") ||
+            pp_path_ends(t->items[i].name, ".weight_scale")) /* of weights that were trained in two or four bits */
             continue;
         if (!first) first = t->items[i].name;
         n++;

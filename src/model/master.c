@@ -122,7 +122,8 @@ static pippin_status copy_scales(master *m)
     return status;
 }
 
-pippin_status pp_weights_master(const pp_weights *from, pp_weights *out, float **values, size_t *n, pippin_error *err)
+pippin_status pp_weights_master(const pp_weights *from, size_t n_extra, pp_weights *out, float **values, size_t *n,
+                                pippin_error *err)
 {
     pippin_config config = from->config;
     master m = {.from = from, .naming = pp_native_naming(&config), .err = err};
@@ -135,7 +136,7 @@ pippin_status pp_weights_master(const pp_weights *from, pp_weights *out, float *
     pippin_status status = place_all(&m);
     const size_t count = m.n;
     m.n = 0;
-    m.values = pp_alloc(count * sizeof *m.values);
+    m.values = pp_alloc_zero(count + n_extra, sizeof *m.values);
     if (!m.values) return pp_fail_memory(err, "weights in f32", count * sizeof *m.values);
     pp_advise_whole(m.values, count * sizeof *m.values);
     *values = m.values;

@@ -75,14 +75,20 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err);
 /* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
+/* The same with other tensors than those that w was bound to. */
+pippin_status pp_weights_save_tensors(const pp_weights *w, const pp_tensors *tensors, const char *dir,
+                                      pippin_error *err);
+/* Name of the static K (or V) scale of a full layer in such a file; false: it has none. */
+bool pp_weights_scale_name(const pp_weights *w, int32_t layer, bool value, char *name, size_t size);
 /* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. */
 pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err);
 /*
- * A copy for training, every parameter in f32: *values [*n] holds them all, in the order of out->tensors, is owned by `out`,
- * and is what `out` points into. It can be saved with pp_weights_save. UNSUPPORTED where a folder could not say what this
- * file does.
+ * A copy for training, every parameter in f32: *values [*n] holds them all, in the order of out->tensors, and n_extra zeros
+ * after them; it is owned by `out`, which points into it. It can be saved with pp_weights_save. UNSUPPORTED where a folder
+ * could not say what this file does.
  */
-pippin_status pp_weights_master(const pp_weights *from, pp_weights *out, float **values, size_t *n, pippin_error *err);
+pippin_status pp_weights_master(const pp_weights *from, size_t n_extra, pp_weights *out, float **values, size_t *n,
+                                pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
 /* Rotary frequencies [d_head / 2], with the model's scaling (rope.c). */

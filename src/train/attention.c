@@ -14,7 +14,7 @@
 static size_t width_q(const pippin_config *c) { return (size_t)c->n_head * (size_t)c->d_head; }
 static size_t width_kv(const pippin_config *c) { return (size_t)c->n_kv_head * (size_t)c->d_head; }
 
-/* ---- heads: rotation, norm, quantiser ---- */
+/* ---- heads: rotation and norm ---- */
 
 typedef struct heads_args {
     const real *raw; /* [rows][n_head][d_head] as the linear layer gave them */
@@ -23,7 +23,6 @@ typedef struct heads_args {
     real *dnorm; /* NULL: not wanted */
     int32_t n_head;
     const int32_t *rows; /* which row of the batch each is; NULL: the same */
-    float scale;         /* of the quantiser; 0: none */
     bool plain;          /* V: no rotation, no norm */
 } heads_args;
 
@@ -46,7 +45,6 @@ static void heads_rows(pp_net *net, void *arg, pp_row_span rows, int32_t chunk)
                 if (c->qk_norm == PIPPIN_QK_NORM_AFTER_ROPE)
                     pp_op_rmsnorm(net->kernels, head, head, a->norm, c->d_head, c->qk_norm_eps);
             }
-            if (a->scale > 0) pp_op_round_i8(net->kernels, head, c->d_head, a->scale);
         }
     }
 }
@@ -324,12 +322,10 @@ static heads_args queries_of(const pp_net *net, int32_t layer, real *out)
 
 static heads_args keys_of(const pp_net *net, int32_t layer, real *out)
 {
-    const pp_layer *l = &net->weights->layers[layer];
     return (heads_args){.raw = net->tapes[layer].k,
                         .out = out,
-                        .norm = l->k_norm,
-                        .n_head = net->weights->config.n_kv_head,
-                        .scale = l->k_scale};
+                        .norm = net->weights->layers[layer].k_norm,
+                        .n_head = net->weights->config.n_kv_head};
 }
 
 /* K and V as attention reads them: kept in one place for the last full layer and all that reuse it. */
@@ -342,10 +338,11 @@ static void prepare_keys(pp_net *net, int32_t layer, bool again)
     const heads_args v = {.raw = net->tapes[layer].v,
                           .out = last ? net->last_v : net->heads_v,
                           .plain = true,
-                          .n_head = net->weights->config.n_kv_head,
-                          .scale = net->weights->layers[layer].v_scale};
+                          .n_head = net->weights->config.n_kv_head};
     prepare_heads(net, n, &k);
     prepare_heads(net, n, &v);
+    pp_net_round_kv(net, layer, false, k.out, again);
+    pp_net_round_kv(net, layer, true, v.out, again);
 }
 
 static attend_args attend_of(const pp_net *net, int32_t layer, bool backward)
@@ -368,7 +365,7 @@ static const real *normed_input(pp_net *net, int32_t layer)
     return net->h_want;
 }
 
-void pp_net_attention(pp_net *net, int32_t layer)
+void pp_net_attention(pp_net *net, int32_t layer, bool again)
 {
     const pippin_config *c = &net->weights->config;
     const pp_tape *t = &net->tapes[layer];
@@ -378,7 +375,7 @@ void pp_net_attention(pp_net *net, int32_t layer)
         pp_net_linear(net, layer, PP_K, net->h, n_in, t->k, false);
         pp_net_linear(net, layer, PP_V, net->h, n_in, t->v, false);
     }
-    prepare_keys(net, layer, false);
+    prepare_keys(net, layer, again);
     pp_net_linear(net, layer, PP_Q, h, n_out, t->q, false);
     const heads_args q = queries_of(net, layer, net->heads_q);
     prepare_heads(net, n_out, &q);

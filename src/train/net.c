@@ -175,7 +175,7 @@ void pp_net_forward(pp_net *net, const pp_batch *batch)
     find_wanted(net);
     pp_net_each_chunk(net, (int32_t)batch->n_tok, 2 * (uint64_t)c->d_model, enter_rows, net->tapes[0].x);
     for (int32_t layer = 0; layer < c->n_layer && net->n_want > 0; layer++) {
-        pp_net_attention(net, layer);
+        pp_net_attention(net, layer, false);
         pp_net_feed_forward(net, layer, layer + 1 < c->n_layer ? net->tapes[layer + 1].x : net->out);
     }
     pp_net_norm(net, net->hidden, net->out, net->weights->out_norm, net->n_want);
@@ -203,7 +203,7 @@ void pp_net_backward(pp_net *net)
     memset(net->last_dk, 0, kv * sizeof *net->last_dk);
     memset(net->last_dv, 0, kv * sizeof *net->last_dv);
     for (int32_t layer = c->n_layer - 1; layer >= 0; layer--) {
-        if (net->options.checkpointing) pp_net_attention(net, layer);
+        if (net->options.checkpointing) pp_net_attention(net, layer, true);
         pp_net_feed_forward_backward(net, layer);
         pp_net_attention_backward(net, layer);
     }

@@ -46,6 +46,12 @@ typedef struct pp_tape {
     real *gate, *up; /* [rows out][d_ffn] */
 } pp_tape;
 
+/* What K or V of a layer was seen to lie in, and the int8 scale that follows. */
+typedef struct pp_kv_range {
+    float low, high, scale;
+    float n_seen; /* batches, at most 2: the first replaces the range, later ones move it */
+} pp_kv_range;
+
 typedef struct pp_net_options {
     int32_t max_tok;     /* rows of a batch at most */
     int32_t max_segment; /* segments of a batch at most */
@@ -64,7 +70,9 @@ typedef struct pp_net {
     pp_net_options options;
 
     const pp_batch *batch;
-    bool training;       /* dropout is on */
+    bool training; /* dropout is on, ranges are observed */
+    pp_kv_range
+        *ranges; /* [n_full][2]: round K and V by what is observed; NULL: by the model's own scales, if it has any */
     uint64_t seed, step; /* dropout's masks are a function of these and of the place */
     int32_t n_want;
     int32_t *want;       /* [max_tok] rows with a target, ascending */
@@ -172,9 +180,11 @@ void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, re
 void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate);
 void pp_net_outer(pp_net *net, real *dw, const real *dy, const real *x, int32_t n, int32_t n_out, int32_t n_in);
 
-/* x_mid = x + attention(norm(x)); backward turns dx of x_mid's rows into that of x's (attention.c). */
-void pp_net_attention(pp_net *net, int32_t layer);
+/* x_mid = x + attention(norm(x)); `again`: for the backward pass, nothing is observed. backward turns dx of x_mid's rows into that of x's (attention.c). */
+void pp_net_attention(pp_net *net, int32_t layer, bool again);
 void pp_net_attention_backward(pp_net *net, int32_t layer);
+/* Rounds K (or V) of all rows to int8 by the layer's scale, if it has one; observes their range first where that is trained. */
+void pp_net_round_kv(pp_net *net, int32_t layer, bool value, real *x, bool again);
 /* y = x_mid + feed_forward(norm(x_mid)); backward adds to dx (feed_forward.c). */
 void pp_net_feed_forward(pp_net *net, int32_t layer, real *y);
 void pp_net_feed_forward_backward(pp_net *net, int32_t layer);

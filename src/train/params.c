@@ -55,10 +55,11 @@ static pippin_status point_grads(pp_params *p, const pp_weights *w, const pp_lor
     return PIPPIN_OK;
 }
 
-pippin_status pp_params_full(const pp_weights *from, pp_params *out, pippin_error *err)
+pippin_status pp_params_full(const pp_weights *from, size_t n_extra, pp_params *out, pippin_error *err)
 {
     *out = (pp_params){0};
-    pippin_status status = pp_weights_master(from, &out->weights, &out->value, &out->n, err);
+    pippin_status status = pp_weights_master(from, n_extra, &out->weights, &out->value, &out->n_weights, err);
+    out->n = out->n_weights + n_extra;
     if (status == PIPPIN_OK) status = add_moments(out, err);
     if (status == PIPPIN_OK) status = point_grads(out, &out->weights, NULL, err);
     if (status != PIPPIN_OK) pp_params_free(out);
@@ -67,7 +68,8 @@ pippin_status pp_params_full(const pp_weights *from, pp_params *out, pippin_erro
 
 pippin_status pp_params_adapter(const pp_weights *base, pippin_adapter *adapter, pp_params *out, pippin_error *err)
 {
-    *out = (pp_params){.adapter = adapter, .value = adapter->values, .n = adapter->n_values};
+    *out = (pp_params){
+        .adapter = adapter, .value = adapter->values, .n = adapter->n_values, .n_weights = adapter->n_values};
     pippin_status status = add_moments(out, err);
     if (status == PIPPIN_OK) status = point_grads(out, base, &adapter->lora, err);
     if (status != PIPPIN_OK) pp_params_free(out);
@@ -138,8 +140,13 @@ static void step_task(void *arg, int thread, int n_thread)
     const pp_params *p = a->p;
     const pp_row_span blocks = share_of(p, thread, n_thread);
     for (int32_t i = blocks.first; i < blocks.last; i++) {
-        const size_t at = (size_t)i * BLOCK;
-        a->kernels->adamw(p->value + at, p->m + at, p->v + at, p->grad + at, (int)block_size(p, i), &a->adamw);
+        const size_t at = (size_t)i * BLOCK, n = block_size(p, i);
+        const size_t decays = at < p->n_weights ? PP_MIN(n, p->n_weights - at) : 0;
+        pp_adamw rest = a->adamw;
+        rest.decay = 1;
+        a->kernels->adamw(p->value + at, p->m + at, p->v + at, p->grad + at, (int)decays, &a->adamw);
+        a->kernels->adamw(p->value + at + decays, p->m + at + decays, p->v + at + decays, p->grad + at + decays,
+                          (int)(n - decays), &rest);
     }
 }
 

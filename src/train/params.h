@@ -10,6 +10,7 @@
 
 typedef struct pp_params {
     size_t n;
+    size_t n_weights;            /* the first ones are the model's; those after them have no weight decay */
     float *value, *grad, *m, *v; /* [n] */
     pp_weights weights;          /* all weights are trained: a copy whose parameters are `value` */
     pippin_adapter *adapter;     /* an adapter is trained: its A and B are `value`; else NULL */
@@ -18,8 +19,8 @@ typedef struct pp_params {
     void *block;
 } pp_params;
 
-/* Every parameter of a copy of `from`. */
-pippin_status pp_params_full(const pp_weights *from, pp_params *out, pippin_error *err);
+/* Every parameter of a copy of `from`, and n_extra more, 0 at first. */
+pippin_status pp_params_full(const pp_weights *from, size_t n_extra, pp_params *out, pippin_error *err);
 /* The adapter (taken, also on failure) of frozen weights. */
 pippin_status pp_params_adapter(const pp_weights *base, pippin_adapter *adapter, pp_params *out, pippin_error *err);
 void pp_params_free(pp_params *p);

@@ -15,8 +15,11 @@ static pippin_status check_range(const char *name, double value, double low, dou
     return pp_fail(err, PIPPIN_E_ARGUMENT, "%s: found %g, expected %g .. %g", name, value, low, high);
 }
 
-static pippin_status check_options(const pippin_train_options *o, pippin_error *err)
+static pippin_status check_options(pp_job_kind kind, const pippin_train_options *o, pippin_error *err)
 {
+    if (o->continuations < 0 || (o->continuations && kind != PP_TRAIN_DISTILL))
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "continuations: found %d, expected 0, or for a draft the tokens of each",
+                       (int)o->continuations);
     const struct {
         const char *name;
         double value, low, high;
@@ -35,6 +38,8 @@ static pippin_status check_options(const pippin_train_options *o, pippin_error *
         if (status != PIPPIN_OK) return status;
     }
     if (!o->data) return pp_fail(err, PIPPIN_E_ARGUMENT, "data: none given, expected a .jsonl, a .txt or a folder");
+    if (o->qat && o->qat != PIPPIN_Q2 && o->qat != PIPPIN_Q4)
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "qat: %s, expected q2 or q4", pippin_type_name(o->qat));
     if (!o->output) return pp_fail(err, PIPPIN_E_ARGUMENT, "output: none given, expected the folder to write into");
     return PIPPIN_OK;
 }
@@ -53,12 +58,12 @@ static pippin_status fill_options(pp_trainer *t, const pippin_train_options *opt
     if (!o->warmup_epochs) o->warmup_epochs = t->kind == PP_TRAIN_ADAPTER ? 1 : (double)o->epochs / 20;
     o->weight_decay = or_default(o->weight_decay, 0.01);
     o->clip_grad_norm = or_default(o->clip_grad_norm, 1);
-    return check_options(o, err);
+    return check_options(t->kind, o, err);
 }
 
 /* ---- data ---- */
 
-static pippin_status open_feed(const pp_trainer *t, const char *path, bool eval, pp_feed *feed, pippin_error *err)
+pippin_status pp_feed_open(const pp_trainer *t, const char *path, bool eval, pp_feed *feed, pippin_error *err)
 {
     const pippin_train_options *o = &t->options;
     const pippin_config *c = &t->model->weights.config;
@@ -80,21 +85,23 @@ static pippin_status open_data(pp_trainer *t, pippin_error *err)
 {
     char *valid = NULL;
     const char *eval = t->options.eval_data;
-    pippin_status status = open_feed(t, t->options.data, false, &t->train, err);
+    pippin_status status = pp_feed_open(t, t->options.data, false, &t->train, err);
+    if (status == PIPPIN_OK && t->options.continuations) status = pp_trainer_continue(t, err);
     if (status == PIPPIN_OK && !eval) {
         status = pp_dataset_find_valid(t->options.data, &valid, err);
         eval = valid;
     }
-    if (status == PIPPIN_OK && eval) status = open_feed(t, eval, true, &t->eval, err);
+    if (status == PIPPIN_OK && eval) status = pp_feed_open(t, eval, true, &t->eval, err);
     pp_free(valid);
     return status;
 }
 
-static void close_feed(pp_feed *f)
+void pp_feed_close(pp_feed *f)
 {
     pp_batch_free(&f->batch);
     pp_plan_free(&f->plan);
     pp_dataset_free(&f->data);
+    *f = (pp_feed){0};
 }
 
 /* ---- how long ---- */
@@ -169,6 +176,7 @@ static void describe_run(pp_trainer *t)
     set(s, "shuffle", "%s", o->no_shuffle ? "none" : "seed");
     set(s, "pack", "%s", o->pack ? "yes" : "no");
     set(s, "seed", "%" PRIu64, o->seed);
+    set(s, "qat", "%s", o->qat ? pippin_type_name(o->qat) : "none");
     if (t->params.adapter) {
         set(s, "rank", "%d", (int)t->params.adapter->lora.rank);
         set(s, "alpha", "%.9g", (double)t->params.adapter->alpha);
@@ -201,6 +209,14 @@ static pippin_status open_adapter(pp_trainer *t, pippin_error *err)
     return status;
 }
 
+static pippin_status open_weights(pp_trainer *t, pippin_error *err)
+{
+    const pippin_type qat = t->options.qat;
+    const pp_weights *w = &t->model->weights;
+    pippin_status status = pp_params_full(w, qat ? pp_qat_n_ratio(w) : 0, &t->params, err);
+    return status == PIPPIN_OK && qat ? pp_qat_create(&t->params, qat, t->team, &t->qat, err) : status;
+}
+
 static pippin_status open_nets(pp_trainer *t, pippin_error *err)
 {
     const pippin_train_options *o = &t->options;
@@ -210,11 +226,12 @@ static pippin_status open_nets(pp_trainer *t, pippin_error *err)
                         .checkpointing = o->activation_checkpointing,
                         .dropout = (float)o->dropout,
                         .lora_dropout = adapts ? (float)o->lora_dropout : 0};
-    const pp_weights *w = adapts ? &t->model->weights : &t->params.weights;
+    const pp_weights *w = adapts ? &t->model->weights : t->options.qat ? &t->qat.weights : &t->params.weights;
     const pp_lora *lora = adapts ? &t->params.adapter->lora : NULL;
     pippin_status status = pp_net_create(w, lora, &t->kernels, t->team, &n, &t->net, err);
     t->net.grads = t->params.grads;
     t->net.seed = o->seed;
+    t->net.ranges = t->qat.ranges;
     if (status != PIPPIN_OK || !t->teacher) return status;
     n.inference = true;
     lora = t->teacher->adapter ? &t->teacher->adapter->lora : NULL;
@@ -264,9 +281,7 @@ pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options
         if (!t->team)
             status = pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started", (int)t->options.n_threads);
     }
-    if (status == PIPPIN_OK)
-        status =
-            t->kind == PP_TRAIN_ADAPTER ? open_adapter(t, err) : pp_params_full(&t->model->weights, &t->params, err);
+    if (status == PIPPIN_OK) status = t->kind == PP_TRAIN_ADAPTER ? open_adapter(t, err) : open_weights(t, err);
     if (status == PIPPIN_OK) status = open_nets(t, err);
     if (status == PIPPIN_OK) describe_run(t);
     if (status == PIPPIN_OK && t->options.resume) status = pp_trainer_restore(t, err);
@@ -280,9 +295,10 @@ void pp_trainer_close(pp_trainer *t)
     pp_metrics_close(&t->metrics);
     pp_net_free(&t->teacher_net);
     pp_net_free(&t->net);
+    pp_qat_free(&t->qat);
     pp_params_free(&t->params);
     pp_team_free(t->team);
     pp_free(t->epoch_step);
-    close_feed(&t->eval);
-    close_feed(&t->train);
+    pp_feed_close(&t->eval);
+    pp_feed_close(&t->train);
 }

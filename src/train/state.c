@@ -3,22 +3,26 @@
 
 #include "train/trainer.h"
 
-enum { N_ARRAY = 3 };
+enum { MAX_ARRAY = 4 };
 
-static void list_arrays(pp_trainer *t, pp_array arrays[N_ARRAY])
+static size_t list_arrays(pp_trainer *t, pp_array arrays[MAX_ARRAY])
 {
     arrays[0] = (pp_array){"parameters", PP_ARRAY_F32, t->params.n, t->params.value};
     arrays[1] = (pp_array){"moments.first", PP_ARRAY_F32, t->params.n, t->params.m};
     arrays[2] = (pp_array){"moments.second", PP_ARRAY_F32, t->params.n, t->params.v};
+    if (!t->qat.ranges) return 3;
+    const size_t n_range = 2 * (size_t)t->params.weights.n_full * sizeof *t->qat.ranges / sizeof(float);
+    arrays[3] = (pp_array){"kv.ranges", PP_ARRAY_F32, n_range, t->qat.ranges};
+    return 4;
 }
 
 pippin_status pp_trainer_save(pp_trainer *t, pippin_error *err)
 {
-    pp_array arrays[N_ARRAY];
-    list_arrays(t, arrays);
+    pp_array arrays[MAX_ARRAY];
+    const size_t n_array = list_arrays(t, arrays);
     const pp_state state = {.step = (int64_t)t->step,
                             .arrays = arrays,
-                            .n_array = N_ARRAY,
+                            .n_array = n_array,
                             .metadata = t->settings.entries,
                             .n_metadata = t->settings.n};
     return pp_checkpoint_save(t->options.output, &state, err);
@@ -41,10 +45,10 @@ static pippin_status check_settings(const pp_trainer *t, const pp_checkpoint *c,
 
 pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err)
 {
-    pp_array arrays[N_ARRAY];
+    pp_array arrays[MAX_ARRAY];
     pp_checkpoint checkpoint = {0};
-    list_arrays(t, arrays);
-    const pp_state want = {.arrays = arrays, .n_array = N_ARRAY};
+    const size_t n_array = list_arrays(t, arrays);
+    const pp_state want = {.arrays = arrays, .n_array = n_array};
     pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
     if (status == PIPPIN_OK && checkpoint.step >= 0) {
         status = check_settings(t, &checkpoint, err);

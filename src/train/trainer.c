@@ -50,6 +50,7 @@ static bool gradient(pp_trainer *t, const place *p, pippin_train_event *event)
         units += units_of(t, &feed->batch);
     }
     pp_params_zero_grad(&t->params, t->team);
+    if (t->options.qat) pp_qat_round(&t->qat, &t->params, t->team);
     for (size_t k = p->first; k < p->last; k++) {
         if (k > p->first && asked_to_stop(t, NULL)) return false;
         pp_plan_batch(&feed->plan, p->epoch, k, &feed->batch);
@@ -58,6 +59,7 @@ static bool gradient(pp_trainer *t, const place *p, pippin_train_event *event)
         pp_net_backward(&t->net);
         event->n_tok += feed->batch.n_tok;
     }
+    if (t->options.qat) pp_qat_gradients(&t->qat, &t->params, t->team);
     event->grad_norm = pp_params_grad_norm(&t->params, &t->kernels, t->team);
     return true;
 }
@@ -142,6 +144,7 @@ static pippin_status evaluate(pp_trainer *t, pippin_train_event *event, bool *st
     double sum = 0;
     size_t units = 0;
     if (feed->data.n_sample == 0) return PIPPIN_OK;
+    if (t->options.qat) pp_qat_round(&t->qat, &t->params, t->team);
     for (size_t k = 0; k < pp_plan_n_batch(&feed->plan, 0); k++) {
         pp_plan_batch(&feed->plan, 0, k, &feed->batch);
         units += units_of(t, &feed->batch);
@@ -184,8 +187,13 @@ static pippin_status one_step(pp_trainer *t, bool *stop, pippin_error *err)
     return status;
 }
 
-static pippin_status write_result(const pp_trainer *t, pippin_error *err)
+static pippin_status write_result(pp_trainer *t, pippin_error *err)
 {
+    if (t->options.qat) {
+        pp_qat_round(&t->qat, &t->params, t->team);
+        const pippin_status status = pp_qat_save(&t->qat, &t->params, t->options.output, err);
+        return status == PIPPIN_OK ? plot(t, err) : status;
+    }
     if (t->kind != PP_TRAIN_ADAPTER) {
         const pippin_status status = pp_weights_save(&t->params.weights, t->options.output, err);
         return status == PIPPIN_OK ? plot(t, err) : status;
@@ -229,8 +237,8 @@ pippin_status pippin_train(const pippin_model *model, const pippin_train_options
     return train(&(pp_trainer){.kind = PP_TRAIN_FULL, .model = model}, options, result, err);
 }
 
-pippin_status pippin_distill(const pippin_model *draft, const pippin_model *teacher,
-                             const pippin_train_options *options, pippin_train_result *result, pippin_error *err)
+pippin_status pippin_distill(const pippin_model *draft, pippin_model *teacher, const pippin_train_options *options,
+                             pippin_train_result *result, pippin_error *err)
 {
     return train(&(pp_trainer){.kind = PP_TRAIN_DISTILL, .model = draft, .teacher = teacher}, options, result, err);
 }

@@ -6,6 +6,7 @@
 #include "train/data.h"
 #include "train/files.h"
 #include "train/params.h"
+#include "train/qat.h"
 
 typedef enum pp_job_kind { PP_TRAIN_FULL = 0, PP_TRAIN_DISTILL, PP_TRAIN_ADAPTER } pp_job_kind;
 
@@ -27,11 +28,13 @@ typedef struct pp_settings {
 
 typedef struct pp_trainer {
     pp_job_kind kind;
-    const pippin_model *model, *teacher; /* teacher: NULL but for distillation */
-    pippin_train_options options;        /* defaults filled in */
+    const pippin_model *model;
+    pippin_model *teacher;        /* NULL but for distillation */
+    pippin_train_options options; /* defaults filled in */
     pp_kernels kernels;
     pp_team *team;
     pp_params params;
+    pp_qat qat; /* zeroed but for low-bit training */
     pp_net net, teacher_net;
     pp_feed train, eval; /* eval.data.n_sample 0: nothing to evaluate on */
     uint64_t n_epoch, n_step;
@@ -48,6 +51,10 @@ typedef struct pp_trainer {
 pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options, pippin_error *err);
 void pp_trainer_close(pp_trainer *t);
 
+pippin_status pp_feed_open(const pp_trainer *t, const char *path, bool eval, pp_feed *feed, pippin_error *err);
+void pp_feed_close(pp_feed *feed); /* zeroes it */
+/* Replaces the training data by what the teacher writes after its prompts (continuations.c). */
+pippin_status pp_trainer_continue(pp_trainer *t, pippin_error *err);
 /* Reads the newest checkpoint of the output folder, or saves one (state.c). */
 pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err);
 pippin_status pp_trainer_save(pp_trainer *t, pippin_error *err);
