@@ -9,7 +9,7 @@
 #include "train/files.h"
 
 /* The drawing's units. Both panels share the x axis. */
-enum { WIDTH = 860, HEIGHT = 520, LEFT = 64, RIGHT = 838, TOP = 78, BOTTOM = 372, RATE_TOP = 408, RATE_BOTTOM = 468 };
+enum { WIDTH = 860, HEIGHT = 520, LEFT = 64, RIGHT = 838, TOP = 88, BOTTOM = 376, RATE_TOP = 410, RATE_BOTTOM = 468 };
 enum { MAX_EVALS = 400, ENOUGH_TO_SMOOTH = 12, ENOUGH_TO_CLIP = 200 };
 
 typedef struct axis {
@@ -85,22 +85,26 @@ static void free_curve(curve *c)
     pp_free(c->value);
 }
 
-/* The mean of a window around each point, a 25th of all wide; at the ends, of the part that there is. */
+/*
+ * The mean of a window around each point, a 25th of all wide. It begins with the first point alone and grows evenly to both
+ * sides, so that a steep beginning stays where it is; at the end it is what there is of it, so that the last value is a mean.
+ */
 static bool smooth_curve(curve *c)
 {
     if (c->n < ENOUGH_TO_SMOOTH) return true;
-    const size_t half = PP_MAX(c->n / 50, (size_t)2);
-    c->smooth = pp_alloc_zero(c->n, sizeof(double));
-    if (!c->smooth) {
-        c->smooth = c->value;
+    double *sums = pp_alloc_zero(c->n + 1, sizeof *sums), *smooth = pp_alloc_zero(c->n, sizeof *smooth);
+    if (!sums || !smooth) {
+        pp_free(sums);
+        pp_free(smooth);
         return false;
     }
-    double sum = 0;
-    for (size_t i = 0, first = 0, last = 0; i < c->n; i++) {
-        for (; last < c->n && last <= i + half; last++) sum += c->value[last];
-        for (; first + half < i; first++) sum -= c->value[first];
-        c->smooth[i] = sum / (double)(last - first);
+    for (size_t i = 0; i < c->n; i++) sums[i + 1] = sums[i] + c->value[i];
+    for (size_t i = 0; i < c->n; i++) {
+        const size_t half = PP_MIN(i, PP_MAX(c->n / 50, (size_t)2)), first = i - half, end = PP_MIN(i + half + 1, c->n);
+        smooth[i] = (sums[end] - sums[first]) / (double)(end - first);
     }
+    pp_free(sums);
+    c->smooth = smooth;
     return true;
 }
 
@@ -319,6 +323,7 @@ static bool prepare(plot *p, const pp_metric *rows, size_t n)
     }
     widen(p->rate.value, p->rate.n, &none, &rate);
     p->x = make_axis(first > last / 10 ? first : 0, last, 8, false, LEFT, RIGHT);
+    p->x.step = fmax(p->x.step, 1);
     p->loss_axis = make_axis(low, high, 6, true, BOTTOM, TOP);
     p->rate_axis = make_axis(0, rate > 0 ? rate : 1, 2, true, RATE_BOTTOM, RATE_TOP);
     return true;
