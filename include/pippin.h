@@ -501,12 +501,13 @@ typedef struct pippin_train_options {
     int32_t accumulation;     /* batches that make a step; 0: 1 */
     double learning_rate;     /* 0: 1e-3 */
     pippin_schedule schedule; /* after the warm-up: down along a cosine to 0, or as it is */
-    double warmup_epochs;  /* 0: one for an adapter, as the toolkit has it, else a twentieth of all; negative: none */
-    int64_t warmup_steps;  /* in place of warmup_epochs; 0: that holds; negative: none */
-    double weight_decay;   /* 0: 0.01; negative: none */
-    double clip_grad_norm; /* 0: 1; negative: never */
-    double dropout;        /* share of what attention and feed-forward parts add that is left out; 0: none */
-    double lora_dropout;   /* share of an adapter's inputs that is left out; 0: none */
+    double
+        warmup_epochs; /* 0: one epoch for an adapter, as the toolkit has it, but at most half of the run; else a twentieth of the run; negative: none */
+    int64_t warmup_steps;          /* in place of warmup_epochs; 0: that holds; negative: none */
+    double weight_decay;           /* 0: 0.01; negative: none */
+    double clip_grad_norm;         /* 0: 1; negative: never */
+    double dropout;                /* share of what attention and feed-forward parts add that is left out; 0: none */
+    double lora_dropout;           /* share of an adapter's inputs that is left out; 0: none */
     bool activation_checkpointing; /* half as much again to compute, a fraction of the memory */
 
     /*

@@ -4,245 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
-
-typedef struct train_args {
-    pp_common common;
-    const char *preset, *teacher, *data, *eval_data, *output, *separator, *init, *schedule, *shuffle, *precision;
-    int32_t epochs, max_steps, batch_size, accumulation, max_length, eval_every, checkpoint_every, rank, continuations;
-    double temperature, rate, warmup_epochs, warmup_steps, weight_decay, clip, dropout, lora_dropout, alpha;
-    bool pack, fixed, checkpointing, resume;
-    pippin_type qat;
-    uint64_t seed;
-} train_args;
-
-#define AT(field) offsetof(train_args, field)
-
-static const pp_option data_options[] = {
-    {.name = "data",
-     .kind = PP_OPTION_TEXT,
-     .argument = "FILE",
-     .target = AT(data),
-     .files = "jsonl|txt|/",
-     .help = "what to learn: .jsonl with a sample a line, .txt, or a folder with train.jsonl and valid.jsonl"},
-    {.name = "eval-data",
-     .kind = PP_OPTION_TEXT,
-     .argument = "FILE",
-     .target = AT(eval_data),
-     .files = "jsonl|txt",
-     .help = "what to measure the loss on, never learned (default: the folder's valid.jsonl)"},
-    {.name = "output",
-     .letter = 'o',
-     .kind = PP_OPTION_TEXT,
-     .argument = "DIR",
-     .target = AT(output),
-     .files = "/",
-     .help = "folder for the result, checkpoints, metrics.jsonl and loss.svg; created if absent"},
-    {.name = "resume",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(resume),
-     .help = "go on from the newest checkpoint in the output folder, as if the run had never stopped"},
-    {.name = "max-sequence-length",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(max_length),
-     .low = 2,
-     .high = 1 << 20,
-     .help = "tokens of a sample, longer ones are cut (default: what the model was trained on, at most 4096)"},
-    {.name = "pack-sequences",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(pack),
-     .help = "join short samples to sequences of that length; each still sees itself only"},
-    {.name = "fixed-sized-sequences",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(fixed),
-     .help = "accepted for the toolkit's sake: padding is never computed here, so it changes nothing"},
-    {.name = "separator",
-     .kind = PP_OPTION_TEXT,
-     .argument = "TEXT",
-     .target = AT(separator),
-     .help = "what stands between the documents of a .txt (default: it is one stream)"},
-    {.name = "shuffle",
-     .kind = PP_OPTION_CHOICE,
-     .argument = "HOW",
-     .target = AT(shuffle),
-     .choices = "none|seed",
-     .help = "order of the samples: as in the file, or a new one every epoch from --seed (default)"},
-    {.name = "seed",
-     .kind = PP_OPTION_SEED,
-     .argument = "N",
-     .target = AT(seed),
-     .help = "of order, initial weights and dropout (default: 0)"},
-    {0}};
-
-static const pp_option step_options[] = {
-    {.name = "epochs",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(epochs),
-     .low = 1,
-     .high = 1000000,
-     .help = "times that all data is gone through (default: 2)"},
-    {.name = "max-steps",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(max_steps),
-     .low = 1,
-     .high = INT32_MAX,
-     .help = "end after this many steps"},
-    {.name = "batch-size",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(batch_size),
-     .low = 1,
-     .high = 65536,
-     .help = "sequences computed together (default: 4)"},
-    {.name = "grad-accumulation",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(accumulation),
-     .low = 1,
-     .high = 65536,
-     .help = "batches that make one step (default: 1)"},
-    {.name = "learning-rate",
-     .kind = PP_OPTION_REAL,
-     .argument = "RATE",
-     .target = AT(rate),
-     .low = 0,
-     .high = 100,
-     .help = "at its highest (default: 0.001)"},
-    {.name = "schedule",
-     .kind = PP_OPTION_CHOICE,
-     .argument = "HOW",
-     .target = AT(schedule),
-     .choices = "cosine|constant",
-     .help =
-         "of the rate after the warm-up: down to 0 along a cosine, or as it is (default: cosine; distill: constant)"},
-    {.name = "warmup-epochs",
-     .kind = PP_OPTION_AMOUNT,
-     .argument = "N",
-     .target = AT(warmup_epochs),
-     .high = 1e6,
-     .help = "epochs in which the rate rises from 0 (default: 1 for an adapter, else a twentieth of all)"},
-    {.name = "warmup-steps",
-     .kind = PP_OPTION_AMOUNT,
-     .argument = "N",
-     .target = AT(warmup_steps),
-     .high = 1e9,
-     .help = "the same in steps"},
-    {.name = "weight-decay",
-     .kind = PP_OPTION_AMOUNT,
-     .argument = "X",
-     .target = AT(weight_decay),
-     .high = 10,
-     .help = "of AdamW (default: 0.01)"},
-    {.name = "clip-grad-norm",
-     .kind = PP_OPTION_AMOUNT,
-     .argument = "X",
-     .target = AT(clip),
-     .high = 1e9,
-     .help = "cut the gradient to this norm; 0: never (default: 1)"},
-    {.name = "dropout",
-     .kind = PP_OPTION_REAL,
-     .argument = "P",
-     .target = AT(dropout),
-     .high = 0.99,
-     .help = "share of what attention and feed-forward parts add that is left out (default: 0)"},
-    {.name = "activation-checkpointing",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(checkpointing),
-     .help = "keep layers' inputs only and compute the rest again: less memory, a third more time"},
-    {.name = "precision",
-     .kind = PP_OPTION_CHOICE,
-     .argument = "TYPE",
-     .target = AT(precision),
-     .choices = "f32|bf16",
-     .help = "of the products (default, and all that this version has: f32)"},
-    {.name = "eval-every",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(eval_every),
-     .low = 1,
-     .high = INT32_MAX,
-     .help = "measure --eval-data every N steps (default: once an epoch)"},
-    {.name = "checkpoint-every",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(checkpoint_every),
-     .low = 1,
-     .high = INT32_MAX,
-     .help = "write a checkpoint every N steps (default: once an epoch); the newest two are kept"},
-    {0}};
-
-static const pp_option adapter_options[] = {{.name = "rank",
-                                             .kind = PP_OPTION_INT,
-                                             .argument = "N",
-                                             .target = AT(rank),
-                                             .low = 1,
-                                             .high = 256,
-                                             .help = "of the adapter's matrices (default: 32)"},
-                                            {.name = "alpha",
-                                             .kind = PP_OPTION_REAL,
-                                             .argument = "X",
-                                             .target = AT(alpha),
-                                             .low = 0,
-                                             .high = 1e6,
-                                             .help = "its effect is multiplied by alpha / rank (default: rank / 2)"},
-                                            {.name = "lora-dropout",
-                                             .kind = PP_OPTION_REAL,
-                                             .argument = "P",
-                                             .target = AT(lora_dropout),
-                                             .high = 0.99,
-                                             .help = "share of the adapter's inputs that is left out (default: 0)"},
-                                            {.name = "init",
-                                             .kind = PP_OPTION_TEXT,
-                                             .argument = "ADAPTER",
-                                             .target = AT(init),
-                                             .files = PP_ADAPTER_FILES,
-                                             .help = "start from this adapter; its rank and alpha hold"},
-                                            {0}};
-
-static const pp_option preset_options[] = {
-    {.name = "preset",
-     .kind = PP_OPTION_TEXT,
-     .argument = "NAME",
-     .target = AT(preset),
-     .files = "json",
-     .offers = PP_OFFER_PRESETS,
-     .help = "in place of --model: random weights of this shape, or of a config.json's"},
-    {0}};
-
-static const pp_option low_bit_options[] = {
-    {.name = "qat",
-     .kind = PP_OPTION_TYPE,
-     .argument = "TYPE",
-     .target = AT(qat),
-     .choices = "q2|q4",
-     .help = "train with rounding in the loop: q2 (2-bit weights, 4-bit embedding) or q4; K and V int8"},
-    {0}};
-
-static const pp_option teacher_options[] = {
-    {.name = "continuations",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(continuations),
-     .low = 1,
-     .high = 1 << 20,
-     .help = "learn up to N tokens that the teacher itself writes after each prompt, in place of the data's"},
-    {.name = "temp",
-     .kind = PP_OPTION_REAL,
-     .argument = "T",
-     .target = AT(temperature),
-     .low = 0,
-     .high = 100,
-     .help = "temperature of these continuations (default: 0, greedy)"},
-    {.name = "teacher",
-     .kind = PP_OPTION_TEXT,
-     .argument = "MODEL",
-     .target = AT(teacher),
-     .files = PP_MODEL_FILES,
-     .help = "whose predictions the draft is to learn; its vocabulary must be the draft's"},
-    {0}};
+#include "cli/train.h"
 
 /* ---- what is shown ---- */
 
@@ -290,7 +52,7 @@ static int on_event(void *user, const pippin_train_event *e)
     return pp_interrupted();
 }
 
-static int report(const train_args *args, const char *file, const pippin_train_result *r)
+static int report(const pp_train_args *args, const char *file, const pippin_train_result *r)
 {
     if (args->common.json)
         return pp_print_json(json_pack("{s:o, s:I, s:o, s:o, s:I, s:f, s:I}", "path", pp_json_text(file, strlen(file)),
@@ -306,7 +68,7 @@ static int report(const train_args *args, const char *file, const pippin_train_r
 
 /* ---- running ---- */
 
-static int check(const train_args *args, const char *command)
+static int check(const pp_train_args *args, const char *command)
 {
     if (!args->data)
         return pp_error(PP_EXIT_USAGE, "--data: found none, expected a .jsonl, a .txt or a folder; see pippin help %s",
@@ -322,7 +84,7 @@ static int check(const train_args *args, const char *command)
     return 0;
 }
 
-static pippin_train_options options_of(const train_args *a, watch *w)
+static pippin_train_options options_of(const pp_train_args *a, watch *w)
 {
     return (pippin_train_options){.data = a->data,
                                   .eval_data = a->eval_data,
@@ -359,7 +121,7 @@ static pippin_train_options options_of(const train_args *a, watch *w)
                                   .user = w};
 }
 
-static int finish(const train_args *args, const char *name, pippin_status status, const pippin_train_result *result,
+static int finish(const pp_train_args *args, const char *name, pippin_status status, const pippin_train_result *result,
                   const pippin_error *err)
 {
     pp_progress_end();
@@ -376,7 +138,7 @@ static int finish(const train_args *args, const char *name, pippin_status status
 }
 
 /* The model to train: --model, or random weights. */
-static int open_trained(const train_args *args, const char *command, pippin_model **out)
+static int open_trained(const pp_train_args *args, const char *command, pippin_model **out)
 {
     const pippin_model_options options = {.tokenizer = args->common.tokenizer, .cpu = args->common.cpu};
     pippin_config config;
@@ -395,7 +157,7 @@ static int open_trained(const train_args *args, const char *command, pippin_mode
 
 static int run_train(const void *raw)
 {
-    const train_args *args = raw;
+    const pp_train_args *args = raw;
     watch w = {0};
     pippin_model *model = NULL;
     pippin_train_result result;
@@ -412,7 +174,7 @@ static int run_train(const void *raw)
 
 static int run_distill(const void *raw)
 {
-    const train_args *args = raw;
+    const pp_train_args *args = raw;
     watch w = {0};
     pippin_model *draft = NULL, *teacher = NULL;
     pippin_train_result result;
@@ -442,7 +204,7 @@ static int run_distill(const void *raw)
 
 static int run_adapter(const void *raw)
 {
-    const train_args *args = raw;
+    const pp_train_args *args = raw;
     watch w = {0};
     pippin_model *base;
     pippin_train_result result;
@@ -466,15 +228,10 @@ static int run_adapter(const void *raw)
     "learned), {\"prompt\", \"completion\"}, {\"text\"}, or {\"tokens\": [...], \"loss_mask\": [...]}. All lines are " \
     "checked before training starts. Ctrl-C stops after the current step with a checkpoint; --resume goes on.\n\n"
 
-static const pp_option_group train_groups[] = {{"Model", pp_options_model},
-                                               {NULL, preset_options},
-                                               {NULL, pp_options_tokenizer},
-                                               {"Data", data_options},
-                                               {"Steps", step_options},
-                                               {NULL, low_bit_options},
-                                               {"Computing", pp_options_compute},
-                                               {"General", pp_options_general},
-                                               {0}};
+static const pp_option_group train_groups[] = {
+    {"Model", pp_options_model},       {NULL, pp_options_train_preset},   {NULL, pp_options_tokenizer},
+    {"Data", pp_options_train_data},   {"Steps", pp_options_train_steps}, {NULL, pp_options_train_qat},
+    {"Computing", pp_options_compute}, {"General", pp_options_general},   {0}};
 
 const pp_command pp_command_train = {
     .name = "train",
@@ -483,15 +240,15 @@ const pp_command pp_command_train = {
     .details = LINES "  pippin train -m stories --data tales.txt --epochs 3 -o tuned\n"
                      "  pippin train --preset tiny.json --tokenizer tokenizer.model --data corpus -o run",
     .groups = train_groups,
-    .args_size = sizeof(train_args),
+    .args_size = sizeof(pp_train_args),
     .run = run_train,
 };
 
-static const pp_option_group distill_groups[] = {{"Models", pp_options_model},    {NULL, preset_options},
-                                                 {NULL, teacher_options},         {NULL, pp_options_tokenizer},
-                                                 {"Data", data_options},          {"Steps", step_options},
-                                                 {NULL, low_bit_options},         {"Computing", pp_options_compute},
-                                                 {"General", pp_options_general}, {0}};
+static const pp_option_group distill_groups[] = {{"Models", pp_options_model},     {NULL, pp_options_train_preset},
+                                                 {NULL, pp_options_train_teacher}, {NULL, pp_options_tokenizer},
+                                                 {"Data", pp_options_train_data},  {"Steps", pp_options_train_steps},
+                                                 {NULL, pp_options_train_qat},     {"Computing", pp_options_compute},
+                                                 {"General", pp_options_general},  {0}};
 
 const pp_command pp_command_distill = {
     .name = "distill",
@@ -502,14 +259,15 @@ const pp_command pp_command_distill = {
                "over each sequence, then over the batch.\n\n" LINES
                "  pippin distill --preset afm-draft --teacher base --data replies.jsonl -o draft",
     .groups = distill_groups,
-    .args_size = sizeof(train_args),
+    .args_size = sizeof(pp_train_args),
     .run = run_distill,
 };
 
-static const pp_option_group adapter_groups[] = {{"Model", pp_options_model},     {NULL, pp_options_tokenizer},
-                                                 {"Adapter", adapter_options},    {"Data", data_options},
-                                                 {"Steps", step_options},         {"Computing", pp_options_compute},
-                                                 {"General", pp_options_general}, {0}};
+static const pp_option_group adapter_groups[] = {
+    {"Model", pp_options_model},           {NULL, pp_options_tokenizer},
+    {"Adapter", pp_options_train_adapter}, {"Data", pp_options_train_data},
+    {"Steps", pp_options_train_steps},     {"Computing", pp_options_compute},
+    {"General", pp_options_general},       {0}};
 
 static const pp_option verb = {.name = "verb",
                                .kind = PP_OPTION_CHOICE,
@@ -524,7 +282,7 @@ const pp_command pp_command_adapter = {
     .details = LINES "  pippin adapter train -m base --data plays.jsonl --eval-data held-out.jsonl -o plays\n"
                      "  pippin generate -m base -a plays/adapter.safetensors -p \"Write a scene\"",
     .groups = adapter_groups,
-    .args_size = sizeof(train_args),
+    .args_size = sizeof(pp_train_args),
     .max_operands = 1,
     .operand = &verb,
     .run = run_adapter,

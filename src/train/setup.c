@@ -55,7 +55,6 @@ static pippin_status fill_options(pp_trainer *t, const pippin_train_options *opt
     if (!o->learning_rate) o->learning_rate = 1e-3;
     if (!o->max_length) o->max_length = n_ctx > 0 ? (size_t)PP_MIN(n_ctx, 4096) : 4096;
     if (!o->n_threads) o->n_threads = pp_cpu_count();
-    if (!o->warmup_epochs) o->warmup_epochs = t->kind == PP_TRAIN_ADAPTER ? 1 : (double)o->epochs / 20;
     o->weight_decay = or_default(o->weight_decay, 0.01);
     o->clip_grad_norm = or_default(o->clip_grad_norm, 1);
     return check_options(t->kind, o, err);
@@ -106,6 +105,16 @@ void pp_feed_close(pp_feed *f)
 
 /* ---- how long ---- */
 
+/* Steps of warm-up: as asked for; else the toolkit's one epoch for an adapter, but no more than half of the run. */
+static int64_t warmup_of(const pp_trainer *t, const int64_t *each)
+{
+    const pippin_train_options *o = &t->options;
+    if (o->warmup_steps > 0) return o->warmup_steps;
+    if (o->warmup_steps < 0 || o->warmup_epochs < 0) return 0;
+    if (o->warmup_epochs > 0) return pp_schedule_epochs(o->warmup_epochs, each, t->n_epoch);
+    return t->kind == PP_TRAIN_ADAPTER ? PP_MIN(each[0], (int64_t)t->n_step / 2) : (int64_t)t->n_step / 20;
+}
+
 static pippin_status count_steps(pp_trainer *t, pippin_error *err)
 {
     const pippin_train_options *o = &t->options;
@@ -123,12 +132,11 @@ static pippin_status count_steps(pp_trainer *t, pippin_error *err)
     }
     t->n_step = t->epoch_step[t->n_epoch];
     if (o->max_steps && o->max_steps < t->n_step) t->n_step = o->max_steps;
-    t->schedule = (pp_schedule){o->schedule == PIPPIN_SCHEDULE_CONSTANT ? PP_SCHEDULE_CONSTANT : PP_SCHEDULE_COSINE,
-                                o->warmup_steps > 0 ? o->warmup_steps
-                                : o->warmup_steps < 0 || o->warmup_epochs < 0
-                                    ? 0
-                                    : pp_schedule_epochs(o->warmup_epochs, each, t->n_epoch),
-                                (int64_t)t->n_step};
+    t->schedule = (pp_schedule){
+        o->schedule == PIPPIN_SCHEDULE_CONSTANT ? PP_SCHEDULE_CONSTANT : PP_SCHEDULE_COSINE,
+        warmup_of(t, each),
+        (int64_t)t->n_step,
+    };
     pp_free(each);
     return PIPPIN_OK;
 }

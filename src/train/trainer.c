@@ -211,7 +211,12 @@ static pippin_status run(pp_trainer *t, pippin_error *err)
     bool stop = false;
     while (status == PIPPIN_OK && !stop && t->step < t->n_step) status = one_step(t, &stop, err);
     if (status != PIPPIN_OK) return status;
-    if (!stop || t->step == t->n_step) return write_result(t, err);
+    if (!stop || t->step == t->n_step) {
+        pp_net_free(
+            &t->net); /* an adapter is copied while it is written: at the end of the run there is room for that */
+        pp_net_free(&t->teacher_net);
+        return write_result(t, err);
+    }
     status = checkpoint(t, err);
     if (status != PIPPIN_OK) return status;
     return pp_fail(err, PIPPIN_E_CANCELLED,
