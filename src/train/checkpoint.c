@@ -290,8 +290,10 @@ pippin_status pp_checkpoint_load(const char *dir, const pp_state *want, pp_check
             break;
         }
         step = newest_below(&names, step);
-        /* Only damage is a reason to go back; memory or rights that are missing now are not. */
-        if (opened != PIPPIN_E_FORMAT || step < 0)
+        /* Only damage, which may look like a type that is not known, is a reason to go back; memory or rights that are
+           missing now are not. */
+        const bool damaged = opened == PIPPIN_E_FORMAT || opened == PIPPIN_E_UNSUPPORTED;
+        if (!damaged || step < 0)
             status = pp_fail(err, opened, "%s", why.text);
         else
             pp_log("%s; going back to step %lld", why.text, (long long)step);

@@ -15,6 +15,7 @@ enum { MAX_EVALS = 400, ENOUGH_TO_SMOOTH = 12, ENOUGH_TO_CLIP = 200 };
 typedef struct axis {
     double low, high, step; /* the values at both ends, and from tick to tick */
     double start, end;      /* where the ends lie */
+    bool log;               /* low, high and ticks are those of a logarithmic scale */
 } axis;
 
 typedef struct curve {
@@ -162,11 +163,33 @@ static axis make_axis(double low, double high, double n, bool to_ticks, double s
         low = floor(low / step + 1e-6) * step;
         high = ceil(high / step - 1e-6) * step;
     }
-    return (axis){low, high, step, start, end};
+    return (axis){low, high, step, start, end, false};
+}
+
+/* A loss that falls to a part of what it was would be a flat line for most of the run. */
+static const double log_ticks[] = {1, 1.5, 2, 3, 4, 5, 7};
+enum { N_LOG_TICK = sizeof log_ticks / sizeof *log_ticks, LOG_RATIO = 4 };
+
+/* The i-th tick of a logarithmic axis, from 1 = 10^0 up or down. */
+static double log_tick(int i)
+{
+    const int decade = (int)floor((double)i / N_LOG_TICK);
+    return log_ticks[i - decade * N_LOG_TICK] * pow(10, decade);
+}
+
+static axis make_loss_axis(double low, double high)
+{
+    if (!(low > 1e-6 && high / low >= LOG_RATIO)) return make_axis(low, high, 6, true, BOTTOM, TOP);
+    int first = 0, last = 0;
+    while (log_tick(first) > low * 1.0001) first--;
+    while (log_tick(first + 1) < low) first++;
+    while (log_tick(last) < high * 0.9999) last++;
+    return (axis){log_tick(first), log_tick(last), 0.5, BOTTOM, TOP, true};
 }
 
 static double place(const axis *a, double value)
 {
+    if (a->log) return a->start + log(fmax(value, a->low / 10) / a->low) / log(a->high / a->low) * (a->end - a->start);
     return a->start + (value - a->low) / (a->high - a->low) * (a->end - a->start);
 }
 
@@ -189,13 +212,27 @@ static const char *tick_text(const axis *a, double value, char text[48])
     return text;
 }
 
+static void put_y_tick(plot *p, const axis *a, double value, const char *text)
+{
+    const double y = place(a, value);
+    put(p, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"end\">%s</text>\n", LEFT, y,
+        RIGHT, LEFT - 8, y + 4, text);
+}
+
 static void put_y_axis(plot *p, const axis *a)
 {
     char text[48];
-    for (int i = 0; i < 20 && a->low + i * a->step < a->high + a->step / 2; i++) {
-        const double v = a->low + i * a->step, y = place(a, v);
-        put(p, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"end\">%s</text>\n", LEFT, y,
-            RIGHT, LEFT - 8, y + 4, tick_text(a, v, text));
+    if (!a->log) {
+        for (int i = 0; i < 20 && a->low + i * a->step < a->high + a->step / 2; i++)
+            put_y_tick(p, a, a->low + i * a->step, tick_text(a, a->low + i * a->step, text));
+        return;
+    }
+    /* Over several decades only the powers of ten and five times those. */
+    const int each = a->high / a->low > 100 ? 5 : 1;
+    for (int i = -6 * N_LOG_TICK; log_tick(i) < a->high * 1.0001; i++) {
+        if (log_tick(i) < a->low * 0.9999 || (i + 6 * N_LOG_TICK) % N_LOG_TICK % each) continue;
+        snprintf(text, sizeof text, "%g", log_tick(i));
+        put_y_tick(p, a, log_tick(i), text);
     }
 }
 
@@ -219,20 +256,24 @@ static void put_point(plot *p, bool first, double x, double y)
     put(p, "%s%.5g %.5g", first ? "M" : "L", round(10 * x) / 10, round(10 * y) / 10);
 }
 
-/* Of the points in a pixel column only the lowest and the highest are drawn, in the order in which they came. */
+/*
+ * One stroke a pixel column: of the raw line from its lowest point there to its highest, in the order in which they came; of
+ * lines that are smooth anyway, to one point of it.
+ */
 static void put_line(plot *p, const char *class, const curve *c, const double *values, const axis *y)
 {
+    const bool raw = values == c->value && c->smooth != c->value;
     put(p, "<path class=\"%s\" clip-path=\"url(#clip)\" d=\"", class);
     for (size_t i = 0, next; i < c->n; i = next) {
         const double column = floor(place(&p->x, c->step[i]));
         size_t low = i, high = i;
         for (next = i; next < c->n && floor(place(&p->x, c->step[next])) == column; next++) {
-            if (values[next] < values[low]) low = next;
-            if (values[next] > values[high]) high = next;
+            if (raw && values[next] < values[low]) low = next;
+            if (raw && values[next] > values[high]) high = next;
         }
         const size_t a = PP_MIN(low, high), b = PP_MAX(low, high);
-        put_point(p, i == 0, place(&p->x, c->step[a]), place(y, values[a]));
-        if (b != a) put_point(p, false, place(&p->x, c->step[b]), place(y, values[b]));
+        put_point(p, i == 0, a == b ? place(&p->x, c->step[a]) : column + 0.5, place(y, values[a]));
+        if (a != b) put(p, "V%.5g", round(10 * place(y, values[b])) / 10);
     }
     put(p, "\"/>\n");
 }
@@ -304,8 +345,8 @@ static void put_legend(plot *p)
             "class=\"key\">%s</text>\n",
             x, x + 10, x + 28, text);
     }
-    put(p, "<text x=\"%d\" y=\"%d\">loss, nats a token</text><text x=\"%d\" y=\"%d\">learning rate</text>\n", LEFT,
-        TOP - 8, LEFT, RATE_TOP - 8);
+    put(p, "<text x=\"%d\" y=\"%d\">loss, nats a token%s</text><text x=\"%d\" y=\"%d\">learning rate</text>\n", LEFT,
+        TOP - 8, p->loss_axis.log ? ", logarithmic" : "", LEFT, RATE_TOP - 8);
     if (!t->n && !e->n)
         put(p, "<text x=\"%d\" y=\"%d\" class=\"mid\">no steps yet</text>\n", (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2);
 }
@@ -324,7 +365,7 @@ static bool prepare(plot *p, const pp_metric *rows, size_t n)
     widen(p->rate.value, p->rate.n, &none, &rate);
     p->x = make_axis(first > last / 10 ? first : 0, last, 8, false, LEFT, RIGHT);
     p->x.step = fmax(p->x.step, 1);
-    p->loss_axis = make_axis(low, high, 6, true, BOTTOM, TOP);
+    p->loss_axis = make_loss_axis(low, high);
     p->rate_axis = make_axis(0, rate > 0 ? rate : 1, 2, true, RATE_BOTTOM, RATE_TOP);
     return true;
 }
