@@ -300,24 +300,20 @@ static void put_head(plot *p, const char *title)
         "role=\"img\">\n<title>",
         WIDTH, HEIGHT, WIDTH, HEIGHT);
     put_text(p, title);
-    put(p,
-        "</title>\n<style>\n"
-        "svg{--back:#fff;--ink:#1f2328;--soft:#656d76;--grid:#e4e8ec;--train:#0969da;--eval:#bc4c00;--rate:#1a7f37}\n"
-        "@media(prefers-color-scheme:dark){svg{--back:#0d1117;--ink:#e6edf3;--soft:#9198a1;--grid:#272c33;--train:#"
-        "58a6ff;"
-        "--eval:#f0883e;--rate:#3fb950}}\n"
-        "text{font:12px system-ui,-apple-system,\"Segoe UI\",sans-serif;fill:var(--soft)}\n"
-        ".name{font-size:16px;font-weight:600;fill:var(--ink)}.end{text-anchor:end}.mid{text-anchor:middle}.key{fill:"
-        "var(--ink)}\n"
-        "path{fill:none;stroke-linejoin:round;stroke-linecap:round}.grid{stroke:var(--grid);stroke-linecap:butt}\n"
-        ".raw{stroke:var(--train);stroke-width:1;opacity:.35}.train{stroke:var(--train);stroke-width:2}\n"
-        ".eval{stroke:var(--eval);stroke-width:1.5}.dots{stroke:var(--eval);stroke-width:7}.rate{stroke:var(--rate);"
-        "stroke-width:1.5}\n"
-        "</style>\n");
+    put(p, "</title>\n<style>\n"
+           "text{font:12px system-ui,-apple-system,\"Segoe UI\",sans-serif;fill:#656d76}\n"
+           "path{fill:none;stroke-linejoin:round;stroke-linecap:round}\n"
+           /* No variables: not every reader of SVG knows them, and the plain rules are what it then falls back to. */
+           ".back{fill:#fff}.name,.key{fill:#1f2328}.grid{stroke:#e4e8ec;stroke-linecap:butt}\n"
+           ".raw,.train{stroke:#0969da}.eval,.dots{stroke:#bc4c00}.rate{stroke:#1a7f37}\n"
+           "@media(prefers-color-scheme:dark){.back{fill:#0d1117}text{fill:#9198a1}.name,.key{fill:#e6edf3}"
+           ".grid{stroke:#272c33}.raw,.train{stroke:#58a6ff}.eval,.dots{stroke:#f0883e}.rate{stroke:#3fb950}}\n"
+           ".name{font-size:16px;font-weight:600}.end{text-anchor:end}.mid{text-anchor:middle}\n"
+           ".raw{stroke-width:1;opacity:.35}.train{stroke-width:2}.eval,.rate{stroke-width:1.5}.dots{stroke-width:7}\n"
+           "</style>\n");
     put(p, "<clipPath id=\"clip\"><path d=\"M%d %dH%dV%dH%dZ\"/></clipPath>\n", LEFT, TOP - 2, RIGHT + 2,
         RATE_BOTTOM + 2, LEFT - 2);
-    put(p, "<path d=\"M0 0H%dV%dH0Z\" style=\"fill:var(--back)\"/>\n<text x=\"%d\" y=\"30\" class=\"name\">", WIDTH,
-        HEIGHT, LEFT);
+    put(p, "<path d=\"M0 0H%dV%dH0Z\" class=\"back\"/>\n<text x=\"%d\" y=\"30\" class=\"name\">", WIDTH, HEIGHT, LEFT);
     put_text(p, title);
     put(p, "</text>\n");
 }

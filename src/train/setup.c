@@ -294,7 +294,7 @@ pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options
     if (status == PIPPIN_OK) describe_run(t);
     if (status == PIPPIN_OK && t->options.resume) status = pp_trainer_restore(t, err);
     if (status == PIPPIN_OK)
-        status = pp_metrics_open(t->options.output, t->options.resume ? (int64_t)t->step : -1, &t->metrics, err);
+        status = pp_metrics_open(t->options.output, t->step > 0 ? (int64_t)t->step : -1, &t->metrics, err);
     return status;
 }
 

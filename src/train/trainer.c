@@ -209,6 +209,8 @@ static pippin_status run(pp_trainer *t, pippin_error *err)
 {
     pippin_status status = PIPPIN_OK;
     bool stop = false;
+    if (t->step == 0)
+        status = evaluate(t, &(pippin_train_event){.epoch = 1, .n_epoch = t->n_epoch, .n_step = t->n_step}, &stop, err);
     while (status == PIPPIN_OK && !stop && t->step < t->n_step) status = one_step(t, &stop, err);
     if (status != PIPPIN_OK) return status;
     if (!stop || t->step == t->n_step) {
