@@ -179,7 +179,8 @@ PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char
 
 /*
  * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. Matrices in `type` (F32, F16, BF16);
- * AUTO: as they are. An adapter inside the model is not written.
+ * AUTO: as they are. The tokenizer is written with it and is found again when the file is opened. An adapter inside the model
+ * is not written.
  */
 PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path,
                                                 pippin_error *err);
@@ -213,7 +214,7 @@ PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_
 /*
  * Opens a bare tokenizer file, told by its content: Hugging Face's tokenizer.json (a BPE model; tokenizer_config.json beside
  * it is read for BOS and EOS), a SentencePiece .model (BPE or unigram), the vocabulary inside a .gguf, or llama2.c's
- * tok*.bin. Free with pippin_tokenizer_free. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
+ * tok*.bin. The file stays mapped until pippin_tokenizer_free; do not change it in the meantime. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
  */
 PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err);
 PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);

@@ -87,8 +87,11 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Options", own_options}, {"Model", pp_options_model}, {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Options", own_options},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_convert = {
     .name = "convert",
@@ -96,7 +99,7 @@ const pp_command pp_command_convert = {
     .synopsis = "SRC -o OUT.gguf [options]",
     .details =
         "SRC is a folder with config.json and model.safetensors, a toolkit .pt, a llama2.c .bin, or another GGUF. "
-        "The tokenizer stays in its own file in this version: pass --tokenizer when the model runs.\n\n"
+        "The tokenizer goes into the file: the one inside SRC or beside it, or that of --tokenizer.\n\n"
         "  pippin convert base-model.pt --type bf16 -o base.gguf",
     .groups = groups,
     .args_size = sizeof(convert_args),

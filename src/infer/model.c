@@ -197,7 +197,12 @@ pippin_status pippin_model_save(const pippin_model *model, const char *dir, pipp
 
 pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path, pippin_error *err)
 {
-    return pp_weights_save_gguf(&model->weights, type, path, err);
+    pp_gguf_writer values = {0};
+    pippin_status status = PIPPIN_OK;
+    if (model->tokenizer) status = pp_tokenizer_put_gguf(model->tokenizer, &model->weights.config, &values, err);
+    if (status == PIPPIN_OK) status = pp_weights_save_gguf(&model->weights, type, &values, path, err);
+    pp_gguf_abort(&values);
+    return status;
 }
 
 pippin_model *pippin_model_retain(pippin_model *model)

@@ -75,8 +75,10 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err);
 /* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
-/* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. */
-pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err);
+/* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. `values` holds what was put already (the tokenizer);
+   it is the caller's to abort. */
+pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, pp_gguf_writer *values, const char *path,
+                                   pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */

@@ -20,7 +20,7 @@ static const char *arch_name(pippin_arch arch)
 typedef struct saver {
     const pp_weights *w;
     pippin_type type; /* of matrices; AUTO: as they are */
-    pp_gguf_writer file, tensors;
+    pp_gguf_writer *file, tensors;
     bool announcing;      /* first pass: descriptions; second: bytes */
     const float *factors; /* [d_head / 2] of the rotary frequencies, or NULL */
     float *row;           /* [widest] */
@@ -34,25 +34,30 @@ static void put_values(saver *s)
     const pippin_config *c = &s->w->config;
     const char *arch = arch_name(c->arch);
     char key[96];
-    pp_gguf_put_text(&s->file, "general.architecture", arch);
-    pp_gguf_put_text(&s->file, "general.name", c->name);
+    pp_gguf_put_text(s->file, "general.architecture", arch);
+    pp_gguf_put_text(s->file, "general.name", c->name);
 #define KEY(name) (snprintf(key, sizeof key, "%s." name, arch), key)
-    pp_gguf_put_u32(&s->file, KEY("context_length"), (uint32_t)c->n_ctx_train);
-    pp_gguf_put_u32(&s->file, KEY("embedding_length"), (uint32_t)c->d_model);
-    pp_gguf_put_u32(&s->file, KEY("block_count"), (uint32_t)c->n_layer);
-    pp_gguf_put_u32(&s->file, KEY("feed_forward_length"), (uint32_t)c->d_ffn);
-    pp_gguf_put_u32(&s->file, KEY("attention.head_count"), (uint32_t)c->n_head);
-    pp_gguf_put_u32(&s->file, KEY("attention.head_count_kv"), (uint32_t)c->n_kv_head);
-    pp_gguf_put_u32(&s->file, KEY("attention.key_length"), (uint32_t)c->d_head);
-    pp_gguf_put_u32(&s->file, KEY("attention.value_length"), (uint32_t)c->d_head);
-    pp_gguf_put_f32(&s->file, KEY("attention.layer_norm_rms_epsilon"), c->norm_eps);
-    pp_gguf_put_u32(&s->file, KEY("rope.dimension_count"), (uint32_t)c->d_head);
-    pp_gguf_put_f32(&s->file, KEY("rope.freq_base"), (float)c->rope_theta);
-    pp_gguf_put_u32(&s->file, KEY("vocab_size"), (uint32_t)c->n_vocab);
-    if (c->n_reuse) pp_gguf_put_u32(&s->file, KEY("kv_reuse_block_count"), (uint32_t)c->n_reuse);
+    pp_gguf_put_u32(s->file, KEY("context_length"), (uint32_t)c->n_ctx_train);
+    pp_gguf_put_u32(s->file, KEY("embedding_length"), (uint32_t)c->d_model);
+    pp_gguf_put_u32(s->file, KEY("block_count"), (uint32_t)c->n_layer);
+    pp_gguf_put_u32(s->file, KEY("feed_forward_length"), (uint32_t)c->d_ffn);
+    pp_gguf_put_u32(s->file, KEY("attention.head_count"), (uint32_t)c->n_head);
+    pp_gguf_put_u32(s->file, KEY("attention.head_count_kv"), (uint32_t)c->n_kv_head);
+    pp_gguf_put_u32(s->file, KEY("attention.key_length"), (uint32_t)c->d_head);
+    pp_gguf_put_u32(s->file, KEY("attention.value_length"), (uint32_t)c->d_head);
+    pp_gguf_put_f32(s->file, KEY("attention.layer_norm_rms_epsilon"), c->norm_eps);
+    pp_gguf_put_u32(s->file, KEY("rope.dimension_count"), (uint32_t)c->d_head);
+    pp_gguf_put_f32(s->file, KEY("rope.freq_base"), (float)c->rope_theta);
+    pp_gguf_put_u32(s->file, KEY("vocab_size"), (uint32_t)c->n_vocab);
+    if (c->n_reuse) pp_gguf_put_u32(s->file, KEY("kv_reuse_block_count"), (uint32_t)c->n_reuse);
 #undef KEY
-    if (c->bos_id >= 0) pp_gguf_put_u32(&s->file, "tokenizer.ggml.bos_token_id", (uint32_t)c->bos_id);
-    if (c->eos_id >= 0) pp_gguf_put_u32(&s->file, "tokenizer.ggml.eos_token_id", (uint32_t)c->eos_id);
+    /* What the tokenizer says about these two may be another thing than what the configuration does. */
+    if (c->bos_id >= 0) pp_gguf_put_u32(s->file, "pippin.bos_token_id", (uint32_t)c->bos_id);
+    if (c->eos_id >= 0) pp_gguf_put_u32(s->file, "pippin.eos_token_id", (uint32_t)c->eos_id);
+    if (c->lora_rank > 0) {
+        pp_gguf_put_u32(s->file, "pippin.lora.rank", (uint32_t)c->lora_rank);
+        pp_gguf_put_f32(s->file, "pippin.lora.alpha", c->lora_alpha);
+    }
 }
 
 /* Rows of one head in the order of adjacent pairs: row 2i + p comes from row i + p * half. */
@@ -72,7 +77,7 @@ static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site 
     const int64_t shape[2] = {l->n_out, l->n_in};
     const pippin_type type = s->type ? s->type : l->type;
     if (s->announcing) {
-        pp_gguf_announce(&s->file, &s->tensors, name, type, 2, shape);
+        pp_gguf_announce(s->file, &s->tensors, name, type, 2, shape);
         return;
     }
     const size_t n_in = (size_t)l->n_in, from_bytes = pp_type_bytes(l->type, n_in),
@@ -84,20 +89,20 @@ static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site 
             pp_encode_row(type, s->row, s->encoded, n_in);
             from = s->encoded;
         }
-        s->status = pp_gguf_data(&s->file, from, to_bytes, s->err);
+        s->status = pp_gguf_data(s->file, from, to_bytes, s->err);
     }
-    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(&s->file, s->err);
+    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(s->file, s->err);
 }
 
 static void save_vector(saver *s, const char *name, const float *v, int64_t n)
 {
     if (!v || s->status != PIPPIN_OK) return;
     if (s->announcing) {
-        pp_gguf_announce(&s->file, &s->tensors, name, PIPPIN_F32, 1, &n);
+        pp_gguf_announce(s->file, &s->tensors, name, PIPPIN_F32, 1, &n);
         return;
     }
-    s->status = pp_gguf_data(&s->file, v, (size_t)n * sizeof *v, s->err);
-    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(&s->file, s->err);
+    s->status = pp_gguf_data(s->file, v, (size_t)n * sizeof *v, s->err);
+    if (s->status == PIPPIN_OK) s->status = pp_gguf_pad(s->file, s->err);
 }
 
 /* Biases of Q and K are permuted with their rows. */
@@ -159,14 +164,15 @@ static void find_factors(saver *s, float *factors)
     s->factors = factors;
 }
 
-pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err)
+pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, pp_gguf_writer *values, const char *path,
+                                   pippin_error *err)
 {
     if (type && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
         return pp_fail(err, PIPPIN_E_UNSUPPORTED,
                        "type %s: cannot be written by this version, expected f32, f16 or bf16", pippin_type_name(type));
     const pippin_config *c = &w->config;
     const size_t widest = (size_t)PP_MAX(PP_MAX(c->d_model, c->d_ffn), c->n_head * c->d_head);
-    saver s = {.w = w, .type = type, .err = err};
+    saver s = {.w = w, .type = type, .file = values, .err = err};
     float *factors = pp_alloc((size_t)c->d_head * sizeof *factors);
     s.row = pp_alloc(widest * sizeof *s.row);
     s.encoded = pp_alloc(widest * sizeof *s.row);
@@ -176,11 +182,10 @@ pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const 
         find_factors(&s, factors);
         put_values(&s);
         save_all(&s, true);
-        s.status = pp_gguf_start(&s.file, &s.tensors, path, err);
+        s.status = pp_gguf_start(s.file, &s.tensors, path, err);
         if (s.status == PIPPIN_OK) save_all(&s, false);
-        if (s.status == PIPPIN_OK) s.status = pp_gguf_commit(&s.file, err);
+        if (s.status == PIPPIN_OK) s.status = pp_gguf_commit(s.file, err);
     }
-    pp_gguf_abort(&s.file);
     pp_gguf_abort(&s.tensors);
     pp_free(factors);
     pp_free(s.row);
