@@ -155,7 +155,7 @@ static pippin_status convert_with(const char *tokenizer)
     const pippin_model_options options = {.tokenizer = tokenizer};
     pippin_status status = pippin_model_open(in_corpus("llama2c/tied.bin"), &options, &model, NULL);
     if (status != PIPPIN_OK) return status;
-    status = pippin_model_save_gguf(model, PIPPIN_F16, gguf, NULL);
+    status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
     pippin_model_free(model);
     if (status == PIPPIN_OK) status = pippin_model_open(gguf, NULL, &model, NULL);
     if (status == PIPPIN_OK) pippin_model_free(model);
@@ -181,7 +181,7 @@ static pippin_status make_and_save(void)
     status = pippin_model_save(model, folder, NULL);
     char gguf[100];
     snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
-    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, PIPPIN_F16, gguf, NULL);
+    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
     pippin_model_free(model);
     return status;
 }

@@ -39,7 +39,7 @@ static void convert(const char *tokenizer, const char *gguf)
     pippin_tokenizer_free(t);
     pippin_model *m;
     OK(pippin_model_random(&c, PIPPIN_F16, 1, &(pippin_model_options){.tokenizer = tokenizer}, &m, err));
-    OK(pippin_model_save_gguf(m, PIPPIN_TYPE_AUTO, gguf, err));
+    OK(pippin_model_save_gguf(m, NULL, gguf, err));
     pippin_model_free(m);
 }
 
@@ -49,7 +49,7 @@ static void convert_again(const char *gguf, const char *again)
     pippin_model *m;
     OK(pippin_model_open(gguf, NULL, &m, err));
     assert_non_null(pippin_model_tokenizer(m));
-    OK(pippin_model_save_gguf(m, PIPPIN_F32, again, err));
+    OK(pippin_model_save_gguf(m, &(pippin_save_options){.type = PIPPIN_F32}, again, err));
     pippin_model_free(m);
 }
 
@@ -290,7 +290,7 @@ static void test_configuration(void **state)
     pippin_model *m, *again;
     const pippin_model_options options = {.tokenizer = in_corpus("tokenizer_json/bytes.json")};
     OK(pippin_model_random(&c, PIPPIN_F32, 1, &options, &m, err));
-    OK(pippin_model_save_gguf(m, PIPPIN_TYPE_AUTO, in_folder("once.gguf"), err));
+    OK(pippin_model_save_gguf(m, NULL, in_folder("once.gguf"), err));
     OK(pippin_model_open(in_folder("once.gguf"), NULL, &again, err));
     const pippin_config *found = pippin_model_config(again);
     assert_int_equal(found->bos_id, 7);

@@ -75,10 +75,6 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err);
 /* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
-/* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. `values` holds what was put already (the tokenizer);
-   it is the caller's to abort. */
-pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, pp_gguf_writer *values, const char *path,
-                                   pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
@@ -101,6 +97,11 @@ typedef struct pp_lora_use {
     const pp_lora *lora;
     float scale; /* alpha / rank, times the user's factor */
 } pp_lora_use;
+
+/* One GGUF file as pippin_save_options say, with these adapters in place of their `merge`. `values` holds what was put already
+   (the tokenizer); it is the caller's to abort. */
+pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
+                                   size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err);
 
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */
 
