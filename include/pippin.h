@@ -178,12 +178,26 @@ PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin
 /* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
 PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
 
+typedef struct pippin_adapter_use pippin_adapter_use;
+
+typedef struct pippin_save_options {
+    pippin_type type; /* of the matrices: F32, F16, BF16; AUTO: as they are */
+    /* [n_merge] adapters that become part of the matrices, W + scale alpha/rank (A B)^T, in f32 before they are encoded. */
+    const pippin_adapter_use *merge;
+    size_t n_merge;
+    /* Called as the file grows, NULL: not. Non-zero stops with CANCELLED, and no file is left. */
+    int (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+} pippin_save_options;
+
 /*
- * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. Matrices in `type` (F32, F16, BF16);
- * AUTO: as they are. An adapter inside the model is not written.
+ * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. The tokenizer is written with it and is
+ * found again when the file is opened. An adapter inside the model is not written, unless it is merged. Errors: UNSUPPORTED
+ * (the type; or merging into matrices of a block type that keep it), IO, ARGUMENT (an adapter of another model), MEMORY,
+ * CANCELLED.
  */
-PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path,
-                                                pippin_error *err);
+PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options,
+                                                const char *path, pippin_error *err);
 
 PIPPIN_API pippin_model *pippin_model_retain(pippin_model *model); /* counts one more user; returns `model` */
 PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one user's count back */
@@ -214,7 +228,7 @@ PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_
 /*
  * Opens a bare tokenizer file, told by its content: Hugging Face's tokenizer.json (a BPE model; tokenizer_config.json beside
  * it is read for BOS and EOS), a SentencePiece .model (BPE or unigram), the vocabulary inside a .gguf, or llama2.c's
- * tok*.bin. Free with pippin_tokenizer_free. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
+ * tok*.bin. The file stays mapped until pippin_tokenizer_free; do not change it in the meantime. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
  */
 PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err);
 PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
@@ -323,10 +337,10 @@ PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);
 PIPPIN_API int32_t pippin_adapter_rank(const pippin_adapter *adapter);
 PIPPIN_API float pippin_adapter_alpha(const pippin_adapter *adapter);
 
-typedef struct pippin_adapter_use {
+struct pippin_adapter_use {
     const pippin_adapter *adapter; /* must outlive the session, or the next pippin_session_set_adapters */
     float scale;                   /* multiplies alpha/rank: 1 is the adapter as it was trained, 0 has no effect */
-} pippin_adapter_use;
+};
 
 /* ---- sessions ----------------------------------------------------------------------------------------------------- */
 

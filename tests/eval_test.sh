@@ -43,14 +43,16 @@ if [ ! -e "$stories/stories260K.bin" ] || [ ! -e "$texts/stories.txt" ]; then
     exit
 fi
 
-# losses MODEL - "tokens nll" of each story
+# losses MODEL... - "tokens nll" of each story
 losses() {
-    "$pippin" eval -m "$1" --tokenizer "$stories/tok512.bin" --text "$texts/stories.txt" --separator '<|endoftext|>' --json \
+    "$pippin" eval -m "$@" --text "$texts/stories.txt" --separator '<|endoftext|>' --json \
         2>/dev/null | sed 's/.*"documents"//' | grep -oE '"tokens": [0-9]+, "nll": [0-9.]+' | tr -d ',"a-z:'
 }
-"$pippin" convert "$stories/stories260K.bin" -o "$scratch/stories.gguf" >/dev/null 2>&1
+"$pippin" convert "$stories/stories260K.bin" --tokenizer "$stories/tok512.bin" -o "$scratch/stories.gguf" >/dev/null 2>&1
 for model in "$stories/stories260K.bin" "$scratch/stories.gguf"; do
-    losses "$model" >"$scratch/got"
+    arguments=("$model")
+    [ "$model" = "$scratch/stories.gguf" ] || arguments+=(--tokenizer "$stories/tok512.bin")
+    losses "${arguments[@]}" >"$scratch/got"
     # The reference counts BOS as a token; its last line is the total.
     grep -v total "$texts/reference_nll_stories260K.txt" | paste - "$scratch/got" |
         awk '{ d = ($3 - $5) / $3; if (d < 0) d = -d; if (NF == 5 && $2 - 1 == $4 && d <= 1e-4) n++ } END { print n + 0 }' >"$scratch/n"

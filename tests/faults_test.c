@@ -146,6 +146,31 @@ static pippin_status use_tokenizers(void)
 static pippin_status use_gguf(void) { return use_model(in_corpus("gguf/qwen2-Q4_0.gguf"), NULL, NULL); }
 static pippin_status use_folder(void) { return use_model(folder, NULL, in_corpus("safetensors/adapter.safetensors")); }
 
+/* A model with this tokenizer into a GGUF, and back. */
+static pippin_status convert_with(const char *tokenizer)
+{
+    pippin_model *model;
+    char gguf[100];
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
+    const pippin_model_options options = {.tokenizer = tokenizer};
+    pippin_status status = pippin_model_open(in_corpus("llama2c/tied.bin"), &options, &model, NULL);
+    if (status != PIPPIN_OK) return status;
+    status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
+    pippin_model_free(model);
+    if (status == PIPPIN_OK) status = pippin_model_open(gguf, NULL, &model, NULL);
+    if (status == PIPPIN_OK) pippin_model_free(model);
+    return status;
+}
+
+static pippin_status convert(void)
+{
+    static const char *const names[] = {"tokenizer/tok.bin", "tokenizer_json/bytes.json", "sentencepiece/bpe.model",
+                                        "gguf/pieces.gguf"};
+    pippin_status status = PIPPIN_OK;
+    for (size_t i = 0; i < 4 && status == PIPPIN_OK; i++) status = convert_with(in_corpus(names[i]));
+    return status;
+}
+
 static pippin_status make_and_save(void)
 {
     pippin_config c;
@@ -156,7 +181,7 @@ static pippin_status make_and_save(void)
     status = pippin_model_save(model, folder, NULL);
     char gguf[100];
     snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
-    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, PIPPIN_F16, gguf, NULL);
+    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
     pippin_model_free(model);
     return status;
 }
@@ -198,6 +223,7 @@ static void fail_each(pippin_status (*operation)(void))
 }
 
 static void test_save(void **state) { (void)state, fail_each(make_and_save); }
+static void test_convert(void **state) { (void)state, fail_each(convert); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
 static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
@@ -212,10 +238,10 @@ int main(void)
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit),
-                                       cmocka_unit_test(test_llama2c),    cmocka_unit_test(test_gguf),
-                                       cmocka_unit_test(test_json),       cmocka_unit_test(test_sentencepiece),
-                                       cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
+        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_json),    cmocka_unit_test(test_sentencepiece),
+        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_convert)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
     for (int i = 0; i < 4; i++) {

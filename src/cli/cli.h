@@ -215,12 +215,21 @@ int pp_model_path(const pp_common *common, const char **path);
 int pp_require_model(const pp_common *common);
 int pp_load_model(const pp_common *common, pippin_model **out);
 
+/* The adapters that -a names, "none" left out. To be closed also after a failure. */
+typedef struct pp_adapters {
+    pippin_adapter *items[PP_MAX_TEXTS];
+    pippin_adapter_use uses[PP_MAX_TEXTS];
+    size_t n;
+} pp_adapters;
+
+int pp_adapters_open(const pp_texts *texts, pippin_model *model, pp_adapters *out);
+void pp_adapters_close(pp_adapters *adapters);
+
 /* A model with a session and the adapters that the options name. */
 typedef struct pp_loaded {
     pippin_model *model;
     pippin_session *session;
-    pippin_adapter *adapters[PP_MAX_TEXTS];
-    size_t n_adapter;
+    pp_adapters adapters;
     double seconds; /* that opening and preparing took */
 } pp_loaded;
 

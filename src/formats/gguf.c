@@ -98,7 +98,7 @@ static pippin_status take_entry(reader *r)
         r->capacity = bigger;
     }
     pp_gguf_entry *e = &g->entries[g->n_entries];
-    *e = (pp_gguf_entry){0};
+    *e = (pp_gguf_entry){.raw = r->b.data + r->b.at};
     e->key = take_text(&r->b, &e->n_key);
     const uint32_t type = pp_bytes_u32(&r->b);
     if (r->b.failed || type >= G_N_TYPE) return bad(r, "a value of an unknown kind");
@@ -112,6 +112,7 @@ static pippin_status take_entry(reader *r)
         take_number(&r->b, type, e);
     }
     if (r->b.failed) return bad(r, "a value goes past the end");
+    e->n_raw = (size_t)(r->b.data + r->b.at - e->raw);
     g->n_entries++;
     return PIPPIN_OK;
 }
@@ -242,4 +243,10 @@ bool pp_gguf_text_is(const pp_gguf *g, const char *key, const char *value)
 {
     const pp_gguf_entry *e = pp_gguf_find(g, key);
     return e && e->kind == PP_GGUF_TEXT && e->n_text == strlen(value) && memcmp(e->text, value, e->n_text) == 0;
+}
+
+const pp_gguf_entry *pp_gguf_array(const pp_gguf *g, const char *key, enum pp_gguf_item item)
+{
+    const pp_gguf_entry *e = pp_gguf_find(g, key);
+    return e && e->kind == PP_GGUF_ARRAY && e->item_type == item ? e : NULL;
 }

@@ -17,6 +17,10 @@ struct pippin_model {
     pippin_adapter *adapter;     /* the one inside the file, or NULL */
 };
 
+/* At most PP_MAX_LORA, all opened for this model? Then as the block sees them (session.c). */
+pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const pippin_model *model,
+                                pp_lora_use out[PP_MAX_LORA], pippin_error *err);
+
 /* ---- tokenizers of models (vocabulary.c): each sets m->tokenizer, or leaves it NULL where there is none ---- */
 
 pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m,

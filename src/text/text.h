@@ -18,8 +18,17 @@ pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_ma
 /* A SentencePiece model: BPE or unigram. */
 pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source,
                                                pippin_tokenizer **out, pippin_error *err);
-/* The vocabulary inside a GGUF. *out stays NULL, with OK, where the file has none. */
+/*
+ * The vocabulary inside a GGUF: the tokenizer's own file where pippin put it in, else what tokenizer.ggml.* says. *out stays
+ * NULL, with OK, where the file has none. The GGUF's bytes must outlive the tokenizer.
+ */
 pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err);
+/*
+ * Puts a tokenizer into the GGUF of a model: tokenizer.ggml.* for every reader, and for pippin the file that it
+ * came from, byte for byte, as only that says all of it. The configuration's BOS and EOS stand in where the tokenizer has none.
+ */
+pippin_status pp_tokenizer_put_gguf(const pippin_tokenizer *tokenizer, const pippin_config *config, pp_gguf_writer *w,
+                                    pippin_error *err);
 
 /* ---- encoding with a template ---- */
 
