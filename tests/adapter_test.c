@@ -1,5 +1,6 @@
 /* adapter_test.c - adapter files: both naming conventions, where alpha comes from, blending, and what is refused. */
 #define _DEFAULT_SOURCE
+#include <math.h>
 #include <unistd.h>
 
 #include "formats/formats.h"
@@ -106,7 +107,8 @@ static void test_merge(void **state)
         const pippin_adapter_use uses[] = {{a, scales[i][0]}, {a, scales[i][1]}};
         const size_t n = scales[i][1] != 0 ? 2 : 1;
         float plain[N_VOCAB], attached[N_VOCAB], found[N_VOCAB];
-        OK(pippin_model_save_gguf(m, &(pippin_save_options){.merge = uses, .n_merge = n}, in_folder("merged.gguf"), err));
+        OK(pippin_model_save_gguf(m, &(pippin_save_options){.merge = uses, .n_merge = n}, in_folder("merged.gguf"),
+                                  err));
         OK(pippin_model_open(in_folder("merged.gguf"), NULL, &merged, err));
         logits_with(m, NULL, 0, plain);
         logits_with(m, uses, n, attached);
@@ -146,13 +148,13 @@ static void test_cancel(void **state)
     pippin_model *m = model();
     int calls = 1;
     const char *path = in_folder("cancelled.gguf");
-    pippin_error err;
+    pippin_error refusal;
     OK(pippin_model_save_gguf(m, &(pippin_save_options){.progress = stop_soon, .user = &calls}, path, err));
     assert_true(calls > 1 && pp_path_exists(path));
     remove(path);
     calls = 0;
     assert_int_equal(
-        pippin_model_save_gguf(m, &(pippin_save_options){.progress = stop_soon, .user = &calls}, path, &err),
+        pippin_model_save_gguf(m, &(pippin_save_options){.progress = stop_soon, .user = &calls}, path, &refusal),
         PIPPIN_E_CANCELLED);
     assert_false(pp_path_exists(path));
     pippin_model_free(m);
@@ -273,11 +275,12 @@ int main(void)
     const pippin_hooks hooks = {.log = keep_log};
     pippin_set_hooks(&hooks);
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha), cmocka_unit_test(test_names_and_blends),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha),   cmocka_unit_test(test_names_and_blends),
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded),
+                                       cmocka_unit_test(test_merge),   cmocka_unit_test(test_cancel)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors"};
-    for (int i = 0; i < 3; i++) unlink(in_folder(files[i]));
+    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors", "merged.gguf"};
+    for (int i = 0; i < 4; i++) unlink(in_folder(files[i]));
     rmdir(folder);
     return failed;
 }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "tests/support.h"
+#include "train/data.h"
+#include "train/files.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
 int main(void)
@@ -181,8 +183,67 @@ static pippin_status make_and_save(void)
     status = pippin_model_save(model, folder, NULL);
     char gguf[100];
     snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
-    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
+    if (status == PIPPIN_OK)
+        status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
     pippin_model_free(model);
+    return status;
+}
+
+static pippin_status use_data(const char *path, const pippin_tokenizer *t)
+{
+    const pp_dataset_options o = {.first_id = 1, .last_id = 2, .pad_id = -1, .chunk = 20};
+    pp_dataset d;
+    pp_plan plan;
+    pp_batch batch;
+    pippin_error failure;
+    pippin_status status = pp_dataset_load(path, t, 265, &o, &d, &failure);
+    if (status != PIPPIN_OK) return status;
+    status = pp_plan_create(&d, &(pp_plan_options){.batch_size = 2}, &plan, &failure);
+    if (status == PIPPIN_OK) {
+        status = pp_batch_create(&plan, &batch, &failure);
+        if (status == PIPPIN_OK) pp_batch_free(&batch);
+        pp_plan_free(&plan);
+    }
+    pp_dataset_free(&d);
+    return status;
+}
+
+static pippin_status use_training_data(void)
+{
+    pippin_tokenizer *t;
+    pippin_status status = pippin_tokenizer_open(in_corpus("tokenizer/tok.bin"), &t, NULL);
+    if (status != PIPPIN_OK) return status;
+    char lines[100];
+    snprintf(lines, sizeof lines, "%s/lines.jsonl", folder);
+    status = use_data(in_corpus("training/stream.txt"), t);
+    if (status == PIPPIN_OK) status = use_data(lines, t);
+    pippin_tokenizer_free(t);
+    return status;
+}
+
+/* A run's folder: a checkpoint saved and loaded, a metric written and plotted. */
+static pippin_status use_run(void)
+{
+    float weights[3] = {1, 2, 3};
+    uint8_t flags[1] = {7};
+    const pp_array arrays[] = {{"flags", PP_ARRAY_U8, 1, flags}, {"weights", PP_ARRAY_F32, 3, weights}};
+    const pp_entry text = {"options", "x"};
+    pp_checkpoint c;
+    pp_metrics m = {0};
+    pp_metric *rows = NULL;
+    size_t n = 0;
+    pippin_error failure;
+    pippin_status status = pp_checkpoint_save(folder, &(pp_state){1, arrays, 2, &text, 1}, &failure);
+    if (status == PIPPIN_OK) {
+        status = pp_checkpoint_load(folder, &(pp_state){0, arrays, 2, NULL, 0}, &c, &failure);
+        if (status == PIPPIN_OK) pp_checkpoint_free(&c);
+    }
+    if (status == PIPPIN_OK) status = pp_metrics_open(folder, 0, &m, &failure);
+    if (status == PIPPIN_OK) status = pp_metrics_put(&m, &(pp_metric){.step = 1, .loss = 2}, &failure);
+    pp_metrics_close(&m);
+    if (status == PIPPIN_OK) status = pp_metrics_read(folder, &rows, &n, &failure);
+    if (status == PIPPIN_OK) status = pp_plot_write(folder, "run", rows, n, &failure);
+    pp_free(rows);
     return status;
 }
 
@@ -232,19 +293,31 @@ static void test_sentencepiece(void **state) { (void)state, fail_each(use_senten
 
 static void test_tokenizers(void **state) { (void)state, fail_each(use_tokenizers); }
 static void test_folder(void **state) { (void)state, fail_each(use_folder); }
+static void test_training_data(void **state) { (void)state, fail_each(use_training_data); }
+static void test_run(void **state) { (void)state, fail_each(use_run); }
 
 int main(void)
 {
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
+    char lines[100];
+    snprintf(lines, sizeof lines, "%s/lines.jsonl", folder);
+    FILE *f = fopen(lines, "wb");
+    if (!f) return 1;
+    fputs("{\"tokens\":[5,6,7],\"loss_mask\":[0,1,1]}\n{\"text\":\"ab ab\"}\n{\"prompt\":\"a\",\"completion\":\"b\"}\n",
+          f);
+    fclose(f);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
         cmocka_unit_test(test_gguf),       cmocka_unit_test(test_json),    cmocka_unit_test(test_sentencepiece),
-        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_convert)};
+        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_training_data),
+        cmocka_unit_test(test_run),        cmocka_unit_test(test_convert)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const files[] = {
+        "config.json", "model.safetensors",        "logits.npy", "model.gguf", "metrics.jsonl",
+        "loss.svg",    "checkpoint-1.safetensors", "lines.jsonl"};
+    for (int i = 0; i < 8; i++) {
         char path[100];
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         unlink(path);

@@ -168,10 +168,10 @@ static void test_template(void **state)
     const pp_span content = {18, 33};
     assert_memory_equal(text + content.start, "h\n<n><turn_end>", 15);
     const int32_t safe[] = {271, 4, 266, 6, 279, 6, 269, 285, 300, 269, 291, 292, 289, 285, 298, 276, 285, 275, 300, 5};
-    expect_ids(t, text, &(pp_encode_request){true, &content, 1}, safe, 20);
+    expect_ids(t, text, &(pp_encode_request){.special = true, .content = &content, .n_content = 1}, safe, 20);
     /* A span that touches a piece keeps it from matching. */
     const int32_t cut[] = {271, 269, 285, 300};
-    expect_ids(t, "<n>", &(pp_encode_request){true, &(pp_span){2, 3}, 1}, cut, 4);
+    expect_ids(t, "<n>", &(pp_encode_request){.special = true, .content = &(pp_span){2, 3}, .n_content = 1}, cut, 4);
     expect_ids(t, "<n>", &(pp_encode_request){.special = false}, cut, 4);
     size_t n;
     char *back = decode(t, turn, 6, &n);

@@ -54,9 +54,9 @@ pippin_status pp_reader_need_tokenizer(const pp_reader *r)
  */
 static size_t more_room(const pp_reader *r, size_t wanted)
 {
-    if (r->at < r->size / 16) return 2 * wanted + 256;
+    if (r->at <= r->size / 16) return 2 * wanted + 256;
     const double whole = 1.05 * (double)wanted / (double)r->at * (double)r->size;
-    return PP_MAX((size_t)PP_MIN(whole, 1e15), wanted + wanted / 8) + 256;
+    return PP_MAX((size_t)whole, wanted + wanted / 8) + 256;
 }
 
 static pippin_status make_tok_room(pp_reader *r, size_t n)
