@@ -78,4 +78,10 @@ const char *pp_stream_push(pp_stream *s, int32_t id, size_t *n_bytes);
 /* What is still held back, as U+FFFD; call once at the end. */
 const char *pp_stream_finish(pp_stream *s, size_t *n_bytes);
 
+/*
+ * Writes the files that the tokenizer came from into a folder, where a model beside them finds them. *saved is false, with
+ * OK, for a kind that no folder has (a vocabulary inside a GGUF, llama2.c's).
+ */
+pippin_status pp_tokenizer_save(const pippin_tokenizer *tokenizer, const char *dir, bool *saved, pippin_error *err);
+
 #endif

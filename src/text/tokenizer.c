@@ -79,6 +79,12 @@ static pippin_status parse_gguf(const pp_map *map, const char *path, pippin_toke
 
 /* ---- where it came from ---- */
 
+const char *pp_tokenizer_file_name(const void *data, size_t size)
+{
+    const content kind = content_of(data, size);
+    return kind == CONTENT_JSON ? "tokenizer.json" : kind == CONTENT_SENTENCEPIECE ? "tokenizer.model" : NULL;
+}
+
 void pp_origin_free(pp_origin *origin)
 {
     pp_map_close(&origin->file);

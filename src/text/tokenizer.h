@@ -112,6 +112,8 @@ typedef struct pp_origin {
 } pp_origin;
 
 void pp_origin_free(pp_origin *origin);
+/* What a tokenizer's file is called beside a model: "tokenizer.json" or "tokenizer.model"; NULL for other kinds. */
+const char *pp_tokenizer_file_name(const void *data, size_t size);
 
 struct pippin_tokenizer {
     pp_origin origin;

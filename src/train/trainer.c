@@ -187,21 +187,38 @@ static pippin_status one_step(pp_trainer *t, bool *stop, pippin_error *err)
     return status;
 }
 
-static pippin_status write_result(pp_trainer *t, pippin_error *err)
+/* A trained model opens by itself where its tokenizer can lie beside it. */
+static pippin_status write_tokenizer(const pp_trainer *t, pippin_error *err)
 {
-    if (t->options.qat) {
-        pp_qat_round(&t->qat, &t->params, t->team);
-        const pippin_status status = pp_qat_save(&t->qat, &t->params, t->options.output, err);
-        return status == PIPPIN_OK ? plot(t, err) : status;
-    }
-    if (t->kind != PP_TRAIN_ADAPTER) {
-        const pippin_status status = pp_weights_save(&t->params.weights, t->options.output, err);
-        return status == PIPPIN_OK ? plot(t, err) : status;
-    }
+    bool saved = true;
+    const pippin_status status =
+        t->model->tokenizer ? pp_tokenizer_save(t->model->tokenizer, t->options.output, &saved, err) : PIPPIN_OK;
+    if (!saved)
+        pp_log("%s: this tokenizer has no file for a folder; pass --tokenizer with the trained model",
+               t->options.output);
+    return status;
+}
+
+static pippin_status write_adapter(const pp_trainer *t, pippin_error *err)
+{
     char *path = pp_path_join(t->options.output, "adapter.safetensors");
     if (!path) return pp_fail_memory(err, t->options.output, 256);
     const pippin_status status = pp_adapter_save(t->params.adapter, &t->model->weights.config, path, err);
     pp_free(path);
+    return status;
+}
+
+static pippin_status write_result(pp_trainer *t, pippin_error *err)
+{
+    const char *dir = t->options.output;
+    pippin_status status;
+    if (t->options.qat) pp_qat_round(&t->qat, &t->params, t->team);
+    if (t->kind == PP_TRAIN_ADAPTER)
+        status = write_adapter(t, err);
+    else
+        status =
+            t->options.qat ? pp_qat_save(&t->qat, &t->params, dir, err) : pp_weights_save(&t->params.weights, dir, err);
+    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER) status = write_tokenizer(t, err);
     return status == PIPPIN_OK ? plot(t, err) : status;
 }
 
