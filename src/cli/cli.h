@@ -145,6 +145,8 @@ int pp_failed(const pippin_error *err);
 int pp_no_memory(void);
 /* A line that the next one, or a result, replaces; nothing unless stderr is a terminal. */
 void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
+/* The same of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
+void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
 void pp_progress_end(void); /* takes the line away */
 
 void pp_heading(const char *text); /* a line, bold where that is welcome */
@@ -159,9 +161,10 @@ typedef struct pp_short {
     char text[32];
 } pp_short;
 
-pp_short pp_count(int64_t n);       /* 3,178,001,792 */
-pp_short pp_size(uint64_t n_bytes); /* 12.712 GB, 699.1 MB, 17.9 kB */
-pp_short pp_flops(int64_t n);       /* 6.22 GFLOP */
+pp_short pp_count(int64_t n);         /* 3,178,001,792 */
+pp_short pp_size(uint64_t n_bytes);   /* 12.712 GB, 699.1 MB, 17.9 kB */
+pp_short pp_flops(int64_t n);         /* 6.22 GFLOP */
+pp_short pp_duration(double seconds); /* 2h 03m, 4m 05s, 6s */
 
 /* ---- tables (table.c): aligned text or markdown ---- */
 
@@ -259,7 +262,7 @@ int pp_check_random(const char *command, const pippin_config *config, pippin_typ
 
 void pp_interrupt_install(void);
 void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
-void pp_interrupt_polled(void); /* from now on somebody asks pp_interrupted and ends in order */
+void pp_interrupt_polled(void);                     /* from now on somebody asks pp_interrupted and ends in order */
 bool pp_interrupted(void);
 
 #endif

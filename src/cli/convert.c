@@ -47,7 +47,8 @@ static int check_arguments(const convert_args *args)
         return pp_error(PP_EXIT_USAGE, "%s: not the name of a GGUF file, expected one that ends in .gguf",
                         args->output);
     if (args->common.adapters.n && !args->merge)
-        return pp_error(PP_EXIT_USAGE, "--adapter: found %s, expected --merge with it; or attach it when the model runs",
+        return pp_error(PP_EXIT_USAGE,
+                        "--adapter: found %s, expected --merge with it; or attach it when the model runs",
                         args->common.adapters.items[0]);
     if (!args->force && pp_path_exists(args->output))
         return pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", args->output);
@@ -86,14 +87,26 @@ static int report(const convert_args *args, const pippin_model *model, const cha
     const pippin_type type = args->type ? args->type : pippin_model_type(model);
     if (args->common.json)
         return pp_print_json(json_pack("{s:o, s:s, s:f, s:b, s:o}", "path",
-                                       pp_json_text(args->output, strlen(args->output)), "type",
-                                       pippin_type_name(type), "seconds", seconds, "merged", (int)args->merge, "adapter",
+                                       pp_json_text(args->output, strlen(args->output)), "type", pippin_type_name(type),
+                                       "seconds", seconds, "merged", (int)args->merge, "adapter",
                                        adapter ? pp_json_text(adapter, strlen(adapter)) : json_null()));
     if (adapter)
         fprintf(stderr, "pippin: the adapter inside the checkpoint was written to %s; attach it with -a\n", adapter);
     pp_print("%s: %s%s in %.1f s\n", args->output, pippin_type_name(type), args->merge ? ", adapter merged" : "",
              seconds);
     return 0;
+}
+
+typedef struct writing {
+    const char *path;
+    double since;
+} writing;
+
+static int on_progress(void *user, uint64_t done, uint64_t total)
+{
+    const writing *w = user;
+    pp_progress_of(w->path, done, total, "", w->since);
+    return pp_interrupted();
 }
 
 static int convert(const convert_args *args, pippin_model *model)
@@ -103,9 +116,13 @@ static int convert(const convert_args *args, pippin_model *model)
     pp_adapters merged;
     char *adapter = NULL;
     int code = find_merged(args, model, &merged);
-    const pippin_save_options options = {
-        .type = args->type, .merge = merged.uses, .n_merge = args->merge ? PP_MAX(merged.n, (size_t)1) : 0};
-    pp_progress("writing %s", args->output);
+    writing w = {args->output, start};
+    const pippin_save_options options = {.type = args->type,
+                                         .merge = merged.uses,
+                                         .n_merge = args->merge ? PP_MAX(merged.n, (size_t)1) : 0,
+                                         .progress = on_progress,
+                                         .user = &w};
+    pp_interrupt_polled();
     if (!code && pippin_model_save_gguf(model, &options, args->output, &err) != PIPPIN_OK) code = pp_failed(&err);
     if (!code) code = save_adapter(args, model, &adapter);
     pp_progress_end();

@@ -50,6 +50,8 @@ typedef struct evaluation {
     size_t n, n_room;
     document total;
     size_t n_cut;
+    size_t n_read, n_text; /* bytes of the text, for those who wait */
+    double since;
 } evaluation;
 
 /* ---- one pass ---- */
@@ -103,8 +105,7 @@ static int add_document(evaluation *e, document d)
     e->total.n_tok += d.n_tok;
     e->total.n_bytes += d.n_bytes;
     e->n_cut += d.cut;
-    pp_progress("%zu documents, %zu tokens, %.4f nats a token", e->n, e->total.n_tok,
-                e->total.nll / (double)e->total.n_tok);
+    pp_progress_of("eval", e->n_read, e->n_text, "bytes", e->since);
     return 0;
 }
 
@@ -135,6 +136,7 @@ static int evaluate(evaluation *e, const char *text, size_t n)
         if (!code && d.cut) code = count_bytes(e, ids.items, some, &d.n_bytes);
     }
     if (!code && !d.cut) d.n_bytes = n;
+    e->n_read += n;
     if (!code && d.n_tok) code = add_document(e, d);
     pp_free(ids.items);
     return code;
@@ -227,6 +229,8 @@ static int run(const void *raw)
     if (!code && !pippin_model_tokenizer(e.loaded.model))
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
                         args.common.model);
+    e.since = pp_seconds();
+    e.n_text = text.n;
     if (!code) code = args.separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
     if (!code) code = report(&e);
     pp_against_close(&e.against);

@@ -52,7 +52,7 @@ typedef struct scoring {
     const pp_ids *tokens;
     int32_t *segments, *positions; /* NULL: the library's default */
     int32_t n_vocab;
-    double nll, nll_within;
+    double nll, nll_within, since;
     size_t n_predicted, n_within; /* tokens after the first, padding apart; of them those that continue their segment */
 } scoring;
 
@@ -68,7 +68,7 @@ static int on_row(void *user, size_t i, const float *logits)
 {
     scoring *s = user;
     const size_t n = s->tokens->n, next = i + 1;
-    pp_progress("logits: %zu of %zu tokens", next, n);
+    pp_progress_of("logits", next, n, "tokens", s->since);
     if (next < n && (!s->segments || (s->segments[i] >= 0 && s->segments[next] >= 0))) {
         const double nll = negative_log_likelihood(logits, s->n_vocab, s->tokens->items[next]);
         const bool within = !s->segments || s->segments[next] == s->segments[i];
@@ -126,7 +126,7 @@ static int report(const logits_args *args, const pp_loaded *loaded, const scorin
 static int score(const logits_args *args, pp_loaded *loaded, const pp_ids *tokens)
 {
     const pippin_config *config = pippin_model_config(loaded->model);
-    scoring s = {.tokens = tokens, .n_vocab = config->n_vocab};
+    scoring s = {.tokens = tokens, .n_vocab = config->n_vocab, .since = pp_seconds()};
     int code = 0;
     if (args->padding && config->arch != PIPPIN_ARCH_AFM)
         code = pp_error(PP_EXIT_USAGE, "--padding: found with a model of another family, expected AFM; leave it out");

@@ -13,20 +13,6 @@ typedef struct watch {
     char eval[40];
 } watch;
 
-/* 2h 03m, 4m 05s, 6s */
-static pp_short duration(double seconds)
-{
-    pp_short s;
-    const int64_t n = (int64_t)(seconds + 0.5), hours = n / 3600, minutes = n / 60 % 60;
-    if (hours)
-        snprintf(s.text, sizeof s.text, "%" PRId64 "h %02" PRId64 "m", hours, minutes);
-    else if (minutes)
-        snprintf(s.text, sizeof s.text, "%" PRId64 "m %02" PRId64 "s", minutes, n % 60);
-    else
-        snprintf(s.text, sizeof s.text, "%" PRId64 "s", n);
-    return s;
-}
-
 static int on_event(void *user, const pippin_train_event *e)
 {
     watch *w = user;
@@ -42,7 +28,7 @@ static int on_event(void *user, const pippin_train_event *e)
              "step %" PRIu64 "/%" PRIu64 ", epoch %" PRIu64 "/%" PRIu64 ": loss %.4f%s, norm %.3f, rate %.3g, "
              "%.0f tokens/s, %s left",
              e->step, e->n_step, e->epoch, e->n_epoch, e->loss, w->eval, e->grad_norm, e->learning_rate,
-             e->tokens_per_second, duration(e->seconds_left).text);
+             e->tokens_per_second, pp_duration(e->seconds_left).text);
     pp_progress("%s", line);
     const double now = pp_seconds();
     if (!isatty(STDERR_FILENO) && (e->step == 1 || e->step == e->n_step || now - w->said > 30)) {
@@ -59,7 +45,7 @@ static int report(const pp_train_args *args, const char *file, const pippin_trai
                                        "steps", (json_int_t)r->n_step, "loss", pp_json_number(r->loss), "eval_loss",
                                        pp_json_number(r->eval_loss), "tokens", (json_int_t)r->n_tok, "seconds",
                                        r->seconds, "peak_rss_bytes", (json_int_t)pp_peak_rss()));
-    pp_print("%s: %s steps in %s, loss %.4f", file, pp_count((int64_t)r->n_step).text, duration(r->seconds).text,
+    pp_print("%s: %s steps in %s, loss %.4f", file, pp_count((int64_t)r->n_step).text, pp_duration(r->seconds).text,
              r->loss);
     if (isfinite(r->eval_loss)) pp_print(", eval loss %.4f", r->eval_loss);
     pp_print(", %s tokens, %s at most\n", pp_count((int64_t)r->n_tok).text, pp_size(pp_peak_rss()).text);
