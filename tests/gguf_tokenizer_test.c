@@ -67,7 +67,7 @@ static pippin_tokenizer *open_common(const char *gguf, pp_gguf *g)
     OK(pp_gguf_open(gguf, g, err));
     hide(g, "pippin.tokenizer.file");
     hide(g, "pippin.tokenizer.config");
-    OK(pp_tokenizer_from_gguf(g, &t, err));
+    OK(pp_tokenizer_from_gguf(g, "vocabulary", &t, err));
     assert_non_null(t);
     return t;
 }

@@ -25,7 +25,7 @@ pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const 
 
 pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m,
                                       pippin_error *err); /* this file, and no other */
-pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, pippin_model *m, pippin_error *err);
+pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, const char *path, pippin_model *m, pippin_error *err);
 pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m,
                                         pippin_error *err); /* beside a folder's or toolkit's weights */
 

@@ -237,9 +237,9 @@ static pippin_status keep_values(reader *r)
     return PIPPIN_OK;
 }
 
-pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err)
+pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, const char *source, pippin_tokenizer **out, pippin_error *err)
 {
-    reader r = {.g = g, .source = g->tensors.source, .err = err};
+    reader r = {.g = g, .source = source, .err = err};
     pippin_status status = PIPPIN_OK;
     *out = NULL;
     const pp_gguf_entry *file = pp_gguf_array(g, "pippin.tokenizer.file", PP_GGUF_U8),

@@ -22,7 +22,7 @@ pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, co
  * The vocabulary inside a GGUF: the tokenizer's own file where pippin put it in, else what tokenizer.ggml.* says. *out stays
  * NULL, with OK, where the file has none. The GGUF's bytes must outlive the tokenizer.
  */
-pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err);
+pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, const char *source, pippin_tokenizer **out, pippin_error *err);
 /*
  * Puts a tokenizer into the GGUF of a model: tokenizer.ggml.* for every reader, and for pippin the file that it
  * came from, byte for byte, as only that says all of it. The configuration's BOS and EOS stand in where the tokenizer has none.

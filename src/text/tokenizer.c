@@ -68,7 +68,7 @@ static pippin_status parse_gguf(const pp_map *map, const char *path, pippin_toke
     pp_gguf g;
     pippin_status status = pp_gguf_parse(map->data, map->size, path, &g, err);
     if (status != PIPPIN_OK) return status;
-    status = pp_tokenizer_from_gguf(&g, out, err);
+    status = pp_tokenizer_from_gguf(&g, path, out, err);
     pp_gguf_free(&g);
     if (status == PIPPIN_OK && !*out)
         return pp_fail(err, PIPPIN_E_FORMAT,
