@@ -118,7 +118,14 @@ static void gradient_one(const rows_args *a, const pp_qat_matrix *m, size_t row)
 void pp_qat_round(pp_qat *q, const pp_params *p, pp_team *team)
 {
     each_row(q, (pp_params *)(uintptr_t)p, team, round_one);
+    if (q->n_range) memcpy(q->before, q->ranges, q->n_range * sizeof *q->before);
 }
+
+void pp_qat_take_back(pp_qat *q)
+{
+    if (q->n_range) memcpy(q->ranges, q->before, q->n_range * sizeof *q->ranges);
+}
+
 void pp_qat_gradients(pp_qat *q, pp_params *p, pp_team *team) { each_row(q, p, team, gradient_one); }
 
 /* ---- setting up ---- */
@@ -176,15 +183,17 @@ pippin_status pp_qat_create(pp_params *p, pippin_type type, pp_team *team, pp_qa
     *out = (pp_qat){0};
     for (size_t i = 0; i < w->tensors.n; i++) n_matrix += is_matrix(&w->tensors.items[i]);
     const size_t bytes = (p->n_weights + n_ratio) * sizeof(float) + n_matrix * sizeof *out->matrices +
-                         n_layer * sizeof(pp_layer) + n_range * sizeof *out->ranges;
+                         n_layer * sizeof(pp_layer) + 2 * n_range * sizeof *out->ranges;
     out->block = pp_alloc_zero(1, bytes);
     if (!out->block) return pp_fail_memory(err, "rounded weights", bytes);
     pp_layer *layers = out->block; /* the strictest alignment comes first */
     out->matrices = (pp_qat_matrix *)(void *)(layers + n_layer);
     out->ranges = (pp_kv_range *)(void *)(out->matrices + n_matrix);
-    out->rounded = (float *)(void *)(out->ranges + n_range);
+    out->before = out->ranges + n_range;
+    out->rounded = (float *)(void *)(out->before + n_range);
     char name[256]; /* Hugging Face's families have no static K/V scales to keep them in */
     if (w->has_kv_scales || !pp_weights_scale_name(w, 0, false, name, sizeof name)) out->ranges = NULL;
+    out->n_range = out->ranges ? n_range : 0;
     out->scales = out->rounded + p->n_weights;
     list_matrices(out, p, type);
     point_weights(out, p, layers);

@@ -27,6 +27,8 @@ typedef struct pp_qat {
     pp_qat_matrix *matrices;
     size_t n_matrix;
     pp_kv_range *ranges; /* [n_full][2] of K and V */
+    pp_kv_range *before; /* the same, as they were when the step began */
+    size_t n_range;      /* of either; 0 where the model has no place for them */
     float *scales;       /* [all ratios] for saving */
     void *block;
 } pp_qat;
@@ -39,6 +41,8 @@ pippin_status pp_qat_create(pp_params *p, pippin_type type, pp_team *team, pp_qa
 void pp_qat_free(pp_qat *q);
 /* rounded = round(value), before a step's forward passes. */
 void pp_qat_round(pp_qat *q, const pp_params *p, pp_team *team);
+/* A step that is given up after some of its forward passes: the ranges are again what they were at pp_qat_round. */
+void pp_qat_take_back(pp_qat *q);
 /* Gradients of the ratios from those of the weights, after a step's backward passes. */
 void pp_qat_gradients(pp_qat *q, pp_params *p, pp_team *team);
 /*

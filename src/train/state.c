@@ -10,9 +10,9 @@ static size_t list_arrays(pp_trainer *t, pp_array arrays[MAX_ARRAY])
     arrays[0] = (pp_array){"parameters", PP_ARRAY_F32, t->params.n, t->params.value};
     arrays[1] = (pp_array){"moments.first", PP_ARRAY_F32, t->params.n, t->params.m};
     arrays[2] = (pp_array){"moments.second", PP_ARRAY_F32, t->params.n, t->params.v};
-    if (!t->qat.ranges) return 3;
-    const size_t n_range = 2 * (size_t)t->params.weights.n_full * sizeof *t->qat.ranges / sizeof(float);
-    arrays[3] = (pp_array){"kv.ranges", PP_ARRAY_F32, n_range, t->qat.ranges};
+    if (!t->qat.n_range) return 3;
+    const size_t n_float = t->qat.n_range * sizeof *t->qat.ranges / sizeof(float);
+    arrays[3] = (pp_array){"kv.ranges", PP_ARRAY_F32, n_float, t->qat.ranges};
     return 4;
 }
 

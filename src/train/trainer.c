@@ -66,6 +66,7 @@ static bool gradient(pp_trainer *t, const place *p, pippin_train_event *event)
 
 static pippin_status diverged(pp_trainer *t, const pippin_train_event *event, pippin_error *err)
 {
+    pp_qat_take_back(&t->qat);
     const pippin_status status = pp_trainer_save(t, err);
     if (status != PIPPIN_OK) return status;
     return pp_fail(err, PIPPIN_E_DIVERGED,
@@ -173,6 +174,7 @@ static pippin_status one_step(pp_trainer *t, bool *stop, pippin_error *err)
     const place p = place_of(t, t->step);
     pippin_train_event event = {.epoch = p.epoch + 1};
     if (!gradient(t, &p, &event)) {
+        pp_qat_take_back(&t->qat);
         *stop = true;
         return PIPPIN_OK;
     }
