@@ -159,7 +159,8 @@ typedef struct pippin_session pippin_session;
 
 typedef struct pippin_model_options {
     const char *tokenizer; /* path of a tokenizer file; NULL: the one inside the model or beside it, if there is one */
-    const char *cpu;       /* highest kernel level to use: "scalar", "avx2", "avx512"; NULL: all that the CPU has */
+    const char
+        *cpu; /* highest kernel level to use: "scalar", "avx2", "avx512", "avx512vnni"; NULL: all that the CPU has */
 } pippin_model_options;
 
 /*
@@ -181,7 +182,8 @@ PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char
 typedef struct pippin_adapter_use pippin_adapter_use;
 
 typedef struct pippin_save_options {
-    pippin_type type; /* of the matrices: F32, F16, BF16; AUTO: as they are */
+    pippin_type type;           /* of the matrices: F32, F16, BF16, Q8, Q4, Q2; AUTO: as they are */
+    pippin_type embedding_type; /* of embedding and head, where another than that; AUTO: Q4 with Q2, else as `type` */
     /* [n_merge] adapters that become part of the matrices, W + scale alpha/rank (A B)^T, in f32 before they are encoded. */
     const pippin_adapter_use *merge;
     size_t n_merge;

@@ -10,6 +10,7 @@
 
 #include "kernels_try.h"
 #include "kernels_try_attend.h"
+#include "kernels_try_low.h"
 #include "kernels_try_train.h"
 
 /* ---- matmul ---- */
@@ -299,6 +300,7 @@ static void scalar_is_true(void **state)
         assert_true(near((double)y, want, 4e-7 * fabs(want)));
     }
     scalar_training_is_true(&k);
+    scalar_low_is_true(&k);
     pp_attend a = attend_call(PIPPIN_BF16, 3);
     static float out[20 * 128], scratch[20 * PP_ATTEND_BLOCK];
     a.out = out;
@@ -407,6 +409,12 @@ static void norm_backward_without_dw(float *dx, float *dw, const float *dy, cons
     right.rmsnorm_backward(dx, NULL, dy, x, w, n, eps);
 }
 
+static void q2_by_batch(const pp_low_matmul *m)
+{
+    right.matmul_q2(m);
+    if (m->n_tok > 1) m->y[0] = nextafterf(m->y[0], INFINITY);
+}
+
 static float absmax_past_end(const float *x, int n) { return right.absmax(x, (n + 7) / 8 * 8); }
 
 static bool faulty_reads(void)
@@ -441,6 +449,7 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(quantize_i8, quantize_by_reciprocal);
     CAUGHT(to_bf16, truncate_to_bf16);
     CAUGHT(attend_f32, attend_by_slot);
+    CAUGHT(matmul_q2, q2_by_batch);
     CAUGHT(gemm, gemm_by_part);
     CAUGHT(gemm, gemm_past_row);
     CAUGHT(adamw, adamw_uncorrected);

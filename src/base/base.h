@@ -127,9 +127,10 @@ uint64_t pp_peak_rss(void);
 int pp_cpu_count(void); /* cores that this process may use */
 
 /* Kernel levels, in rising order; a level includes those below it on the same architecture. */
-typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_COUNT } pp_isa;
+typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_AVX512VNNI, PP_ISA_COUNT } pp_isa;
 
-/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL. */
+/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL; AVX512VNNI these
+   and VNNI. */
 bool pp_isa_supported(pp_isa isa);
 const char *pp_isa_name(pp_isa isa);
 

@@ -24,8 +24,10 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TYPE,
      .argument = "TYPE",
      .target = AT(type),
-     .choices = "f32|f16|bf16",
-     .help = "type of the matrices: f32, f16 or bf16 (default: as they are)"},
+     .choices = "f32|f16|bf16|q8|q4|q2",
+     .help = "type of the matrices: f32, f16, bf16, q8, q4 or q2 (default: as they are); q2 is for the layers, "
+             "embedding and head "
+             "are then q4"},
     {.name = "merge",
      .kind = PP_OPTION_FLAG,
      .target = AT(merge),

@@ -54,8 +54,8 @@ const pp_option pp_options_compute[] = {
      .kind = PP_OPTION_CHOICE,
      .argument = "LEVEL",
      .target = AT(cpu),
-     .choices = "scalar|avx2|avx512",
-     .help = "highest instruction set to use: scalar, avx2 or avx512 (default: all that the CPU has)"},
+     .choices = "scalar|avx2|avx512|avx512vnni",
+     .help = "highest instruction set to use: scalar, avx2, avx512 or avx512vnni (default: all that the CPU has)"},
     {0}};
 
 const pp_option pp_options_session[] = {

@@ -12,7 +12,7 @@
 #define PP_KERNELS_H
 
 #include "base/base.h"
-#include "quant/quant.h"
+#include "quant/low.h"
 
 /* y[t][o] = (accumulate ? y[t][o] : 0) + bias[o] + sum_i x[t][i] * w[o][i], for t < n_tok, o < n_out, i < n_in. */
 typedef struct pp_matmul {
@@ -25,6 +25,24 @@ typedef struct pp_matmul {
     int n_tok, n_in, n_out;
     bool accumulate;
 } pp_matmul;
+
+/*
+ * The same with pippin's low-bit weights and activations rounded to int8: with u the codes of a row and q those of a token,
+ * y[t][o] = float(2 sum_i u[o][i] q[t][i] - zero2 * x_sum[t]) * scale[o] * x_half[t], then + bias[o], then + y[t][o] where it
+ * accumulates, each rounded in this order. The sum is an exact integer.
+ */
+typedef struct pp_low_matmul {
+    const int8_t *x; /* [n_tok][x_stride], -127 .. 127; 0 from the last column on to n_in */
+    size_t x_stride;
+    const float *x_half;  /* [n_tok] half of the token's scale */
+    const int32_t *x_sum; /* [n_tok] sum of its n_in codes */
+    const void *w;        /* groups of 32 rows, see quant/low.h */
+    const float *bias;    /* [n_out] or NULL */
+    float *y;             /* [n_tok][y_stride] */
+    size_t y_stride;
+    int n_tok, n_in, n_out; /* n_in: pp_low_columns, whole blocks */
+    bool accumulate;
+} pp_low_matmul;
 
 /* Keys are taken this many at a time by the online softmax; fixed, so that a result never depends on anything else. */
 #define PP_ATTEND_BLOCK 64
@@ -98,6 +116,8 @@ typedef struct pp_adamw {
  * softmax_backward  dp[i] becomes scale p[i] (dp[i] - sum), with sum = sum_i p[i] dp[i]      (exact)
  * dot          sum of x[i] y[i]                                  (4 ulp * sqrt(n) of the sum of absolute products)
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
+ * matmul_q*    see pp_low_matmul                                                             (exact)
+ * sum_i8       sum of q[i]                                                                   (exact)
  * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
  *              exponential of a score, whose rounding grows with the products that it is the sum of)
  */
@@ -123,6 +143,10 @@ typedef struct pp_adamw {
     X(softmax_backward, void, (float *dp, const float *p, int n, float scale, float sum))                              \
     X(dot, float, (const float *x, const float *y, int n))                                                             \
     X(adamw, void, (float *w, float *m, float *v, const float *g, int n, const pp_adamw *a))                           \
+    X(matmul_q2, void, (const pp_low_matmul *m))                                                                       \
+    X(matmul_q4, void, (const pp_low_matmul *m))                                                                       \
+    X(matmul_q8, void, (const pp_low_matmul *m))                                                                       \
+    X(sum_i8, int32_t, (const int8_t *q, int n))                                                                       \
     X(attend_f32, void, (const pp_attend *a))                                                                          \
     X(attend_bf16, void, (const pp_attend *a))                                                                         \
     X(attend_i8, void, (const pp_attend *a))

@@ -173,6 +173,41 @@ static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
 static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
 static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
 
+/* ---- low-bit weights ---- */
+
+static void low_matmul(int bits, const pp_low_matmul *m)
+{
+    const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in), block = 32 / (size_t)bits;
+    const int zero2 = pp_low_zero2(bits);
+    for (int t = 0; t < m->n_tok; t++)
+        for (int o = 0; o < m->n_out; o++) {
+            const uint8_t *group = (const uint8_t *)m->w + (size_t)o / PP_LOW_ROWS * group_bytes;
+            const size_t row = (size_t)o % PP_LOW_ROWS;
+            const int8_t *x = m->x + (size_t)t * m->x_stride;
+            float scale, *y = m->y + (size_t)t * m->y_stride + o;
+            int32_t dot = 0;
+            for (size_t k = 0; k < (size_t)m->n_in; k++) {
+                const uint8_t byte = group[PP_LOW_ROWS * sizeof scale + k / block * PP_LOW_BLOCK + row * 4 + k % 4];
+                dot += (byte >> (size_t)bits * (k % block / 4) & ((1 << bits) - 1)) * x[k];
+            }
+            memcpy(&scale, group + row * sizeof scale, sizeof scale);
+            float r = (float)(2 * dot - zero2 * m->x_sum[t]) * scale * m->x_half[t];
+            if (m->bias) r += m->bias[o];
+            *y = m->accumulate ? *y + r : r;
+        }
+}
+
+static void k_matmul_q2(const pp_low_matmul *m) { low_matmul(2, m); }
+static void k_matmul_q4(const pp_low_matmul *m) { low_matmul(4, m); }
+static void k_matmul_q8(const pp_low_matmul *m) { low_matmul(8, m); }
+
+static int32_t k_sum_i8(const int8_t *q, int n)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++) sum += q[i];
+    return sum;
+}
+
 /* ---- training ---- */
 
 static void k_gemm(const pp_gemm *g)

@@ -12,10 +12,10 @@
  */
 static void copy_matrix(const pp_linear *l, int32_t d_head_to_split, float *to)
 {
-    const size_t row_bytes = pp_type_bytes(l->type, (size_t)l->n_in), d = (size_t)d_head_to_split;
+    const size_t n_in = (size_t)l->n_in, d = (size_t)d_head_to_split;
     for (size_t row = 0; row < (size_t)l->n_out; row++) {
         const size_t i = d ? row % d : 0, place = d ? row - i + i % 2 * (d / 2) + i / 2 : row;
-        pp_decode_row(l->type, (const uint8_t *)l->w + row * row_bytes, to + place * (size_t)l->n_in, (size_t)l->n_in);
+        pp_matrix_decode(l->type, l->w, n_in, row, 0, n_in, to + place * n_in);
     }
 }
 

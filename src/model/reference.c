@@ -40,10 +40,8 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
 /* y = x W^T + bias + sum over adapters of scale * (x A) B */
 static void linear(reference *r, float *y, const float *x, const pp_linear *l, int32_t layer, int site)
 {
-    const uint8_t *w = l->w;
-    const size_t row_bytes = pp_type_bytes(l->type, (size_t)l->n_in);
     for (int32_t o = 0; o < l->n_out; o++) {
-        pp_decode_row(l->type, w + (size_t)o * row_bytes, r->row, (size_t)l->n_in);
+        pp_matrix_decode(l->type, l->w, (size_t)l->n_in, (size_t)o, 0, (size_t)l->n_in, r->row);
         y[o] = (float)(dot(x, r->row, l->n_in) + (l->bias ? (double)l->bias[o] : 0));
     }
     for (int32_t i = 0; i < r->n_lora && site >= 0; i++) {
@@ -152,9 +150,8 @@ static void reference_token(reference *r, const pippin_score *score, size_t t)
 {
     const pp_weights *w = r->w;
     const pippin_config *c = &w->config;
-    const size_t row_bytes = pp_type_bytes(w->embedding.type, (size_t)c->d_model);
-    pp_decode_row(w->embedding.type, (const uint8_t *)w->embedding.w + (size_t)score->tokens[t] * row_bytes, r->x,
-                  (size_t)c->d_model);
+    const size_t d = (size_t)c->d_model;
+    pp_matrix_decode(w->embedding.type, w->embedding.w, d, (size_t)score->tokens[t], 0, d, r->x);
     pp_rope_angles(r->inv_freq, c->d_head, score->positions[t], r->cosine, r->sine);
     for (int32_t layer = 0; layer < c->n_layer; layer++) {
         attention(r, layer, t, score->segments);

@@ -7,6 +7,7 @@
 
 #include "model/forward.h"
 #include "model/names.h"
+#include "quant/low.h"
 
 static const char *arch_name(pippin_arch arch)
 {
@@ -108,19 +109,75 @@ static void tell(saver *s)
         s->status = pp_fail(s->err, PIPPIN_E_CANCELLED, "%s: writing was cancelled, no file is left", s->path);
 }
 
+/* The type that a matrix is written in: embedding and head have one of their own, q4 beside q2. */
+static pippin_type type_of(const saver *s, const pp_linear *l, pp_site site)
+{
+    if (!s->o->type) return l->type;
+    if (site != PP_N_SITE) return s->o->type;
+    return s->o->embedding_type ? s->o->embedding_type : s->o->type == PIPPIN_Q2 ? PIPPIN_Q4 : s->o->type;
+}
+
+/* Bytes to other readers, a matrix to us: see formats/gguf.c. */
+static void announce_low(saver *s, const char *name, pippin_type type, const pp_linear *l)
+{
+    const int64_t bytes = (int64_t)pp_matrix_bytes(type, (size_t)l->n_out, (size_t)l->n_in);
+    char key[PP_NAME_SIZE + 16], text[64];
+    snprintf(key, sizeof key, "pippin.tensor.%s", name);
+    snprintf(text, sizeof text, "%s %d %d", pippin_type_name(type), (int)l->n_out, (int)l->n_in);
+    pp_gguf_put_text(s->file, key, text);
+    pp_gguf_announce(s->file, &s->tensors, name, PIPPIN_I8, 1, &bytes);
+}
+
+/* One row of the matrix as it will be: in f32, with the adapters' part. */
+static void wanted_row(saver *s, const pp_linear *l, pp_site site, size_t row,
+                       const pp_lora_site *const sites[PP_MAX_LORA])
+{
+    const size_t source = source_row(s, site, row), n_in = (size_t)l->n_in;
+    pp_matrix_decode(l->type, l->w, n_in, source, 0, n_in, s->row);
+    merge_row(s, sites, source, n_in);
+}
+
+static void save_low(saver *s, const pp_linear *l, pp_site site, pippin_type type,
+                     const pp_lora_site *const sites[PP_MAX_LORA])
+{
+    const int bits = pp_low_bits(type);
+    const size_t n_in = (size_t)l->n_in, n_out = (size_t)l->n_out, group_bytes = pp_low_group_bytes(bits, n_in);
+    for (size_t first = 0; first < n_out && s->status == PIPPIN_OK; first += PP_LOW_ROWS) {
+        memset(s->encoded, 0, group_bytes);
+        for (size_t row = first; row < PP_MIN(first + PP_LOW_ROWS, n_out); row++) {
+            wanted_row(s, l, site, row, sites);
+            pp_low_encode_row(bits, s->encoded, n_in, row - first, s->row, pp_low_best_scale(bits, s->row, n_in));
+        }
+        s->status = pp_gguf_data(s->file, s->encoded, group_bytes, s->err);
+        tell(s);
+    }
+}
+
 static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site site)
 {
     if (!l->w || s->status != PIPPIN_OK) return;
     const int64_t shape[2] = {l->n_out, l->n_in};
-    const pippin_type type = s->o->type ? s->o->type : l->type;
+    const pippin_type type = type_of(s, l, site);
     const pp_lora_site *sites[PP_MAX_LORA];
     const bool merged = find_sites(s, site, sites);
+    if (pp_low_bits(type)) {
+        if (s->announcing)
+            announce_low(s, name, type, l);
+        else if (type == l->type && !merged)
+            s->status = pp_gguf_data(s->file, l->w, pp_matrix_bytes(type, (size_t)l->n_out, (size_t)l->n_in), s->err);
+        else
+            save_low(s, l, site, type, sites);
+        if (!s->announcing && s->status == PIPPIN_OK) s->status = pp_gguf_pad(s->file, s->err);
+        tell(s);
+        return;
+    }
     if (s->announcing) {
         if (merged && pp_type_block(type) != 1)
-            s->status = pp_fail(s->err, PIPPIN_E_UNSUPPORTED,
-                                "%s: %s is of type %s, which this version cannot write a merged matrix in; ask for f16, "
-                                "bf16 or f32",
-                                s->w->tensors.source, name, pippin_type_name(type));
+            s->status =
+                pp_fail(s->err, PIPPIN_E_UNSUPPORTED,
+                        "%s: %s is of type %s, which this version cannot write a merged matrix in; ask for f16, "
+                        "bf16 or f32",
+                        s->w->tensors.source, name, pippin_type_name(type));
         pp_gguf_announce(s->file, &s->tensors, name, type, 2, shape);
         return;
     }
@@ -130,8 +187,7 @@ static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site 
         const size_t source = source_row(s, site, row);
         const uint8_t *from = (const uint8_t *)l->w + source * from_bytes;
         if (merged || type != l->type) {
-            pp_decode_row(l->type, from, s->row, n_in);
-            if (merged) merge_row(s, sites, source, n_in);
+            wanted_row(s, l, site, row, sites);
             pp_encode_row(type, s->row, s->encoded, n_in);
             from = s->encoded;
         }
@@ -226,18 +282,20 @@ static void write_all(saver *s, float *factors)
 pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
                                    size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err)
 {
-    const pippin_type type = options->type;
-    if (type && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
-                       "type %s: cannot be written by this version, expected f32, f16 or bf16", pippin_type_name(type));
+    for (int i = 0; i < 2; i++) {
+        const pippin_type wanted = i ? options->embedding_type : options->type;
+        if (wanted && !pp_low_bits(wanted) && (pp_type_block(wanted) != 1 || !pp_type_is_weight(wanted)))
+            return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                           "type %s: cannot be written by this version, expected f32, f16, bf16, q8, q4 or q2",
+                           pippin_type_name(wanted));
+    }
     const pippin_config *c = &w->config;
     const size_t widest = (size_t)PP_MAX(PP_MAX(c->d_model, c->d_ffn), c->n_head * c->d_head);
-    saver s = {
-        .w = w, .o = options, .merge = merge, .n_merge = n_merge, .file = values, .path = path, .err = err};
+    saver s = {.w = w, .o = options, .merge = merge, .n_merge = n_merge, .file = values, .path = path, .err = err};
     float *factors = pp_alloc((size_t)c->d_head * sizeof *factors);
     s.row = pp_alloc(widest * sizeof *s.row);
     s.delta = pp_alloc(widest * sizeof *s.delta);
-    s.encoded = pp_alloc(widest * sizeof *s.row);
+    s.encoded = pp_alloc(PP_MAX(widest * sizeof *s.row, pp_low_group_bytes(8, widest)));
     if (!factors || !s.row || !s.delta || !s.encoded)
         s.status = pp_fail_memory(err, path, 3 * widest * sizeof *s.row);
     else

@@ -76,6 +76,20 @@ static double error_of(int bits, const float *w, size_t n, float scale)
     return sum;
 }
 
+/* The scale of a row that lies on levels already, as training in low bits leaves it; 0: it does not. */
+static float exact_scale(int bits, const float *w, size_t n)
+{
+    float least = INFINITY;
+    for (size_t i = 0; i < n; i++) least = fminf(least, fabsf(w[i]));
+    for (int k = 1; k < 1 << bits; k += 2) { /* the smallest is k halves of the scale */
+        const float scale = 2 * least / (float)k;
+        size_t same = 0;
+        while (same < n && scale > 0 && w[same] == scale * pp_low_level(bits, w[same] / scale)) same++;
+        if (same == n) return scale;
+    }
+    return 0;
+}
+
 float pp_low_best_scale(int bits, const float *w, size_t n)
 {
     enum { TRIES = 40 };
@@ -87,6 +101,8 @@ float pp_low_best_scale(int bits, const float *w, size_t n)
     }
     if (!(size > 0)) return 0;
     if (bits == 8) return most / 127;
+    const float exact = exact_scale(bits, w, n);
+    if (exact > 0) return exact;
     /* Between what an even and a long-tailed row want, in units of the mean size. */
     const double low = 2.4 / (1 << bits), high = 8.0 / (1 << bits);
     double least = INFINITY;

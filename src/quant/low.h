@@ -25,7 +25,7 @@ int pp_low_zero2(int bits);
 size_t pp_low_columns(int bits, size_t columns);
 /* Bytes of 32 rows. */
 size_t pp_low_group_bytes(int bits, size_t columns);
-/* The scale with the least squared error for a row. 0 for a row of zeros. */
+/* The scale with the least squared error for a row; its own where the row lies on levels already. 0 for a row of zeros. */
 float pp_low_best_scale(int bits, const float *w, size_t n);
 /* The level, in units of the scale, that u = w / scale is rounded to. */
 float pp_low_level(int bits, float u);

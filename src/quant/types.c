@@ -5,17 +5,18 @@
 
 static const struct {
     const char *name;
-    uint16_t block, bytes; /* elements that lie together, and their bytes; block 0: no layout in this version */
-    bool weight;           /* may be a matrix of a model */
+    uint16_t block,
+        bytes; /* elements that lie together, and their bytes; block 0: rows do not lie by themselves (low.h), or no type */
+    bool weight; /* may be a matrix of a model */
     pp_block_decoder decode;
 } types[] = {
     [PIPPIN_TYPE_AUTO] = {"auto", 0, 0, false, NULL},
     [PIPPIN_F32] = {"f32", 1, 4, true, NULL},
     [PIPPIN_F16] = {"f16", 1, 2, true, NULL},
     [PIPPIN_BF16] = {"bf16", 1, 2, true, NULL},
-    [PIPPIN_Q8] = {"q8", 0, 0, false, NULL},
-    [PIPPIN_Q4] = {"q4", 0, 0, false, NULL},
-    [PIPPIN_Q2] = {"q2", 0, 0, false, NULL},
+    [PIPPIN_Q8] = {"q8", 0, 0, true, NULL},
+    [PIPPIN_Q4] = {"q4", 0, 0, true, NULL},
+    [PIPPIN_Q2] = {"q2", 0, 0, true, NULL},
     [PIPPIN_I8] = {"int8", 1, 1, false, NULL},
     [PIPPIN_I64] = {"int64", 1, 8, false, NULL},
     [PIPPIN_GGUF_Q4_0] = {"Q4_0", 32, 18, true, pp_decode_q4_0},

@@ -72,12 +72,11 @@ typedef struct matrix_args {
 
 void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real *to)
 {
-    const uint8_t *at =
-        (const uint8_t *)w->w + row * pp_type_bytes(w->type, (size_t)w->n_in) + pp_type_bytes(w->type, first);
 #if PP_REAL_IS_FLOAT
-    pp_decode_row(w->type, at, to, n);
+    pp_matrix_decode(w->type, w->w, (size_t)w->n_in, row, first, n, to);
 #else
-    for (size_t i = 0; i < n; i++) to[i] = (real)((const float *)(const void *)at)[i];
+    const float *at = (const float *)w->w + row * (size_t)w->n_in + first;
+    for (size_t i = 0; i < n; i++) to[i] = (real)at[i];
 #endif
 }
 
