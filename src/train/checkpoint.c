@@ -226,6 +226,21 @@ static pippin_status open_sound(const char *path, int64_t step, pp_tensors *file
     return status;
 }
 
+/* A run that goes on with other settings would end elsewhere than the one it continues. */
+static pippin_status check_texts(const pp_tensors *file, const pp_state *want, pippin_error *err)
+{
+    for (size_t i = 0; i < want->n_metadata; i++) {
+        const pp_entry *own = &want->metadata[i];
+        const char *theirs = pp_tensors_metadata(file, own->key);
+        if (!theirs || strcmp(theirs, own->value) != 0)
+            return pp_fail(err, PIPPIN_E_ARGUMENT,
+                           "%s: the run of %s has \"%.100s\", this one \"%s\"; give the same to resume it, or choose "
+                           "another output folder",
+                           own->key, file->source, theirs ? theirs : "none", own->value);
+    }
+    return PIPPIN_OK;
+}
+
 static pippin_status check_array(const pp_tensors *file, const pp_array *want, pippin_error *err)
 {
     char key[400];
@@ -253,10 +268,9 @@ static bool is_wanted(const pp_state *want, const char *name)
 
 static pippin_status fill(const pp_tensors *file, const pp_state *want, pippin_error *err)
 {
-    for (size_t i = 0; i < want->n_array; i++) {
-        pippin_status status = check_array(file, &want->arrays[i], err);
-        if (status != PIPPIN_OK) return status;
-    }
+    pippin_status status = check_texts(file, want, err);
+    for (size_t i = 0; i < want->n_array && status == PIPPIN_OK; i++) status = check_array(file, &want->arrays[i], err);
+    if (status != PIPPIN_OK) return status;
     for (size_t i = 0; i < file->n; i++)
         if (!is_wanted(want, file->items[i].name))
             return pp_fail(

@@ -41,7 +41,7 @@ typedef struct pp_state {
     int64_t step;
     const pp_array *arrays; /* [n_array] */
     size_t n_array;
-    const pp_entry *metadata; /* [n_metadata] texts; loading does not read them */
+    const pp_entry *metadata; /* [n_metadata] texts, which loading compares */
     size_t n_metadata;
 } pp_state;
 
@@ -60,8 +60,8 @@ typedef struct pp_checkpoint {
 
 /*
  * Fills the arrays from the newest checkpoint; from the one before, saying so through the log hook, where the newest is
- * damaged. The arrays must be those that were saved, by name, type and size, else FORMAT, naming both; nothing is
- * written before everything has been checked. OK with step -1 where there is none; FORMAT where all are damaged.
+ * damaged. The texts must be among those that were saved, else ARGUMENT, naming the first that differs; the arrays must be
+ * those that were saved, by name, type and size, else FORMAT, naming both; nothing is written before everything has been checked. OK with step -1 where there is none; FORMAT where all are damaged.
  */
 pippin_status pp_checkpoint_load(const char *dir, const pp_state *want, pp_checkpoint *out, pippin_error *err);
 const char *pp_checkpoint_text(const pp_checkpoint *c, const char *key); /* NULL when absent; valid until the free */

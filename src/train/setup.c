@@ -85,7 +85,6 @@ static pippin_status open_data(pp_trainer *t, pippin_error *err)
     char *valid = NULL;
     const char *eval = t->options.eval_data;
     pippin_status status = pp_feed_open(t, t->options.data, false, &t->train, err);
-    if (status == PIPPIN_OK && t->options.continuations) status = pp_trainer_continue(t, err);
     if (status == PIPPIN_OK && !eval) {
         status = pp_dataset_find_valid(t->options.data, &valid, err);
         eval = valid;
@@ -162,14 +161,15 @@ static uint64_t fingerprint(const pp_dataset *d)
     return hash;
 }
 
+/* Causes before what follows from them: the first that differs is what a user is told. */
 static void describe_run(pp_trainer *t)
 {
     static const char *const kinds[] = {"train", "distill", "adapter train"};
     const pippin_train_options *o = &t->options;
     pp_settings *s = &t->settings;
     set(s, "command", "%s", kinds[t->kind]);
+    set(s, "max length", "%zu", o->max_length);
     set(s, "data", "%zu samples, %016" PRIx64, t->train.data.n_sample, fingerprint(&t->train.data));
-    set(s, "parameters", "%zu", t->params.n);
     set(s, "epochs", "%" PRIu64, t->n_epoch);
     set(s, "steps", "%" PRIu64, t->n_step);
     set(s, "batch size", "%d", (int)o->batch_size);
@@ -189,6 +189,7 @@ static void describe_run(pp_trainer *t)
         set(s, "rank", "%d", (int)t->params.adapter->lora.rank);
         set(s, "alpha", "%.9g", (double)t->params.adapter->alpha);
     }
+    set(s, "parameters", "%zu", t->params.n);
 }
 
 /* ---- the network ---- */
@@ -258,21 +259,31 @@ static pippin_status check_teacher(const pp_trainer *t, pippin_error *err)
 
 /* ---- the folder ---- */
 
-/* A run never writes over another one's. */
+/* A run never writes over another one's, nor over a model: one that is resumed has a checkpoint, or no result yet. */
 static pippin_status check_output(const pp_trainer *t, pippin_error *err)
 {
     static const char *const results[] = {"model.safetensors", "adapter.safetensors", "metrics.jsonl"};
     const char *dir = t->options.output;
-    pippin_status status = pp_dir_create(dir, err);
-    for (size_t i = 0; i < sizeof results / sizeof *results && status == PIPPIN_OK && !t->options.resume; i++) {
+    int64_t step;
+    pippin_status status = pp_checkpoint_find(dir, &step, err);
+    const size_t n = !t->options.resume ? 3 : step < 0 ? 2 : 0;
+    for (size_t i = 0; i < n && status == PIPPIN_OK; i++) {
         char *path = pp_path_join(dir, results[i]);
         if (!path) return pp_fail_memory(err, dir, 256);
         if (pp_path_exists(path))
-            status = pp_fail(err, PIPPIN_E_ARGUMENT,
-                             "%s: exists already; resume that run, or choose another output folder", path);
+            status =
+                pp_fail(err, PIPPIN_E_ARGUMENT, "%s: exists already%s, or choose another output folder", path,
+                        t->options.resume ? " without a checkpoint beside it; put that back" : "; resume that run");
         pp_free(path);
     }
     return status;
+}
+
+/* Once all that was given is known to be good. */
+static pippin_status open_output(pp_trainer *t, pippin_error *err)
+{
+    const pippin_status status = pp_dir_create(t->options.output, err);
+    return status == PIPPIN_OK && t->options.continuations ? pp_trainer_continue(t, err) : status;
 }
 
 pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options, pippin_error *err)
@@ -283,6 +294,7 @@ pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options
     if (status == PIPPIN_OK) status = check_teacher(t, err);
     if (status == PIPPIN_OK) status = check_output(t, err);
     if (status == PIPPIN_OK) status = open_data(t, err);
+    if (status == PIPPIN_OK) status = open_output(t, err);
     if (status == PIPPIN_OK) status = count_steps(t, err);
     if (status == PIPPIN_OK) {
         t->team = pp_team_create(t->options.n_threads);

@@ -28,32 +28,15 @@ pippin_status pp_trainer_save(pp_trainer *t, pippin_error *err)
     return pp_checkpoint_save(t->options.output, &state, err);
 }
 
-/* The first setting that differs from the checkpoint's stops the run: it would end elsewhere than the one it continues. */
-static pippin_status check_settings(const pp_trainer *t, const pp_checkpoint *c, pippin_error *err)
-{
-    for (size_t i = 0; i < t->settings.n; i++) {
-        const pp_entry *own = &t->settings.entries[i];
-        const char *theirs = pp_checkpoint_text(c, own->key);
-        if (!theirs || strcmp(theirs, own->value) != 0)
-            return pp_fail(err, PIPPIN_E_ARGUMENT,
-                           "%s: the run in %s has \"%s\", this one \"%s\"; give the same to resume it, or choose "
-                           "another output folder",
-                           own->key, t->options.output, theirs ? theirs : "none", own->value);
-    }
-    return PIPPIN_OK;
-}
-
 pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err)
 {
     pp_array arrays[MAX_ARRAY];
     pp_checkpoint checkpoint = {0};
     const size_t n_array = list_arrays(t, arrays);
-    const pp_state want = {.arrays = arrays, .n_array = n_array};
-    pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
-    if (status == PIPPIN_OK && checkpoint.step >= 0) {
-        status = check_settings(t, &checkpoint, err);
-        t->step = (uint64_t)checkpoint.step;
-    }
+    const pp_state want = {
+        .arrays = arrays, .n_array = n_array, .metadata = t->settings.entries, .n_metadata = t->settings.n};
+    const pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
+    if (status == PIPPIN_OK && checkpoint.step >= 0) t->step = (uint64_t)checkpoint.step;
     pp_checkpoint_free(&checkpoint);
     return status;
 }

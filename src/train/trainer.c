@@ -73,7 +73,7 @@ static pippin_status diverged(pp_trainer *t, const pippin_train_event *event, pi
                    "step %" PRIu64
                    ": loss %g, gradient norm %g: training diverged; a checkpoint from before this step is in %s. "
                    "Try a lower learning rate, a longer warm-up or clipping",
-                   t->step + 1, event->loss, event->grad_norm, t->options.output);
+                   t->step + 1, fabs(event->loss), fabs(event->grad_norm), t->options.output);
 }
 
 static void update(pp_trainer *t, pippin_train_event *event)
@@ -185,8 +185,9 @@ static pippin_status one_step(pp_trainer *t, bool *stop, pippin_error *err)
     pippin_status status = note(t, &event, err);
     *stop = asked_to_stop(t, &event);
     if (status == PIPPIN_OK && is_due(t, t->options.eval_every)) status = evaluate(t, &event, stop, err);
-    if (status == PIPPIN_OK && !*stop && is_due(t, t->options.checkpoint_every)) status = checkpoint(t, err);
-    return status;
+    /* A run that is asked to stop writes its own below; one that is over by then goes on to its result. */
+    const bool due = is_due(t, t->options.checkpoint_every) && (!*stop || t->step == t->n_step);
+    return status == PIPPIN_OK && due ? checkpoint(t, err) : status;
 }
 
 /* A trained model opens by itself where its tokenizer can lie beside it. */
