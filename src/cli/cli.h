@@ -86,8 +86,8 @@ typedef struct pp_command {
 
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
-extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
-    pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
+extern const pp_command pp_command_chat, pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init,
+    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
     pp_command_completion, pp_command_train, pp_command_distill, pp_command_adapter;
 
 /* The i-th option of a command, over all its groups; NULL past the end. */
@@ -264,5 +264,6 @@ void pp_interrupt_install(void);
 void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
 void pp_interrupt_polled(void);                     /* from now on somebody asks pp_interrupted and ends in order */
 bool pp_interrupted(void);
+void pp_interrupt_handled(void); /* it stopped what it was meant for; the next one counts anew */
 
 #endif

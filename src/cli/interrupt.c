@@ -28,6 +28,8 @@ void pp_interrupt_install(void)
 
 void pp_interrupt_cancels(pippin_session *session) { session_to_cancel = session; }
 
+void pp_interrupt_handled(void) { interrupted = 0; }
+
 void pp_interrupt_polled(void) { polled = 1; }
 
 bool pp_interrupted(void) { return interrupted != 0; }

@@ -161,7 +161,7 @@ const char *pp_nearest(const char *given, const char *const *candidates, size_t 
         /* A name cut short, or made longer (--temperature), is a slip of one kind, however long the rest. */
         bool begun = (n_word && strncmp(word, candidates[i], n_word) == 0) ||
                      (n_name > 2 && strncmp(word, candidates[i], n_name) == 0);
-        size_t slips = begun ? 0 : edits(word, candidates[i]);
+        size_t slips = strcmp(word, candidates[i]) == 0 ? 0 : begun ? 1 : edits(word, candidates[i]);
         if (slips < fewest && slips < PP_MAX(n_word, n_name)) {
             fewest = slips;
             best = candidates[i];
