@@ -77,9 +77,9 @@ format-check: ## names the files that clang-format would change
 docs: all ## fill the generated parts of docs/
 	@tools/update_docs.sh $(BUILD)/pippin
 
-install: ## into PREFIX (/usr/local), below DESTDIR
+install: ## command, library, manual, completions into PREFIX (/usr/local), below DESTDIR
 	@$(CONFIGURE) $(BUILD)
-	@$(COMPILE) $(BUILD) -j $(JOBS) --target pippin pippin_static pippin_shared
+	@$(COMPILE) $(BUILD) -j $(JOBS) --target pippin pages pippin_static pippin_shared
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built

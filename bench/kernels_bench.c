@@ -97,6 +97,28 @@ static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
            N_GROUP, N_SLOT, 1e-6 * N_SLOT / s, 2e-9 * N_SLOT * D_HEAD * N_GROUP / s);
 }
 
+/* Products as training has them: forward (b transposed), by weights, by inputs (a transposed). */
+static void bench_gemm(const pp_kernels *k)
+{
+    static const int sizes[][3] = {{512, 2048, 2048}, {512, 832, 256}, {512, 256, 832}, {256, 256, 32}, {256, 32, 256}};
+    float *scratch = pp_alloc(PP_GEMM_SCRATCH * sizeof *scratch);
+    if (!scratch) return;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int m = sizes[i][0], n = sizes[i][1], depth = sizes[i][2];
+        pp_gemm g = {.a = x, .b = w, .c = y, .c_row = (size_t)n, .m = m, .n = n, .k = depth, .scratch = scratch};
+        printf("  gemm %4d x %4d x %4d:", m, n, depth);
+        for (int turn = 0; turn < 3; turn++) {
+            g.a_row = turn < 2 ? (size_t)depth : 1, g.a_col = turn < 2 ? 1 : (size_t)m;
+            g.b_row = turn > 0 ? (size_t)n : 1, g.b_col = turn > 0 ? 1 : (size_t)depth;
+            double s;
+            BEST_SECONDS(s, k->gemm(&g));
+            printf("  %s %6.1f GMAC/s", turn == 0 ? "a b^T" : turn == 1 ? "a b" : "a^T b", 1e-9 * m * n * depth / s);
+        }
+        printf("\n");
+    }
+    pp_free(scratch);
+}
+
 static void bench_rows(const pp_kernels *k)
 {
     double norm, gate, quantize, bf16, rope;
@@ -113,7 +135,7 @@ int main(int argc, char **argv)
 {
     const size_t n_x = (size_t)N_TOK * N_IN, n_y = (size_t)8 * N_OUT_STREAM;
     x = pp_alloc(n_x * sizeof *x);
-    y = pp_alloc_zero(PP_MAX(n_y, (size_t)N_TOK * N_OUT_BLOCK), sizeof *y);
+    y = pp_alloc_zero(PP_MAX(n_y, (size_t)N_TOK * N_IN), sizeof *y);
     w = pp_alloc((size_t)N_OUT_STREAM * N_IN * sizeof(float));
     if (!x || !y || !w) return 1;
     for (size_t i = 0; i < n_x; i++) x[i] = (float)(pp_random_unit(1, 2, i) - 0.5);
@@ -126,6 +148,7 @@ int main(int argc, char **argv)
         bench_matmul(&k, PIPPIN_F32);
         bench_matmul(&k, PIPPIN_F16);
         bench_matmul(&k, PIPPIN_BF16);
+        bench_gemm(&k);
         bench_attend(k.attend_f32, PIPPIN_F32);
         bench_attend(k.attend_bf16, PIPPIN_BF16);
         bench_attend(k.attend_i8, PIPPIN_I8);

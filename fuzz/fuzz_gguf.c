@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < g.tensors.n; i++) decode(&g.tensors.items[i]);
     if (pp_config_from_gguf(&g, &c, &err) != PIPPIN_OK) fuzz_check_error(&err, "input");
     pippin_tokenizer *t;
-    if (pp_tokenizer_from_gguf(&g, &t, &err) != PIPPIN_OK)
+    if (pp_tokenizer_from_gguf(&g, "input", &t, &err) != PIPPIN_OK)
         fuzz_check_error(&err, "input");
     else if (t)
         fuzz_use_tokenizer(t, data, size);

@@ -44,7 +44,8 @@ typedef enum pippin_status {
     PIPPIN_E_UNSUPPORTED, /* well formed, but this version cannot run it */
     PIPPIN_E_MEMORY,      /* an allocation failed; nothing leaked, the object is as before the call */
     PIPPIN_E_CONTEXT,     /* more tokens than the session's context holds */
-    PIPPIN_E_CANCELLED    /* pippin_session_cancel was called, or a callback asked to stop */
+    PIPPIN_E_CANCELLED,   /* pippin_session_cancel was called, or a callback asked to stop */
+    PIPPIN_E_DIVERGED     /* training: the loss or the gradient is no number any more */
 } pippin_status;
 
 /* Filled on failure only. `text` is one line: "FILE or FIELD: what was found, what was expected; what to do". */
@@ -158,7 +159,8 @@ typedef struct pippin_session pippin_session;
 
 typedef struct pippin_model_options {
     const char *tokenizer; /* path of a tokenizer file; NULL: the one inside the model or beside it, if there is one */
-    const char *cpu;       /* highest kernel level to use: "scalar", "avx2", "avx512"; NULL: all that the CPU has */
+    const char
+        *cpu; /* highest kernel level to use: "scalar", "avx2", "avx512", "avx512vnni"; NULL: all that the CPU has */
 } pippin_model_options;
 
 /*
@@ -177,12 +179,27 @@ PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin
 /* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
 PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
 
+typedef struct pippin_adapter_use pippin_adapter_use;
+
+typedef struct pippin_save_options {
+    pippin_type type;           /* of the matrices: F32, F16, BF16, Q8, Q4, Q2; AUTO: as they are */
+    pippin_type embedding_type; /* of embedding and head, where another than that; AUTO: Q4 with Q2, else as `type` */
+    /* [n_merge] adapters that become part of the matrices, W + scale alpha/rank (A B)^T, in f32 before they are encoded. */
+    const pippin_adapter_use *merge;
+    size_t n_merge;
+    /* Called as the file grows, NULL: not. Non-zero stops with CANCELLED, and no file is left. */
+    int (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+} pippin_save_options;
+
 /*
- * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. Matrices in `type` (F32, F16, BF16);
- * AUTO: as they are. An adapter inside the model is not written.
+ * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. The tokenizer is written with it and is
+ * found again when the file is opened. An adapter inside the model is not written, unless it is merged. Errors: UNSUPPORTED
+ * (the type; or merging into matrices of a block type that keep it), IO, ARGUMENT (an adapter of another model), MEMORY,
+ * CANCELLED.
  */
-PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path,
-                                                pippin_error *err);
+PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options,
+                                                const char *path, pippin_error *err);
 
 PIPPIN_API pippin_model *pippin_model_retain(pippin_model *model); /* counts one more user; returns `model` */
 PIPPIN_API void pippin_model_free(pippin_model *model);            /* gives one user's count back */
@@ -213,7 +230,7 @@ PIPPIN_API bool pippin_model_tensor(const pippin_model *model, size_t i, pippin_
 /*
  * Opens a bare tokenizer file, told by its content: Hugging Face's tokenizer.json (a BPE model; tokenizer_config.json beside
  * it is read for BOS and EOS), a SentencePiece .model (BPE or unigram), the vocabulary inside a .gguf, or llama2.c's
- * tok*.bin. Free with pippin_tokenizer_free. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
+ * tok*.bin. The file stays mapped until pippin_tokenizer_free; do not change it in the meantime. Errors: IO, FORMAT, UNSUPPORTED (names the part), MEMORY.
  */
 PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pippin_error *err);
 PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
@@ -322,10 +339,10 @@ PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);
 PIPPIN_API int32_t pippin_adapter_rank(const pippin_adapter *adapter);
 PIPPIN_API float pippin_adapter_alpha(const pippin_adapter *adapter);
 
-typedef struct pippin_adapter_use {
+struct pippin_adapter_use {
     const pippin_adapter *adapter; /* must outlive the session, or the next pippin_session_set_adapters */
     float scale;                   /* multiplies alpha/rank: 1 is the adapter as it was trained, 0 has no effect */
-} pippin_adapter_use;
+};
 
 /* ---- sessions ----------------------------------------------------------------------------------------------------- */
 
@@ -463,6 +480,102 @@ typedef struct pippin_generate_result {
 PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t *prompt, size_t n_prompt,
                                          const pippin_generate_options *options, int32_t *ids, size_t capacity,
                                          pippin_generate_result *result, pippin_error *err);
+
+/* ---- training ----------------------------------------------------------------------------------------------------------- */
+
+typedef enum pippin_schedule { PIPPIN_SCHEDULE_COSINE = 0, PIPPIN_SCHEDULE_CONSTANT } pippin_schedule;
+
+/* What a run tells after every optimiser step and every evaluation. */
+typedef struct pippin_train_event {
+    uint64_t step, n_step;   /* steps done so far, and of the whole run */
+    uint64_t epoch, n_epoch; /* the epoch that the step belongs to, from 1 */
+    bool is_eval;            /* eval_loss was measured; else the fields of a step hold */
+    double loss;             /* mean over the step's targets in nats, before the step */
+    double grad_norm;        /* before clipping */
+    double learning_rate;
+    double eval_loss;
+    uint64_t n_tok;           /* tokens of the step */
+    double tokens_per_second; /* of the step */
+    double seconds_left;      /* at the pace of the last steps */
+} pippin_train_event;
+
+/* Where 0 is a value of its own, negative stands for it: "negative: none". */
+typedef struct pippin_train_options {
+    /* .jsonl, .txt, or a folder with train.jsonl (and valid.jsonl); docs/TRAINING.md describes the lines. */
+    const char *data;
+    const char *eval_data; /* NULL: the folder's valid.jsonl, or none */
+    const char *output;    /* folder for the result, checkpoints, metrics.jsonl and loss.svg; created if absent */
+    const char *separator; /* of a .txt: stands between documents; NULL: one stream */
+    size_t max_length; /* tokens of a sample, longer ones are cut; 0: the training window of the model, at most 4096 */
+    bool pack;         /* join samples to sequences of max_length; each still sees itself only */
+    bool no_shuffle;   /* every epoch in the file's order */
+    uint64_t seed;     /* of order, initial adapter and dropout */
+
+    int32_t epochs;           /* 0: 2 */
+    uint64_t max_steps;       /* ends the run earlier; 0: no bound */
+    int32_t batch_size;       /* sequences; 0: 4 */
+    int32_t accumulation;     /* batches that make a step; 0: 1 */
+    double learning_rate;     /* 0: 1e-3 */
+    pippin_schedule schedule; /* after the warm-up: down along a cosine to 0, or as it is */
+    double
+        warmup_epochs; /* 0: one epoch for an adapter, as the toolkit has it, but at most half of the run; else a twentieth of the run; negative: none */
+    int64_t warmup_steps;          /* in place of warmup_epochs; 0: that holds; negative: none */
+    double weight_decay;           /* 0: 0.01; negative: none */
+    double clip_grad_norm;         /* 0: 1; negative: never */
+    double dropout;                /* share of what attention and feed-forward parts add that is left out; 0: none */
+    double lora_dropout;           /* share of an adapter's inputs that is left out; 0: none */
+    bool activation_checkpointing; /* half as much again to compute, a fraction of the memory */
+
+    /*
+     * Q2 or Q4: all weights are trained as they will be used, rounded to 2 bits (embedding and head 4) or 4 bits, and K and V to
+     * int8 by ranges that are observed; AUTO: not. The result holds the rounded weights and their scales.
+     */
+    pippin_type qat;
+    /*
+     * Distillation: in place of the data's own tokens, learn up to this many that the teacher writes after each prompt (before a
+     * sample's first target; half of a text without one), chosen as `sampling` says; 0: the data as it stands.
+     */
+    int32_t continuations;
+    pippin_sampling sampling;
+    uint64_t eval_every;       /* steps; 0: once an epoch */
+    uint64_t checkpoint_every; /* steps; 0: once an epoch; a run that ends or is stopped always writes one */
+    bool resume;               /* go on from the output folder's newest checkpoint, bit for bit */
+    int32_t n_threads;         /* 0: one a core */
+
+    /* of adapters */
+    int32_t rank;     /* 0: 32, or the initial adapter's */
+    float alpha;      /* 0: rank / 2, or the initial adapter's */
+    const char *init; /* an adapter file to start from; NULL: a new one without effect */
+
+    /* Called after each step, each evaluation, and between batches (event NULL). Non-zero stops after writing a checkpoint. */
+    int (*on_event)(void *user, const pippin_train_event *event);
+    void *user;
+} pippin_train_options;
+
+typedef struct pippin_train_result {
+    uint64_t n_step;
+    double loss, eval_loss; /* the last ones; NAN where there was none */
+    uint64_t n_tok;         /* tokens of the steps that this call made */
+    double seconds;
+} pippin_train_result;
+
+/*
+ * Each reads and checks the data, trains with AdamW in f32, and writes its result into the output folder. The result does not
+ * depend on the number of threads, and a run that was stopped and resumed gives the same bits as one that was not.
+ * `result` may be NULL. Errors: ARGUMENT, FORMAT (data; or a checkpoint of another run), IO, MEMORY, CANCELLED (a checkpoint
+ * was written), UNSUPPORTED; DIVERGED where loss or gradient are no numbers any more (a checkpoint from before was written).
+ */
+
+/* All weights of a model: model.safetensors and config.json. */
+PIPPIN_API pippin_status pippin_train(const pippin_model *model, const pippin_train_options *options,
+                                      pippin_train_result *result, pippin_error *err);
+/* All weights of a draft, towards a teacher with the same vocabulary: reverse KL divergence at the data's targets. */
+PIPPIN_API pippin_status pippin_distill(const pippin_model *draft, pippin_model *teacher,
+                                        const pippin_train_options *options, pippin_train_result *result,
+                                        pippin_error *err);
+/* A LoRA adapter on frozen weights of any type: adapter.safetensors. */
+PIPPIN_API pippin_status pippin_adapter_train(const pippin_model *base, const pippin_train_options *options,
+                                              pippin_train_result *result, pippin_error *err);
 
 /* ---- arithmetic about models ----------------------------------------------------------------------------------------- */
 

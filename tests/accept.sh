@@ -147,6 +147,24 @@ golden hf-llama3 5e-5
 golden hf-qwen2 5e-5
 golden hf-qwen3 5e-5
 
+section 'the same after convert to GGUF, and with the adapter merged'
+golden base 5e-5 gguf
+golden base-kv8 5e-3 gguf
+golden base-lora 5e-5 merged:adapter.pt
+golden base-lora-alpha 5e-5 merged:adapter.safetensors
+golden draft 5e-5 gguf
+golden hf-llama3 5e-5 gguf
+golden hf-qwen2 5e-5 gguf
+golden hf-qwen3 5e-5 gguf
+
+section 'files, tokenizers, conversations'
+line 'tokenizers inside GGUF: the same ids' gguf_tokenizer_test passed '>=' 12
+line 'chat templates, content that spells pieces' template_test passed '>=' 8
+line 'stories: losses, conversion, KL divergence' 'bash tests/eval_test.sh "$(command -v pippin)" $SHARED' 'grep -oE "[0-9]+ failed" | number failed' == 0
+line 'KL divergence of a model from itself' 'pippin eval -m $SHARED/data/tinystories-656k --against $SHARED/data/tinystories-656k -f $SHARED/data/tinystories-text/README.md --json' 'json against.kl' == 0
+line 'a small model from start to a token, ms' 'bash tests/median_ms.sh pippin generate -m $SHARED/data/tinystories-656k -p Once -n 1' 'number ms' '<' 50
+line 'pages of man and completion' 'bash tests/completion_test.sh "$(command -v pippin)"' 'grep -oE "[0-9]+ failed" | number failed' == 0
+
 section 'a trained model of others'
 line 'nats a token, 100 stories (1.607438)' 'pippin eval -m $SHARED/data/stories260K/stories260K.bin --tokenizer $SHARED/data/stories260K/tok512.bin --text $SHARED/data/tinystories-text/stories.txt --separator "<|endoftext|>"' 'number nll 2 | awk "{printf \"%.1e\", (\$1 > 1.607438 ? \$1 - 1.607438 : 1.607438 - \$1) / 1.607438}"' '<=' 1e-4
 

@@ -1,5 +1,6 @@
 /* adapter_test.c - adapter files: both naming conventions, where alpha comes from, blending, and what is refused. */
 #define _DEFAULT_SOURCE
+#include <math.h>
 #include <unistd.h>
 
 #include "formats/formats.h"
@@ -92,6 +93,71 @@ static void rewrite(const char *path, const pp_entry *metadata, size_t n_metadat
     }
     OK(pp_safetensors_write(path, items, t.n - leave_out, metadata, n_metadata, err));
     pp_tensors_free(&t);
+}
+
+/* W + S alpha/rank (A B)^T in the matrices = the adapters beside them, whatever S and however many. */
+static void test_merge(void **state)
+{
+    (void)state;
+    pippin_model *m = model(), *merged;
+    pippin_adapter *a;
+    OK(pippin_adapter_open(in_corpus("safetensors/adapter.safetensors"), m, &a, err));
+    static const float scales[][2] = {{1, 0}, {-0.5f, 0}, {0.75f, 2}};
+    for (size_t i = 0; i < 3; i++) {
+        const pippin_adapter_use uses[] = {{a, scales[i][0]}, {a, scales[i][1]}};
+        const size_t n = scales[i][1] != 0 ? 2 : 1;
+        float plain[N_VOCAB], attached[N_VOCAB], found[N_VOCAB];
+        OK(pippin_model_save_gguf(m, &(pippin_save_options){.merge = uses, .n_merge = n}, in_folder("merged.gguf"),
+                                  err));
+        OK(pippin_model_open(in_folder("merged.gguf"), NULL, &merged, err));
+        logits_with(m, NULL, 0, plain);
+        logits_with(m, uses, n, attached);
+        logits_with(merged, NULL, 0, found);
+        float largest = 0, error = 0, effect = 0;
+        for (int j = 0; j < N_VOCAB; j++) {
+            largest = fmaxf(largest, fabsf(attached[j]));
+            error = fmaxf(error, fabsf(attached[j] - found[j]));
+            effect = fmaxf(effect, fabsf(attached[j] - plain[j]));
+        }
+        print_message("scales %g, %g: error %.2g, effect %.2g of %.2g\n", (double)scales[i][0], (double)scales[i][1],
+                      (double)error, (double)effect, (double)largest);
+        assert_true(error <= 1e-5f * largest && effect > 1e-3f * largest);
+        pippin_model_free(merged);
+    }
+    pippin_model *other = model();
+    pippin_error err;
+    const pippin_adapter_use foreign = {a, 1};
+    assert_int_equal(pippin_model_save_gguf(other, &(pippin_save_options){.merge = &foreign, .n_merge = 1},
+                                            in_folder("merged.gguf"), &err),
+                     PIPPIN_E_ARGUMENT);
+    pippin_model_free(other);
+    pippin_adapter_free(a);
+    pippin_model_free(m);
+}
+
+static int stop_soon(void *user, uint64_t done, uint64_t total)
+{
+    assert_true(done <= total);
+    return ++*(int *)user == 1;
+}
+
+/* Progress reaches the end; a caller who has had enough leaves no file. */
+static void test_cancel(void **state)
+{
+    (void)state;
+    pippin_model *m = model();
+    int calls = 1;
+    const char *path = in_folder("cancelled.gguf");
+    pippin_error refusal;
+    OK(pippin_model_save_gguf(m, &(pippin_save_options){.progress = stop_soon, .user = &calls}, path, err));
+    assert_true(calls > 1 && pp_path_exists(path));
+    remove(path);
+    calls = 0;
+    assert_int_equal(
+        pippin_model_save_gguf(m, &(pippin_save_options){.progress = stop_soon, .user = &calls}, path, &refusal),
+        PIPPIN_E_CANCELLED);
+    assert_false(pp_path_exists(path));
+    pippin_model_free(m);
 }
 
 static void expect_alpha(pippin_model *m, const char *path, float alpha)
@@ -209,11 +275,12 @@ int main(void)
     const pippin_hooks hooks = {.log = keep_log};
     pippin_set_hooks(&hooks);
     if (!mkdtemp(folder)) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha), cmocka_unit_test(test_names_and_blends),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha),   cmocka_unit_test(test_names_and_blends),
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded),
+                                       cmocka_unit_test(test_merge),   cmocka_unit_test(test_cancel)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors"};
-    for (int i = 0; i < 3; i++) unlink(in_folder(files[i]));
+    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors", "merged.gguf"};
+    for (int i = 0; i < 4; i++) unlink(in_folder(files[i]));
     rmdir(folder);
     return failed;
 }

@@ -477,13 +477,11 @@ test_paths() {
     usage 'padding in another family' '--padding' logits -m "$g/hf-llama3" --tokens 1,2 --padding -o "$scratch/got.npy"
 }
 
-test_stories() {
-    local s=$shared/data/stories260K n prompt wanted positions i=0 model
-    if [ ! -e "$s/stories260K.bin" ]; then
-        skip 'stories260K: no shared folder'
-        return
-    fi
-    model=(-m "$s/stories260K.bin" --tokenizer "$s/tok512.bin")
+# published NAME ARGUMENTS... - the three published texts by a model that these arguments name
+published() {
+    local s=$shared/data/stories260K n prompt wanted positions i=0 name=$1 model
+    shift
+    model=("$@")
     while IFS= read -r line; do
         case $line in
         *'"prompt":'*) prompt=${line#*: \"} prompt=${prompt%\",} ;;
@@ -494,16 +492,29 @@ test_stories() {
             n=$("$pippin" generate "${model[@]}" -p "$prompt" --count-tokens)
             # A position yields a token: those of the prompt but BOS are given, the others are generated.
             run generate "${model[@]}" -p "$prompt" -n $((positions - n + 1)) --echo
-            is "stories: text $i" "$out" "$wanted"
+            is "stories: $name, text $i" "$out" "$wanted"
             printf '%s' "$prompt" >"$scratch/prompt"
             run generate "${model[@]}" -f "$scratch/prompt" -n $((positions - n + 1))
-            is "stories: text $i, from a file, without --echo" "$prompt$out" "$wanted"
+            is "stories: $name, text $i, from a file, without --echo" "$prompt$out" "$wanted"
             out=$("$pippin" generate "${model[@]}" -n $((positions - n + 1)) --raw <"$scratch/prompt")
-            is "stories: text $i, from stdin" "$prompt$out" "$wanted"
+            is "stories: $name, text $i, from stdin" "$prompt$out" "$wanted"
             ;;
         esac
     done <"$s/expected_text.json"
-    is 'stories: texts' $i 3
+    is "stories: $name, texts" $i 3
+}
+
+test_stories() {
+    local s=$shared/data/stories260K model
+    if [ ! -e "$s/stories260K.bin" ]; then
+        skip 'stories260K: no shared folder'
+        return
+    fi
+    model=(-m "$s/stories260K.bin" --tokenizer "$s/tok512.bin")
+    published '.bin' "${model[@]}"
+    run convert "$s/stories260K.bin" --tokenizer "$s/tok512.bin" -o "$scratch/stories.gguf"
+    is 'stories: converted' $code 0
+    published '.gguf' -m "$scratch/stories.gguf"
     json 'stories: an ending' generate "${model[@]}" -p 'Once upon a time'
     holds 'stories: an ending' "$out" '"finish_reason": "stop"'
     json 'stories: inspect' inspect "$s/stories260K.bin"

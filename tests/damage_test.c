@@ -67,6 +67,13 @@ static const kind kinds[] = {
      "model.bin",
      NULL,
      "tokenizer.model"},
+    {"SentencePiece unigram",
+     {{"llama2c/tied.bin", "model.bin"}, {"sentencepiece/unigram.model", "tokenizer.model"}},
+     "tokenizer.model",
+     "model.bin",
+     NULL,
+     "tokenizer.model"},
+    {".gguf with its tokenizer's file", {{"llama2c/tied.bin", "model.bin"}}, "model.gguf", "model.gguf", NULL, NULL},
     {"real .gguf with a vocabulary",
      {{"data/gguf-tiny-random/llama-2-tiny-random.gguf", "model.gguf"}},
      "model.gguf",
@@ -218,6 +225,19 @@ static void run_child(const kind *k, const char *dir, uint64_t n, size_t size, t
 }
 
 /* The folder of a kind, filled with its files; false where these are not on this machine. */
+/* What `convert` makes of a model and a tokenizer of another maker's kind. */
+static void convert(const char *dir)
+{
+    char model_path[300], tokenizer[4200], gguf[300];
+    pippin_model *model;
+    snprintf(model_path, sizeof model_path, "%s/model.bin", dir);
+    snprintf(tokenizer, sizeof tokenizer, "%s/fuzz/corpus/sentencepiece/bpe.model", PIPPIN_SOURCE);
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", dir);
+    OK(pippin_model_open(model_path, &(pippin_model_options){.tokenizer = tokenizer}, &model, err));
+    OK(pippin_model_save_gguf(model, NULL, gguf, err));
+    pippin_model_free(model);
+}
+
 static bool prepare(const kind *k, char *dir)
 {
     for (size_t i = 0; i < 4 && k->files[i].from; i++) {
@@ -232,6 +252,7 @@ static bool prepare(const kind *k, char *dir)
         write_file(to, bytes, size);
         test_free(bytes);
     }
+    if (strcmp(k->model, "model.gguf") == 0 && strcmp(k->files[0].to, "model.gguf") != 0) convert(dir);
     return true;
 }
 
@@ -242,6 +263,8 @@ static void remove_dir(const kind *k, const char *dir)
         snprintf(path, sizeof path, "%s/%s", dir, k->files[i].to);
         unlink(path);
     }
+    snprintf(path, sizeof path, "%s/%s", dir, k->damaged); /* where it was made here */
+    unlink(path);
     rmdir(dir);
 }
 

@@ -43,14 +43,16 @@ if [ ! -e "$stories/stories260K.bin" ] || [ ! -e "$texts/stories.txt" ]; then
     exit
 fi
 
-# losses MODEL - "tokens nll" of each story
+# losses MODEL... - "tokens nll" of each story
 losses() {
-    "$pippin" eval -m "$1" --tokenizer "$stories/tok512.bin" --text "$texts/stories.txt" --separator '<|endoftext|>' --json \
+    "$pippin" eval -m "$@" --text "$texts/stories.txt" --separator '<|endoftext|>' --json \
         2>/dev/null | sed 's/.*"documents"//' | grep -oE '"tokens": [0-9]+, "nll": [0-9.]+' | tr -d ',"a-z:'
 }
-"$pippin" convert "$stories/stories260K.bin" -o "$scratch/stories.gguf" >/dev/null 2>&1
+"$pippin" convert "$stories/stories260K.bin" --tokenizer "$stories/tok512.bin" -o "$scratch/stories.gguf" >/dev/null 2>&1
 for model in "$stories/stories260K.bin" "$scratch/stories.gguf"; do
-    losses "$model" >"$scratch/got"
+    arguments=("$model")
+    [ "$model" = "$scratch/stories.gguf" ] || arguments+=(--tokenizer "$stories/tok512.bin")
+    losses "${arguments[@]}" >"$scratch/got"
     # The reference counts BOS as a token; its last line is the total.
     grep -v total "$texts/reference_nll_stories260K.txt" | paste - "$scratch/got" |
         awk '{ d = ($3 - $5) / $3; if (d < 0) d = -d; if (NF == 5 && $2 - 1 == $4 && d <= 1e-4) n++ } END { print n + 0 }' >"$scratch/n"
@@ -63,6 +65,31 @@ is 'finish reason of a stop text' "$(say -n 60 --stop 'to play' --json | grep -o
 is 'top-k 1 is greedy' "$(say -n 40 --temp 1 --top-k 1 --seed 9)" "$(say -n 40)"
 is 'one seed, any threads' "$(say -n 40 --temp 1 --top-p 0.9 --seed 9 -t 1)" "$(say -n 40 --temp 1 --top-p 0.9 --seed 9 -t 2)"
 is 'a log-probability a token' "$(say -n 7 --logprobs 3 --json | grep -oE '"top_logprobs"' | wc -l | tr -d ' ')" 7
+
+# ---- eval --against: nothing from itself; from its bf16 copy what the logits of both say ----
+tiny=$shared/data/tinystories-656k
+compare=$(dirname "$pippin")/tests/npy_compare
+if [ -e "$tiny/model.safetensors" ] && [ -x "$compare" ]; then
+    head -c 600 "$texts/stories.txt" >"$scratch/text"
+    # field NAME - of the last answer's "against"
+    field() { grep -oE "\"$1\": [-0-9.e]+" "$scratch/answer" | tail -1 | cut -d' ' -f2; }
+    "$pippin" eval -m "$tiny" --against "$tiny" -f "$scratch/text" --json >"$scratch/answer" 2>"$scratch/err"
+    is 'no divergence from itself' "$(field kl) $(field kl_max) $(field top1_agreement)" '0.0 0.0 1.0'
+    is 'its own likelihood' "$(grep -oE '"nll": [0-9]+\.[0-9]{3}' "$scratch/answer" | sort -u | wc -l | tr -d ' ')" 1
+    "$pippin" convert "$tiny" --type bf16 -o "$scratch/half.gguf" >/dev/null 2>&1
+    ids=$("$pippin" tokenize -m "$tiny" --bos --ids <"$scratch/text" | tr ' ' ',')
+    for model in half.gguf tiny; do
+        path=$scratch/$model
+        [ $model = tiny ] && path=$tiny
+        "$pippin" logits -m "$path" --tokens "$ids" -o "$scratch/$model.npy" >/dev/null 2>&1
+    done
+    "$pippin" eval -m "$scratch/half.gguf" --against "$tiny" -f "$scratch/text" --json >"$scratch/answer" 2>"$scratch/err"
+    is 'divergence of the bf16 copy' "$(printf '%.6f' "$(field kl)")" "$("$compare" "$scratch/half.gguf.npy" "$scratch/tiny.npy" kl)"
+    code=0
+    "$pippin" eval -m "$tiny" --against "$scratch/stories.gguf" -f "$scratch/text" >/dev/null 2>"$scratch/err" || code=$?
+    is 'another vocabulary: exit code' $code 1
+    is 'another vocabulary: both sizes' "$(grep -c 'has 512 ids, expected the 2048' "$scratch/err")" 1
+fi
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "tests/support.h"
+#include "train/data.h"
+#include "train/files.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
 int main(void)
@@ -164,6 +166,31 @@ static pippin_status use_messages(void)
 static pippin_status use_gguf(void) { return use_model(in_corpus("gguf/qwen2-Q4_0.gguf"), NULL, NULL); }
 static pippin_status use_folder(void) { return use_model(folder, NULL, in_corpus("safetensors/adapter.safetensors")); }
 
+/* A model with this tokenizer into a GGUF, and back. */
+static pippin_status convert_with(const char *tokenizer)
+{
+    pippin_model *model;
+    char gguf[100];
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
+    const pippin_model_options options = {.tokenizer = tokenizer};
+    pippin_status status = pippin_model_open(in_corpus("llama2c/tied.bin"), &options, &model, NULL);
+    if (status != PIPPIN_OK) return status;
+    status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
+    pippin_model_free(model);
+    if (status == PIPPIN_OK) status = pippin_model_open(gguf, NULL, &model, NULL);
+    if (status == PIPPIN_OK) pippin_model_free(model);
+    return status;
+}
+
+static pippin_status convert(void)
+{
+    static const char *const names[] = {"tokenizer/tok.bin", "tokenizer_json/bytes.json", "sentencepiece/bpe.model",
+                                        "gguf/pieces.gguf"};
+    pippin_status status = PIPPIN_OK;
+    for (size_t i = 0; i < 4 && status == PIPPIN_OK; i++) status = convert_with(in_corpus(names[i]));
+    return status;
+}
+
 static pippin_status make_and_save(void)
 {
     pippin_config c;
@@ -174,8 +201,65 @@ static pippin_status make_and_save(void)
     status = pippin_model_save(model, folder, NULL);
     char gguf[100];
     snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
-    if (status == PIPPIN_OK) status = pippin_model_save_gguf(model, PIPPIN_F16, gguf, NULL);
+    if (status == PIPPIN_OK)
+        status = pippin_model_save_gguf(model, &(pippin_save_options){.type = PIPPIN_F16}, gguf, NULL);
     pippin_model_free(model);
+    return status;
+}
+
+static pippin_status use_data(const char *path, const pippin_tokenizer *t)
+{
+    const pp_dataset_options o = {.first_id = 1, .last_id = 2, .pad_id = -1, .chunk = 20};
+    pp_dataset d;
+    pp_plan plan;
+    pp_batch batch;
+    pippin_status status = pp_dataset_load(path, t, 265, &o, &d, &failure);
+    if (status != PIPPIN_OK) return status;
+    status = pp_plan_create(&d, &(pp_plan_options){.batch_size = 2}, &plan, &failure);
+    if (status == PIPPIN_OK) {
+        status = pp_batch_create(&plan, &batch, &failure);
+        if (status == PIPPIN_OK) pp_batch_free(&batch);
+        pp_plan_free(&plan);
+    }
+    pp_dataset_free(&d);
+    return status;
+}
+
+static pippin_status use_training_data(void)
+{
+    pippin_tokenizer *t;
+    pippin_status status = pippin_tokenizer_open(in_corpus("tokenizer/tok.bin"), &t, NULL);
+    if (status != PIPPIN_OK) return status;
+    char lines[100];
+    snprintf(lines, sizeof lines, "%s/lines.jsonl", folder);
+    status = use_data(in_corpus("training/stream.txt"), t);
+    if (status == PIPPIN_OK) status = use_data(lines, t);
+    pippin_tokenizer_free(t);
+    return status;
+}
+
+/* A run's folder: a checkpoint saved and loaded, a metric written and plotted. */
+static pippin_status use_run(void)
+{
+    float weights[3] = {1, 2, 3};
+    uint8_t flags[1] = {7};
+    const pp_array arrays[] = {{"flags", PP_ARRAY_U8, 1, flags}, {"weights", PP_ARRAY_F32, 3, weights}};
+    const pp_entry text = {"options", "x"};
+    pp_checkpoint c;
+    pp_metrics m = {0};
+    pp_metric *rows = NULL;
+    size_t n = 0;
+    pippin_status status = pp_checkpoint_save(folder, &(pp_state){1, arrays, 2, &text, 1}, &failure);
+    if (status == PIPPIN_OK) {
+        status = pp_checkpoint_load(folder, &(pp_state){0, arrays, 2, NULL, 0}, &c, &failure);
+        if (status == PIPPIN_OK) pp_checkpoint_free(&c);
+    }
+    if (status == PIPPIN_OK) status = pp_metrics_open(folder, 0, &m, &failure);
+    if (status == PIPPIN_OK) status = pp_metrics_put(&m, &(pp_metric){.step = 1, .loss = 2}, &failure);
+    pp_metrics_close(&m);
+    if (status == PIPPIN_OK) status = pp_metrics_read(folder, &rows, &n, &failure);
+    if (status == PIPPIN_OK) status = pp_plot_write(folder, "run", rows, n, &failure);
+    pp_free(rows);
     return status;
 }
 
@@ -216,6 +300,7 @@ static void fail_each(pippin_status (*operation)(void))
 }
 
 static void test_save(void **state) { (void)state, fail_each(make_and_save); }
+static void test_convert(void **state) { (void)state, fail_each(convert); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
 static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
@@ -225,19 +310,31 @@ static void test_sentencepiece(void **state) { (void)state, fail_each(use_senten
 static void test_tokenizers(void **state) { (void)state, fail_each(use_tokenizers); }
 static void test_messages(void **state) { (void)state, fail_each(use_messages); }
 static void test_folder(void **state) { (void)state, fail_each(use_folder); }
+static void test_training_data(void **state) { (void)state, fail_each(use_training_data); }
+static void test_run(void **state) { (void)state, fail_each(use_run); }
 
 int main(void)
 {
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus", PIPPIN_SOURCE);
     snprintf(folder, sizeof folder, "/tmp/pippin-faults-XXXXXX");
     if (!mkdtemp(folder)) return 1;
+    char lines[100];
+    snprintf(lines, sizeof lines, "%s/lines.jsonl", folder);
+    FILE *f = fopen(lines, "wb");
+    if (!f) return 1;
+    fputs("{\"tokens\":[5,6,7],\"loss_mask\":[0,1,1]}\n{\"text\":\"ab ab\"}\n{\"prompt\":\"a\",\"completion\":\"b\"}\n",
+          f);
+    fclose(f);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_save),       cmocka_unit_test(test_toolkit), cmocka_unit_test(test_llama2c),
         cmocka_unit_test(test_gguf),       cmocka_unit_test(test_json),    cmocka_unit_test(test_sentencepiece),
-        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_messages)};
+        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),  cmocka_unit_test(test_training_data),
+        cmocka_unit_test(test_run),        cmocka_unit_test(test_convert), cmocka_unit_test(test_messages)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"config.json", "model.safetensors", "logits.npy", "model.gguf"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const files[] = {
+        "config.json", "model.safetensors",        "logits.npy", "model.gguf", "metrics.jsonl",
+        "loss.svg",    "checkpoint-1.safetensors", "lines.jsonl"};
+    for (int i = 0; i < 8; i++) {
         char path[100];
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         unlink(path);

@@ -118,8 +118,8 @@ static void check_greedy(pippin_session *s, const int32_t *tokens, size_t n_tok,
     assert_memory_equal(ids, expected, n * sizeof *ids);
 }
 
-/* The same after conversion: a GGUF in another file, and in the same types, gives the same numbers. */
-static void check_converted(const golden *g, pippin_model *model, pippin_score score)
+/* The same after conversion: a GGUF in another file, and in the same types, gives the same numbers; a merged adapter too. */
+static void check_converted(const golden *g, pippin_model *model, const pippin_adapter *merged, pippin_score score)
 {
     char path[] = "/tmp/pippin-golden-XXXXXX.gguf";
     const int fd = mkstemps(path, 5);
@@ -127,11 +127,14 @@ static void check_converted(const golden *g, pippin_model *model, pippin_score s
     close(fd);
     pippin_model *again;
     pippin_session *s;
-    OK(pippin_model_save_gguf(model, PIPPIN_TYPE_AUTO, path, err));
+    const pippin_adapter_use use = {merged, 1};
+    const pippin_save_options options = {.merge = &use, .n_merge = merged ? 1 : 0};
+    OK(pippin_model_save_gguf(model, &options, path, err));
     OK(pippin_model_open(path, NULL, &again, err));
+    assert_int_equal(pippin_model_config(again)->lora_rank, merged ? 0 : pippin_model_config(model)->lora_rank);
     assert_int_equal(pippin_model_has_kv_scales(again), pippin_model_has_kv_scales(model));
     OK(pippin_session_create(again, &(pippin_session_options){.n_threads = 2}, &s, err));
-    print_message("as GGUF: ");
+    print_message(merged ? "merged, as GGUF: " : "as GGUF: ");
     check_logits(g, s, score, (size_t)pippin_model_config(again)->n_vocab);
     pippin_session_free(s);
     pippin_model_free(again);
@@ -166,7 +169,7 @@ static void test_golden(void **state)
                                 .positions = segment_ids ? positions : NULL,
                                 .n_tok = n_tok};
     check_logits(g, s, score, (size_t)pippin_model_config(model)->n_vocab);
-    if (!g->adapter && !pippin_model_adapter(model)) check_converted(g, model, score);
+    check_converted(g, model, none ? NULL : adapter ? adapter : pippin_model_adapter(model), score);
     if (json_object_get(expected, "greedy")) check_greedy(s, tokens, n_tok, json_object_get(expected, "greedy"));
     pippin_session_free(s);
     pippin_adapter_free(adapter);
@@ -238,13 +241,9 @@ static int compare_top5(void *user, size_t i, const float *logits)
     return 0;
 }
 
-static void check_published(const char *model_name, const char *reference_name)
+static void check_published_model(pippin_model *model, const char *reference_path)
 {
-    const char *model_path = shared_file(model_name), *reference_path = shared_file(reference_name);
-    if (!model_path || !reference_path) return;
-    pippin_model *model;
     pippin_session *s;
-    OK(pippin_model_open(model_path, NULL, &model, err));
     OK(pippin_session_create(model, &(pippin_session_options){.kv_type = PIPPIN_F32}, &s, err));
     json_t *reference = json_load_file(reference_path, 0, NULL);
     published p = {json_object_get(reference, "positions"), pippin_model_config(model)->n_vocab};
@@ -254,10 +253,29 @@ static void check_published(const char *model_name, const char *reference_name)
     for (size_t i = 0; i < n; i++)
         tokens[i] = (int32_t)json_integer_value(json_object_get(json_array_get(p.positions, i), "in"));
     OK(pippin_session_score(s, &(pippin_score){.tokens = tokens, .n_tok = n, .row = compare_top5, .user = &p}, err));
-    print_message("%s: %zu positions within 1e-3\n", reference_name, n);
+    print_message("%s: %zu positions within 1e-3\n", reference_path, n);
     json_decref(reference);
     pippin_session_free(s);
+}
+
+/* The model as it lies there, and after conversion. */
+static void check_published(const char *model_name, const char *reference_name)
+{
+    const char *model_path = shared_file(model_name), *reference_path = shared_file(reference_name);
+    if (!model_path || !reference_path) return;
+    char path[] = "/tmp/pippin-golden-XXXXXX.gguf";
+    const int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    close(fd);
+    pippin_model *model, *again;
+    OK(pippin_model_open(model_path, NULL, &model, err));
+    check_published_model(model, reference_path);
+    OK(pippin_model_save_gguf(model, NULL, path, err));
+    OK(pippin_model_open(path, NULL, &again, err));
+    check_published_model(again, reference_path);
     pippin_model_free(model);
+    pippin_model_free(again);
+    remove(path);
 }
 
 static void test_published(void **state)

@@ -26,6 +26,16 @@ try 'below DESTDIR' env DESTDIR="$PWD/stage" cmake --install "$build" --prefix /
 try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
     -a -x stage/usr/bin/pippin
 try 'the command runs' prefix/bin/pippin --version
+# installed FILE COMMAND... - a page below share is what the installed command prints
+installed() {
+    local file=$1 root
+    shift
+    for root in prefix stage/usr; do try "$root/share/$file" sh -c '"$@" | cmp - "$0"' "$root/share/$file" "$root/bin/pippin" "$@"; done
+}
+installed man/man1/pippin.1 help --man
+installed bash-completion/completions/pippin completion bash
+installed zsh/site-functions/_pippin completion zsh
+installed fish/vendor_completions.d/pippin.fish completion fish
 
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
 try 'pippin.pc has the version' test "$(pkg-config --modversion pippin)" = "$("$1" --version | tr ' ' '\n' | grep -m1 '^[0-9]')"

@@ -10,6 +10,8 @@
 
 #include "kernels_try.h"
 #include "kernels_try_attend.h"
+#include "kernels_try_low.h"
+#include "kernels_try_train.h"
 
 /* ---- matmul ---- */
 
@@ -297,6 +299,8 @@ static void scalar_is_true(void **state)
         const double want = (double)gate / (1 + exp(-(double)gate));
         assert_true(near((double)y, want, 4e-7 * fabs(want)));
     }
+    scalar_training_is_true(&k);
+    scalar_low_is_true(&k);
     pp_attend a = attend_call(PIPPIN_BF16, 3);
     static float out[20 * 128], scratch[20 * PP_ATTEND_BLOCK];
     a.out = out;
@@ -379,6 +383,38 @@ static void attend_by_slot(const pp_attend *a)
     a->out[0] *= 1 + 1e-7f * (float)(a->slots[0] % 2);
 }
 
+static void gemm_by_part(const pp_gemm *g)
+{
+    right.gemm(g);
+    if (g->m % 4 == 3) g->c[0] = nextafterf(g->c[0], INFINITY);
+}
+
+static void gemm_past_row(const pp_gemm *g)
+{
+    right.gemm(g);
+    g->c[(size_t)(g->m - 1) * g->c_row + (size_t)g->n] = 0;
+}
+
+static void adamw_uncorrected(float *w, float *m, float *v, const float *g, int n, const pp_adamw *a)
+{
+    pp_adamw wrong = *a;
+    wrong.correct1 = 1;
+    right.adamw(w, m, v, g, n, &wrong);
+}
+
+static void norm_backward_without_dw(float *dx, float *dw, const float *dy, const float *x, const float *w, int n,
+                                     float eps)
+{
+    (void)dw;
+    right.rmsnorm_backward(dx, NULL, dy, x, w, n, eps);
+}
+
+static void q2_by_batch(const pp_low_matmul *m)
+{
+    right.matmul_q2(m);
+    if (m->n_tok > 1) m->y[0] = nextafterf(m->y[0], INFINITY);
+}
+
 static float absmax_past_end(const float *x, int n) { return right.absmax(x, (n + 7) / 8 * 8); }
 
 static bool faulty_reads(void)
@@ -413,6 +449,11 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(quantize_i8, quantize_by_reciprocal);
     CAUGHT(to_bf16, truncate_to_bf16);
     CAUGHT(attend_f32, attend_by_slot);
+    CAUGHT(matmul_q2, q2_by_batch);
+    CAUGHT(gemm, gemm_by_part);
+    CAUGHT(gemm, gemm_past_row);
+    CAUGHT(adamw, adamw_uncorrected);
+    CAUGHT(rmsnorm_backward, norm_backward_without_dw);
 #undef CAUGHT
     assert_true(faulty_reads());
 }

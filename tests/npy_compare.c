@@ -1,6 +1,7 @@
 /*
  * npy_compare.c - how far one float32 .npy file of rows is from another: `npy_compare A B BOUND` prints the largest
  * |a - b| of a row over the largest |b| of the same row, and exits 1 above BOUND, 2 when there is nothing to compare.
+ * `npy_compare Q P kl` takes the rows for logits and prints the mean KL(p || q) of all but the last row, in nats.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -80,12 +81,32 @@ static double distance(const matrix *a, const matrix *b, size_t *worst_row)
     return worst;
 }
 
+static double log_probability(const float *row, size_t n, size_t i)
+{
+    double largest = -(double)INFINITY, sum = 0;
+    for (size_t j = 0; j < n; j++) largest = fmax(largest, (double)row[j]);
+    for (size_t j = 0; j < n; j++) sum += exp((double)row[j] - largest);
+    return (double)row[i] - largest - log(sum);
+}
+
+static double divergence(const matrix *q, const matrix *p)
+{
+    double sum = 0;
+    for (size_t i = 0; i + 1 < p->n_row; i++)
+        for (size_t j = 0; j < p->n_col; j++) {
+            const double log_p = log_probability(p->values + i * p->n_col, p->n_col, j);
+            sum += exp(log_p) * (log_p - log_probability(q->values + i * p->n_col, p->n_col, j));
+        }
+    return sum / (double)(p->n_row - 1);
+}
+
 int main(int argc, char **argv)
 {
     char *end = NULL;
-    const double bound = argc == 4 ? strtod(argv[3], &end) : -1;
-    if (argc != 4 || end == argv[3] || *end || !(bound >= 0)) {
-        fprintf(stderr, "usage: npy_compare A.npy B.npy BOUND\n");
+    const bool kl = argc == 4 && strcmp(argv[3], "kl") == 0;
+    const double bound = argc == 4 && !kl ? strtod(argv[3], &end) : -1;
+    if (argc != 4 || (!kl && (end == argv[3] || *end || !(bound >= 0)))) {
+        fprintf(stderr, "usage: npy_compare A.npy B.npy BOUND|kl\n");
         return 2;
     }
     matrix a, b = {0};
@@ -94,6 +115,9 @@ int main(int argc, char **argv)
         if (a.n_row != b.n_row || a.n_col != b.n_col) {
             fprintf(stderr, "npy_compare: shapes differ: [%zu, %zu] and [%zu, %zu]\n", a.n_row, a.n_col, b.n_row,
                     b.n_col);
+        } else if (kl) {
+            printf("%.6f\n", divergence(&a, &b));
+            code = 0;
         } else {
             size_t row = 0;
             const double worst = distance(&a, &b, &row);

@@ -3,7 +3,7 @@
 # Says nothing when all are there. Asks no questions; sudo may ask for its password when there is a terminal.
 set -eu
 
-build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev'
+build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev'
 test='libcmocka-dev g++ sentencepiece'
 check='clang libclang-rt-dev'
 

@@ -750,8 +750,35 @@ def make_pickles():
             pass
 
 
+def make_training():
+    """The first byte chooses options: '@' (64) is JSON lines, 'B' with ids around texts, 'b' cut at 3 tokens; below, plain text."""
+    def lines(name, *rows, how=b"B"):
+        put("training", name, how + b"".join((r if isinstance(r, bytes) else json.dumps(r).encode()) + b"\n" for r in rows))
+    user, assistant = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    lines("tokens.jsonl", {"tokens": [5, 6, 7], "loss_mask": [0, 1, 1]}, {"tokens": [1, 2]}, how=b"@")
+    lines("long.jsonl", {"tokens": [5, 6, 7, 8], "loss_mask": [0, 0, 0, 1]}, {"tokens": [1, 2, 3, 4]}, how=b"b")
+    lines("pad.jsonl", {"tokens": [5, 0, 7, 0]}, how=b"P")
+    lines("text.jsonl", {"text": "ab ab c"}, {"text": "\u0000\u00e9"}, b"", b"  \r")
+    lines("completion.jsonl", {"prompt": "a", "completion": "b c"}, {"prompt": "", "completion": " "}, {"completion": "x", "prompt": "a b"})
+    lines("mixed.jsonl", b"\xef\xbb\xbf" + json.dumps({"text": "a b"}).encode(), {"tokens": [3, 4], "loss_mask": [True, True]},
+          {"prompt": "c", "completion": "b"}, how=b"N")
+    lines("bad-messages.jsonl", [user, assistant])
+    lines("bad-conversation.jsonl", {"conversation": [user, assistant], "tools": []})
+    lines("bad-roles.jsonl", {"messages": [assistant, assistant]})
+    for i, row in enumerate((b"{", b"7", b"[]", b"[7]", b"{}", b'{"x":1}', b'{"tokens":[5,265]}', b'{"tokens":[5,-1]}', b'{"tokens":[5,1e2]}',
+                             b'{"tokens":[5,6],"loss_mask":[1]}', b'{"tokens":[5,6],"loss_mask":[1,0.5]}', b'{"tokens":[5]}', b'{"text":""}',
+                             b'{"text":"\xff"}', b'{"prompt":"a"}', b'{"text":"a","tokens":[1,2]}', b'{"tokens":[5,6],"tokens":[5,6]}',
+                             b"[" * 3000, b'{"tokens":[99999999999999999999,1]}', b'{"messages":{}}')):
+        lines("bad-%02d.jsonl" % i, {"tokens": [1, 2]}, row)
+    put("training", "stream.txt", b"\2ab ab c\n\nabab\nc c\xc3\xa9 a b abababababababababababababababababababab ab ab a b c\n")
+    put("training", "windows.txt", b"\x20ab ab c ab ab ab c c c a b")
+    put("training", "documents.txt", b"\3 ab | |c|\n\nb b|")
+    put("training", "one.txt", b"\1ab ab|a")
+    put("training", "empty.txt", b"\0")
+
+
 # Each kind starts from the same seed, so that a new one leaves the others as they are.
 for make in (make_safetensors, make_torch, make_gguf, make_llama2c, make_tokenizer, make_config, make_found, make_pickles, make_tokenizer_json,
-             make_sentencepiece, make_messages):
+             make_sentencepiece, make_training, make_messages):
     rng.seed(1)
     make()

@@ -11,7 +11,8 @@ struct pippin_adapter {
     pp_lora lora;
     float alpha;
     pp_lora_site *sites; /* [n_layer][PP_N_SITE], owned */
-    float *values;       /* what the sites point into, owned */
+    float *values;       /* [n_values] what the sites point into, owned */
+    size_t n_values;
     pippin_model *model; /* kept alive by an adapter that was opened by itself; NULL inside a model */
 };
 
@@ -24,6 +25,12 @@ bool pp_adapter_present(const pp_tensors *t);
  */
 pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale,
                                       bool drop_zero, pippin_adapter **out, pippin_error *err);
+/*
+ * A new adapter on every linear layer: A normal with deviation 1 / sqrt(n_in), B zero, so that it has no effect yet. Same
+ * seed, same bits. ARGUMENT for a rank outside 1 .. 256.
+ */
+pippin_status pp_adapter_new(const pippin_config *config, int32_t rank, float alpha, uint64_t seed, pippin_adapter **out,
+                             pippin_error *err);
 /* Frees the adapter itself; pippin_adapter_free also lets go of the model. NULL accepted. */
 void pp_adapter_destroy(pippin_adapter *adapter);
 /* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */

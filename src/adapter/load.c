@@ -129,6 +129,7 @@ static pippin_status allocate(loader *l)
     if (!l->adapter) return pp_fail_memory(l->err, l->t->source, sizeof *l->adapter);
     l->adapter->sites = pp_alloc_zero(n_site, sizeof *l->adapter->sites);
     l->adapter->values = pp_alloc_zero(n_value, sizeof *l->adapter->values);
+    l->adapter->n_values = n_value;
     if (!l->adapter->sites || !l->adapter->values) return pp_fail_memory(l->err, l->t->source, n_value * sizeof(float));
     return PIPPIN_OK;
 }

@@ -104,6 +104,22 @@ pippin_status pp_writer_write(pp_writer *w, const void *data, size_t size, pippi
 pippin_status pp_writer_commit(pp_writer *w, pippin_error *err); /* closes and frees, also on failure */
 void pp_writer_abort(pp_writer *w);                              /* harmless on a zeroed or committed writer */
 
+/* ---- folders (dir.c) ---- */
+
+typedef struct pp_names {
+    char **items; /* [n] in the order of their bytes */
+    size_t n;
+} pp_names;
+
+/* All that a folder holds but "." and "..", without its path; out is zeroed on failure. */
+pippin_status pp_dir_list(const char *path, pp_names *out, pippin_error *err);
+void pp_names_free(pp_names *names);
+pippin_status pp_file_remove(const char *path, pippin_error *err); /* OK when it does not exist */
+/* For logs that grow a line at a time; close with fclose. */
+pippin_status pp_append_open(const char *path, FILE **out, pippin_error *err);
+/* Removes the "NAME.tmp-PID" files of processes that no longer run; none of this one's writers may be open in `dir`. */
+pippin_status pp_writer_clean(const char *dir, pippin_error *err);
+
 /* ---- the machine (system.c) ---- */
 
 double pp_seconds(void); /* monotonic */
@@ -111,9 +127,10 @@ uint64_t pp_peak_rss(void);
 int pp_cpu_count(void); /* cores that this process may use */
 
 /* Kernel levels, in rising order; a level includes those below it on the same architecture. */
-typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_COUNT } pp_isa;
+typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_AVX512VNNI, PP_ISA_COUNT } pp_isa;
 
-/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL. */
+/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL; AVX512VNNI these
+   and VNNI. */
 bool pp_isa_supported(pp_isa isa);
 const char *pp_isa_name(pp_isa isa);
 

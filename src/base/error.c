@@ -15,6 +15,7 @@ const char *pippin_status_name(pippin_status status)
     case PIPPIN_E_MEMORY: return "memory";
     case PIPPIN_E_CONTEXT: return "context";
     case PIPPIN_E_CANCELLED: return "cancelled";
+    case PIPPIN_E_DIVERGED: return "diverged";
     }
     return "unknown";
 }

@@ -52,15 +52,16 @@ bool pp_isa_supported(pp_isa isa)
     bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & 1u << 29);
     bool avx2 = f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (isa == PP_ISA_AVX2) return avx2;
-    if (isa == PP_ISA_AVX512)
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (isa == PP_ISA_AVX512) return avx512;
+    if (isa == PP_ISA_AVX512VNNI) return avx512 && __builtin_cpu_supports("avx512vnni");
 #endif
     return false;
 }
 
 const char *pp_isa_name(pp_isa isa)
 {
-    static const char *const names[PP_ISA_COUNT] = {"scalar", "avx2", "avx512"};
+    static const char *const names[PP_ISA_COUNT] = {"scalar", "avx2", "avx512", "avx512vnni"};
     return (unsigned)isa < PP_ISA_COUNT ? names[isa] : "unknown";
 }

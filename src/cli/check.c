@@ -21,8 +21,9 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
-     .help = "check random weights of this shape: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a "
-             "config.json"},
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
+     .help = "check random weights of this shape, or of the shape in a config.json"},
     {.name = "type",
      .kind = PP_OPTION_TYPE,
      .argument = "TYPE",
@@ -197,7 +198,8 @@ const pp_command pp_command_check = {
     .synopsis = "--preset NAME | -m MODEL [options]",
     .details = "The tokens are pseudo-random and the same for the same seed. Exit code 1 when a value is not "
                "finite.\n\n"
-               "  pippin check --preset afm-draft",
+               "  pippin check --preset afm-draft\n"
+               "  pippin check -m base.gguf --cpu scalar -t 1",
     .groups = groups,
     .args_size = sizeof(check_args),
     .run = run,

@@ -22,7 +22,8 @@ typedef enum pp_option_kind {
     PP_OPTION_INT,    /* int32_t, `low` to `high`; low > 0, as 0 means "not given" */
     PP_OPTION_ID,     /* pp_optional_id */
     PP_OPTION_SEED,   /* uint64_t, 0 to INT64_MAX */
-    PP_OPTION_REAL    /* double, `low` to `high` */
+    PP_OPTION_REAL,   /* double, `low` to `high` */
+    PP_OPTION_AMOUNT  /* double, `low` to `high`; a given 0 becomes -1, as 0 means "not given" */
 } pp_option_kind;
 
 typedef struct pp_option {
@@ -33,8 +34,17 @@ typedef struct pp_option {
     const char *help;     /* one sentence, and the default where there is one */
     size_t target;        /* offset in the command's arguments of what the kind says */
     double low, high;
-    const char *choices; /* "a|b|c" */
+    const char *choices; /* "a|b|c"; offered but not checked where the kind is TEXT or TEXTS */
+    const char *files;   /* what shells offer: ends of names "gguf|pt", "" any file, "/" folders; NULL: no files */
+    unsigned offers;     /* PP_OFFER_..., what shells offer beside these */
 } pp_option;
+
+enum { PP_OFFER_PRESETS = 1, PP_OFFER_COMMANDS = 2, PP_OFFER_LIST = 4 /* several, with commas between */ };
+
+/* Ends of names, for `files`. Folders are offered with all of them. */
+#define PP_MODEL_FILES     "gguf|pt|safetensors|bin|json"
+#define PP_TOKENIZER_FILES "json|model|gguf|bin"
+#define PP_ADAPTER_FILES   "safetensors|pt"
 
 typedef struct pp_option_group {
     const char *title; /* NULL: continues the group before */
@@ -70,16 +80,25 @@ typedef struct pp_command {
     const pp_option_group *groups; /* ended by one without options */
     size_t args_size;
     size_t max_operands;
+    const pp_option *operand;     /* what operands are, as the value of an option; NULL where there are none */
     int (*run)(const void *args); /* gives the exit code */
 } pp_command;
 
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
-extern const pp_command pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init, pp_command_logits,
-    pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert;
+extern const pp_command pp_command_chat, pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init,
+    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
+    pp_command_completion, pp_command_train, pp_command_distill, pp_command_adapter;
+
+/* The i-th option of a command, over all its groups; NULL past the end. */
+const pp_option *pp_command_option(const pp_command *command, size_t i);
+const pp_command *pp_command_find(const char *name); /* NULL: there is none */
+/* PP_EXIT_USAGE after a message. */
+int pp_command_unknown(const char *name);
 
 /* Groups that commands share; targets are fields of pp_common. */
 extern const pp_option pp_options_general[];   /* --json, --help, --version */
+extern const pp_option pp_options_help[];      /* --help, --version */
 extern const pp_option pp_options_model[];     /* --model */
 extern const pp_option pp_options_tokenizer[]; /* --tokenizer */
 extern const pp_option pp_options_compute[];   /* --threads, --cpu */
@@ -88,14 +107,27 @@ extern const pp_option pp_options_session[];   /* --adapter, --kv-type, --ctx */
 /* Fills args (zeroed, command->args_size bytes) from argv[0..argc); 0, or PP_EXIT_USAGE after a message. Stops early at
    --help and --version. Texts stay argv's. */
 int pp_options_parse(const pp_command *command, int argc, char **argv, void *args);
-/* The candidate with the fewest slips of the finger from `given`; NULL when there are none. */
+/* The candidate with the fewest slips of the finger from `given`; NULL when none is near enough to be meant. */
 const char *pp_nearest(const char *given, const char *const *candidates, size_t n);
 /* A whole number in all of text[0..n), low to high. */
 bool pp_parse_int(const char *text, size_t n, int64_t low, int64_t high, int64_t *out);
 bool pp_parse_real(const char *text, double *out); /* a finite number in all of text */
 
+typedef struct pp_exit_code {
+    int code;
+    const char *meaning; /* NULL ends the table */
+} pp_exit_code;
+
+extern const pp_exit_code pp_exit_codes[];
+extern const char pp_about[]; /* the program in a sentence */
+
+enum { PP_MAX_HELP = 512 };
+
+/* An option's help, the presets' names after it where one may be given. */
+void pp_option_help(const pp_option *o, char out[PP_MAX_HELP]);
 void pp_help_command(const pp_command *command);
 void pp_help_program(void);
+void pp_man_print(void); /* man.c: the page, as man(7) source */
 
 /* ---- output (output.c): results to stdout, all else to stderr ---- */
 
@@ -113,6 +145,8 @@ int pp_failed(const pippin_error *err);
 int pp_no_memory(void);
 /* A line that the next one, or a result, replaces; nothing unless stderr is a terminal. */
 void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
+/* The same of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
+void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
 void pp_progress_end(void); /* takes the line away */
 
 void pp_heading(const char *text); /* a line, bold where that is welcome */
@@ -127,9 +161,10 @@ typedef struct pp_short {
     char text[32];
 } pp_short;
 
-pp_short pp_count(int64_t n);       /* 3,178,001,792 */
-pp_short pp_size(uint64_t n_bytes); /* 12.712 GB, 699.1 MB, 17.9 kB */
-pp_short pp_flops(int64_t n);       /* 6.22 GFLOP */
+pp_short pp_count(int64_t n);         /* 3,178,001,792 */
+pp_short pp_size(uint64_t n_bytes);   /* 12.712 GB, 699.1 MB, 17.9 kB */
+pp_short pp_flops(int64_t n);         /* 6.22 GFLOP */
+pp_short pp_duration(double seconds); /* 2h 03m, 4m 05s, 6s */
 
 /* ---- tables (table.c): aligned text or markdown ---- */
 
@@ -183,12 +218,21 @@ int pp_model_path(const pp_common *common, const char **path);
 int pp_require_model(const pp_common *common);
 int pp_load_model(const pp_common *common, pippin_model **out);
 
+/* The adapters that -a names, "none" left out. To be closed also after a failure. */
+typedef struct pp_adapters {
+    pippin_adapter *items[PP_MAX_TEXTS];
+    pippin_adapter_use uses[PP_MAX_TEXTS];
+    size_t n;
+} pp_adapters;
+
+int pp_adapters_open(const pp_texts *texts, pippin_model *model, pp_adapters *out);
+void pp_adapters_close(pp_adapters *adapters);
+
 /* A model with a session and the adapters that the options name. */
 typedef struct pp_loaded {
     pippin_model *model;
     pippin_session *session;
-    pippin_adapter *adapters[PP_MAX_TEXTS];
-    size_t n_adapter;
+    pp_adapters adapters;
     double seconds; /* that opening and preparing took */
 } pp_loaded;
 
@@ -218,6 +262,8 @@ int pp_check_random(const char *command, const pippin_config *config, pippin_typ
 
 void pp_interrupt_install(void);
 void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
+void pp_interrupt_polled(void);                     /* from now on somebody asks pp_interrupted and ends in order */
 bool pp_interrupted(void);
+void pp_interrupt_handled(void); /* it stopped what it was meant for; the next one counts anew */
 
 #endif

@@ -7,7 +7,7 @@ typedef struct convert_args {
     pp_common common;
     const char *output;
     pippin_type type;
-    bool force;
+    bool merge, force;
 } convert_args;
 
 #define AT(field) offsetof(convert_args, field)
@@ -18,13 +18,26 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "OUT.gguf",
      .target = AT(output),
+     .files = "gguf",
      .help = "the file to write"},
     {.name = "type",
      .kind = PP_OPTION_TYPE,
      .argument = "TYPE",
      .target = AT(type),
-     .choices = "f32|f16|bf16",
-     .help = "type of the matrices: f32, f16 or bf16 (default: as they are)"},
+     .choices = "f32|f16|bf16|q8|q4|q2",
+     .help = "type of the matrices: f32, f16, bf16, q8, q4 or q2 (default: as they are); q2 is for the layers, "
+             "embedding and head "
+             "are then q4"},
+    {.name = "merge",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(merge),
+     .help = "make an adapter part of the matrices: the one inside SRC, or those of --adapter"},
+    {.name = "adapter",
+     .letter = 'a',
+     .kind = PP_OPTION_TEXTS,
+     .argument = "FILE[=S]",
+     .target = AT(common.adapters),
+     .help = "with --merge: the LoRA adapter to merge, its effect multiplied by S (default 1); may be repeated"},
     {.name = "force", .kind = PP_OPTION_FLAG, .target = AT(force), .help = "overwrite a file that is there already"},
     {0}};
 
@@ -35,42 +48,90 @@ static int check_arguments(const convert_args *args)
     if (!pp_path_ends(args->output, ".gguf"))
         return pp_error(PP_EXIT_USAGE, "%s: not the name of a GGUF file, expected one that ends in .gguf",
                         args->output);
+    if (args->common.adapters.n && !args->merge)
+        return pp_error(PP_EXIT_USAGE,
+                        "--adapter: found %s, expected --merge with it; or attach it when the model runs",
+                        args->common.adapters.items[0]);
     if (!args->force && pp_path_exists(args->output))
         return pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", args->output);
     return 0;
 }
 
-/* An adapter that came inside the checkpoint goes into a file of its own beside the output. */
-static int save_adapter(const convert_args *args, const pippin_model *model)
+/* An adapter that came inside the checkpoint goes into a file of its own beside the output; *path is to be freed. */
+static int save_adapter(const convert_args *args, const pippin_model *model, char **path)
 {
     const pippin_adapter *adapter = pippin_model_adapter(model);
-    if (!adapter) return 0;
+    *path = NULL;
+    if (!adapter || args->merge) return 0;
     pippin_error err;
-    char *path = pp_path_stem(args->output, ".adapter.safetensors");
-    if (!path) return pp_no_memory();
-    const pippin_status status = pippin_adapter_save(adapter, model, path, &err);
-    if (status == PIPPIN_OK)
-        fprintf(stderr, "pippin: the adapter inside the checkpoint was written to %s; attach it with -a\n", path);
-    pp_free(path);
-    return status == PIPPIN_OK ? 0 : pp_failed(&err);
+    *path = pp_path_stem(args->output, ".adapter.safetensors");
+    if (!*path) return pp_no_memory();
+    return pippin_adapter_save(adapter, model, *path, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
-static int convert(const convert_args *args, const pippin_model *model)
+/* What --merge means: the adapters that were named, else the one inside. */
+static int find_merged(const convert_args *args, pippin_model *model, pp_adapters *out)
+{
+    *out = (pp_adapters){0};
+    if (!args->merge) return 0;
+    int code = pp_adapters_open(&args->common.adapters, model, out);
+    if (code || out->n) return code;
+    const pippin_adapter *inside = args->common.adapters.n ? NULL : pippin_model_adapter(model);
+    if (!inside)
+        return pp_error(PP_EXIT_FAILURE, "%s: has no adapter inside, expected one to merge; name it with -a FILE",
+                        args->common.model);
+    out->uses[0] = (pippin_adapter_use){inside, 1};
+    return 0;
+}
+
+static int report(const convert_args *args, const pippin_model *model, const char *adapter, double seconds)
+{
+    const pippin_type type = args->type ? args->type : pippin_model_type(model);
+    if (args->common.json)
+        return pp_print_json(json_pack("{s:o, s:s, s:f, s:b, s:o}", "path",
+                                       pp_json_text(args->output, strlen(args->output)), "type", pippin_type_name(type),
+                                       "seconds", seconds, "merged", (int)args->merge, "adapter",
+                                       adapter ? pp_json_text(adapter, strlen(adapter)) : json_null()));
+    if (adapter)
+        fprintf(stderr, "pippin: the adapter inside the checkpoint was written to %s; attach it with -a\n", adapter);
+    pp_print("%s: %s%s in %.1f s\n", args->output, pippin_type_name(type), args->merge ? ", adapter merged" : "",
+             seconds);
+    return 0;
+}
+
+typedef struct writing {
+    const char *path;
+    double since;
+} writing;
+
+static int on_progress(void *user, uint64_t done, uint64_t total)
+{
+    const writing *w = user;
+    pp_progress_of(w->path, done, total, "", w->since);
+    return pp_interrupted();
+}
+
+static int convert(const convert_args *args, pippin_model *model)
 {
     const double start = pp_seconds();
     pippin_error err;
-    pp_progress("writing %s", args->output);
-    if (pippin_model_save_gguf(model, args->type, args->output, &err) != PIPPIN_OK) return pp_failed(&err);
-    int code = save_adapter(args, model);
+    pp_adapters merged;
+    char *adapter = NULL;
+    int code = find_merged(args, model, &merged);
+    writing w = {args->output, start};
+    const pippin_save_options options = {.type = args->type,
+                                         .merge = merged.uses,
+                                         .n_merge = args->merge ? PP_MAX(merged.n, (size_t)1) : 0,
+                                         .progress = on_progress,
+                                         .user = &w};
+    pp_interrupt_polled();
+    if (!code && pippin_model_save_gguf(model, &options, args->output, &err) != PIPPIN_OK) code = pp_failed(&err);
+    if (!code) code = save_adapter(args, model, &adapter);
     pp_progress_end();
-    if (code) return code;
-    const pippin_type type = args->type ? args->type : pippin_model_type(model);
-    const double seconds = pp_seconds() - start;
-    if (args->common.json)
-        return pp_print_json(json_pack("{s:o, s:s, s:f}", "path", pp_json_text(args->output, strlen(args->output)),
-                                       "type", pippin_type_name(type), "seconds", seconds));
-    pp_print("%s: %s in %.1f s\n", args->output, pippin_type_name(type), seconds);
-    return 0;
+    if (!code) code = report(args, model, adapter, pp_seconds() - start);
+    pp_free(adapter);
+    pp_adapters_close(&merged);
+    return code;
 }
 
 static int run(const void *raw)
@@ -87,8 +148,11 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Options", own_options}, {"Model", pp_options_model}, {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Options", own_options},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_convert = {
     .name = "convert",
@@ -96,10 +160,13 @@ const pp_command pp_command_convert = {
     .synopsis = "SRC -o OUT.gguf [options]",
     .details =
         "SRC is a folder with config.json and model.safetensors, a toolkit .pt, a llama2.c .bin, or another GGUF. "
-        "The tokenizer stays in its own file in this version: pass --tokenizer when the model runs.\n\n"
-        "  pippin convert base-model.pt --type bf16 -o base.gguf",
+        "The tokenizer goes into the file: the one inside SRC or beside it, or that of --tokenizer.\n\n"
+        "An adapter inside SRC is written beside OUT.gguf as OUT.adapter.safetensors, or merged with --merge.\n\n"
+        "  pippin convert base-model.pt --type bf16 -o base.gguf\n"
+        "  pippin convert base-model.pt --merge -a adapter.safetensors=0.5 -o mine.gguf",
     .groups = groups,
     .args_size = sizeof(convert_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

@@ -2,11 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/against.h"
 
 typedef struct eval_args {
     pp_common common;
-    const char *text, *separator;
+    const char *text, *separator, *against;
 } eval_args;
 
 #define AT(field) offsetof(eval_args, field)
@@ -17,6 +17,7 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(text),
+     .files = "",
      .help = "the text to predict, - for stdin"},
     {.name = "separator",
      .kind = PP_OPTION_TEXT,
@@ -24,6 +25,14 @@ static const pp_option own_options[] = {
      .target = AT(separator),
      .help = "what stands between documents; each is trimmed of white space, begins anew, and is cut at the context "
              "(default: all is one document, predicted a context at a time)"},
+    {.name = "against",
+     .kind = PP_OPTION_TEXT,
+     .argument = "MODEL",
+     .target = AT(against),
+     .files = PP_MODEL_FILES,
+     .help =
+         "a model of the same vocabulary: how far the predictions are from its own, as KL divergence and as the share "
+         "of tokens where both find the same one likeliest (contexts of 512 tokens unless --ctx says otherwise)"},
     {0}};
 
 /* One stretch of text that is predicted by itself. */
@@ -36,10 +45,13 @@ typedef struct document {
 typedef struct evaluation {
     const eval_args *args;
     pp_loaded loaded;
+    pp_against against; /* zeroed without a second model */
     document *documents;
     size_t n, n_room;
     document total;
     size_t n_cut;
+    size_t n_read, n_text; /* bytes of the text, for those who wait */
+    double since;
 } evaluation;
 
 /* ---- one pass ---- */
@@ -49,12 +61,14 @@ typedef struct scorer {
     size_t n_tok;
     int32_t n_vocab;
     double nll;
+    pp_against *against; /* NULL: none */
 } scorer;
 
 static int score_row(void *user, size_t i, const float *logits)
 {
     scorer *s = user;
     if (i + 1 == s->n_tok) return pp_interrupted();
+    if (s->against) pp_against_keep(s->against, i, logits);
     double largest = -INFINITY, sum = 0;
     for (int32_t v = 0; v < s->n_vocab; v++) largest = fmax(largest, (double)logits[v]);
     for (int32_t v = 0; v < s->n_vocab; v++) sum += exp((double)logits[v] - largest);
@@ -65,13 +79,14 @@ static int score_row(void *user, size_t i, const float *logits)
 /* Predicts ids[1..n) from what stands before each. */
 static int score(evaluation *e, const int32_t *ids, size_t n, document *out)
 {
-    scorer s = {ids, n, pippin_model_config(e->loaded.model)->n_vocab, 0};
+    pp_against *against = e->args->against ? &e->against : NULL;
+    scorer s = {ids, n, pippin_model_config(e->loaded.model)->n_vocab, 0, against};
     const pippin_score score = {.tokens = ids, .n_tok = n, .row = score_row, .user = &s};
     pippin_error err;
     if (pippin_session_score(e->loaded.session, &score, &err) != PIPPIN_OK) return pp_failed(&err);
     out->nll += s.nll;
     out->n_tok += n - 1;
-    return 0;
+    return against ? pp_against_score(against, ids, n) : 0;
 }
 
 /* ---- documents ---- */
@@ -90,8 +105,7 @@ static int add_document(evaluation *e, document d)
     e->total.n_tok += d.n_tok;
     e->total.n_bytes += d.n_bytes;
     e->n_cut += d.cut;
-    pp_progress("%zu documents, %zu tokens, %.4f nats a token", e->n, e->total.n_tok,
-                e->total.nll / (double)e->total.n_tok);
+    pp_progress_of("eval", e->n_read, e->n_text, "bytes", e->since);
     return 0;
 }
 
@@ -122,6 +136,7 @@ static int evaluate(evaluation *e, const char *text, size_t n)
         if (!code && d.cut) code = count_bytes(e, ids.items, some, &d.n_bytes);
     }
     if (!code && !d.cut) d.n_bytes = n;
+    e->n_read += n;
     if (!code && d.n_tok) code = add_document(e, d);
     pp_free(ids.items);
     return code;
@@ -147,20 +162,22 @@ static int evaluate_parts(evaluation *e, const char *text, size_t n)
 
 /* ---- results ---- */
 
-static json_t *to_json(const evaluation *e)
+static json_t *to_json(const evaluation *e, const pp_against_result *against)
 {
     const document *t = &e->total;
     json_t *list = json_array();
     for (size_t i = 0; i < e->n; i++)
         json_array_append_new(list, json_pack("{s:I, s:o}", "tokens", (json_int_t)e->documents[i].n_tok, "nll",
                                               pp_json_number(e->documents[i].nll)));
-    return json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll),
-                     "perplexity", pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
-                     pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents",
-                     list);
+    json_t *o =
+        json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll),
+                  "perplexity", pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
+                  pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents", list);
+    if (o && e->args->against) json_object_set_new(o, "against", pp_against_json(against, e->args->against));
+    return o;
 }
 
-static int report(const evaluation *e)
+static int report(evaluation *e)
 {
     const document *t = &e->total;
     pp_progress_end();
@@ -168,12 +185,29 @@ static int report(const evaluation *e)
     if (e->n_cut)
         fprintf(stderr, "pippin: %zu of %zu documents were cut at the context of %d tokens\n", e->n_cut, e->n,
                 (int)pippin_session_n_ctx(e->loaded.session));
-    if (e->args->common.json) return pp_print_json(to_json(e));
+    const pp_against_result against = e->args->against ? pp_against_finish(&e->against) : (pp_against_result){0};
+    if (e->args->common.json) return pp_print_json(to_json(e, &against));
     pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      "
              "%.4f\nbits per byte   %.4f\n",
              e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok),
              t->nll / log(2) / (double)t->n_bytes);
+    if (e->args->against) pp_against_print(&against, t->n_tok, t->nll);
     return 0;
+}
+
+/* All logits of a context are kept where two models are compared. */
+static int load(const eval_args *args, pp_loaded *out)
+{
+    enum { COMPARED = 512 };
+    pippin_model *model;
+    int code = pp_load_model(&args->common, &model);
+    if (code) return code;
+    const int32_t trained = pippin_model_config(model)->n_ctx_train;
+    return pp_load_session(&args->common, model,
+                           !args->against ? 0
+                           : trained > 0  ? PP_MIN(trained, COMPARED)
+                                          : COMPARED,
+                           out);
 }
 
 static int run(const void *raw)
@@ -190,12 +224,16 @@ static int run(const void *raw)
     if (!code && args.separator && !*args.separator)
         code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
     if (!code) code = pp_read_all(args.text, &text);
-    if (!code) code = pp_load(&args.common, 0, &e.loaded);
+    if (!code) code = load(&args, &e.loaded);
+    if (!code && args.against) code = pp_against_open(&e.against, &args.common, args.against, &e.loaded);
     if (!code && !pippin_model_tokenizer(e.loaded.model))
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
                         args.common.model);
+    e.since = pp_seconds();
+    e.n_text = text.n;
     if (!code) code = args.separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
     if (!code) code = report(&e);
+    pp_against_close(&e.against);
     pp_free(e.documents);
     pp_free(text.bytes);
     if (e.loaded.model) pp_unload(&e.loaded);
@@ -215,9 +253,11 @@ const pp_command pp_command_eval = {
     .summary = "Measure how well a model predicts a text: likelihood, perplexity, bits per byte.",
     .synopsis = "-m MODEL --text FILE [--separator STR] [options]",
     .details = "The negative log-likelihood is summed over all tokens but the first of each document.\n\n"
-               "  pippin eval -m stories260K.bin --tokenizer tok512.bin --text stories.txt --separator '<|endoftext|>'",
+               "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'\n"
+               "  pippin eval -m small.gguf --against large.gguf -f text.txt",
     .groups = groups,
     .args_size = sizeof(eval_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

@@ -3,16 +3,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/talk.h"
 
 typedef struct generate_args {
-    pp_common common;
-    const char *prompt, *file, *tokens;
-    pp_texts stops;
-    int32_t n, top_k, logprobs;
-    double temperature, top_p, min_p, repeat_penalty;
-    uint64_t seed;
-    bool raw, echo, count_tokens, verbose;
+    pp_talk talk;
+    const char *prompt, *file, *tokens, *messages;
+    int32_t logprobs;
+    bool echo, count_tokens, show_prompt, verbose;
 } generate_args;
 
 #define AT(field) offsetof(generate_args, field)
@@ -29,72 +26,19 @@ static const pp_option prompt_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(file),
+     .files = "",
      .help = "read the prompt from a file, - for stdin (default: stdin, unless it is a terminal)"},
     {.name = "tokens",
      .kind = PP_OPTION_TEXT,
      .argument = "IDS",
      .target = AT(tokens),
      .help = "the prompt as token ids, separated by commas or white space; @FILE reads them from a file, - from stdin"},
-    {.name = "raw",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(raw),
-     .help = "the prompt as it is, without chat template; what models without one do anyway"},
-    {0}};
-
-static const pp_option sampling_options[] = {
-    {.name = "max-tokens",
-     .letter = 'n',
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(n),
-     .low = 1,
-     .high = 1 << 20,
-     .help = "tokens to generate at most (default: until the context is full)"},
-    {.name = "temp",
-     .kind = PP_OPTION_REAL,
-     .argument = "T",
-     .target = AT(temperature),
-     .low = 0,
-     .high = 1000,
-     .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
-    {.name = "top-k",
-     .kind = PP_OPTION_INT,
-     .argument = "K",
-     .target = AT(top_k),
-     .low = 0,
-     .high = 1 << 24,
-     .help = "keep the K likeliest tokens (default: all)"},
-    {.name = "top-p",
-     .kind = PP_OPTION_REAL,
-     .argument = "P",
-     .target = AT(top_p),
-     .low = 0,
-     .high = 1,
-     .help = "keep the fewest likeliest tokens whose probabilities reach P together (default: all)"},
-    {.name = "min-p",
-     .kind = PP_OPTION_REAL,
-     .argument = "P",
-     .target = AT(min_p),
-     .low = 0,
-     .high = 1,
-     .help = "keep tokens with at least P times the probability of the likeliest (default: all)"},
-    {.name = "repeat-penalty",
-     .kind = PP_OPTION_REAL,
-     .argument = "R",
-     .target = AT(repeat_penalty),
-     .low = 0,
-     .high = 1000,
-     .help = "make what the last 64 tokens said less likely; 1 does nothing (default: 1)"},
-    {.name = "stop",
-     .kind = PP_OPTION_TEXTS,
-     .argument = "TEXT",
-     .target = AT(stops),
-     .help = "end before this text comes; may be repeated"},
-    {.name = "seed",
-     .kind = PP_OPTION_SEED,
-     .argument = "N",
-     .target = AT(seed),
-     .help = "same seed, same text, whatever the number of threads (default: 0)"},
+    {.name = "messages",
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE",
+     .target = AT(messages),
+     .files = "json",
+     .help = "the prompt as a conversation: a JSON list of messages in OpenAI's shape, - for stdin"},
     {0}};
 
 static const pp_option output_options[] = {
@@ -111,6 +55,10 @@ static const pp_option output_options[] = {
      .kind = PP_OPTION_FLAG,
      .target = AT(count_tokens),
      .help = "only print how many tokens the prompt has"},
+    {.name = "show-prompt",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(show_prompt),
+     .help = "only print the prompt as the model reads it"},
     {.name = "verbose",
      .letter = 'v',
      .kind = PP_OPTION_FLAG,
@@ -120,53 +68,37 @@ static const pp_option output_options[] = {
 
 /* ---- the prompt ---- */
 
-typedef struct prompt {
-    pp_buffer text; /* empty when ids were given */
-    pp_ids ids;
-} prompt;
-
-static void free_prompt(prompt *p)
-{
-    pp_free(p->text.bytes);
-    pp_free(p->ids.items);
-}
-
 /* Reads what does not need the model, so that a slip shows before a large file is opened. */
-static int read_prompt(const generate_args *args, prompt *out)
+static int read_prompt(const generate_args *args, pp_prompt *out)
 {
-    *out = (prompt){0};
-    if (args->logprobs && !args->common.json)
+    *out = (pp_prompt){0};
+    if (args->logprobs && !args->talk.common.json)
         return pp_error(PP_EXIT_USAGE,
                         "--logprobs: found without --json, expected both; a plain text has no place for them");
-    const int n_given = (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL);
+    const int n_given =
+        (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL) + (args->messages != NULL);
     if (n_given > 1)
         return pp_error(PP_EXIT_USAGE,
-                        "prompt: found more than one of --prompt, --file and --tokens, expected one; leave others out");
+                        "prompt: found more than one of --prompt, --file, --tokens and --messages, expected "
+                        "one; leave others out");
+    if (args->messages && args->talk.system)
+        return pp_error(PP_EXIT_USAGE,
+                        "--system: found with --messages, expected one of them; put it into the messages");
     if (args->tokens) return pp_read_ids("--tokens", args->tokens, &out->ids);
     if (args->prompt) return pp_append(&out->text, args->prompt, strlen(args->prompt)) ? 0 : pp_no_memory();
-    if (!args->file && isatty(STDIN_FILENO))
-        return pp_error(PP_EXIT_USAGE, "prompt: found none, expected -p TEXT, -f FILE, --tokens IDS, or text on stdin");
-    return pp_read_all(args->file ? args->file : "-", &out->text);
+    out->is_messages = args->messages != NULL;
+    const char *file = args->messages ? args->messages : args->file;
+    if (!file && isatty(STDIN_FILENO))
+        return pp_error(PP_EXIT_USAGE,
+                        "prompt: found none, expected -p TEXT, -f FILE, --messages FILE, --tokens IDS, or text "
+                        "on stdin");
+    return pp_read_all(file ? file : "-", &out->text);
 }
 
-static int tokenize_prompt(const generate_args *args, const pippin_model *model, prompt *p)
+static int tokenize_prompt(const generate_args *args, const pippin_model *model, pp_prompt *p)
 {
-    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(model);
-    if (args->tokens) {
-        if (p->ids.n == 0)
-            return pp_error(PP_EXIT_USAGE, "--tokens: found no ids, expected at least one, such as 1,2,3");
-        return 0;
-    }
-    if (!tokenizer)
-        return pp_error(PP_EXIT_FAILURE,
-                        "%s: has no tokenizer, expected one for a prompt in text; pass --tokenizer FILE, or the "
-                        "prompt as --tokens IDS",
-                        args->common.model);
-    int code = pp_text_to_ids(tokenizer, p->text.bytes, p->text.n, pippin_tokenizer_bos(tokenizer) >= 0, &p->ids);
-    if (!code && p->ids.n == 0)
-        code = pp_error(PP_EXIT_FAILURE,
-                        "prompt: found no text, expected some, as this model has no token that begins a text");
-    return code;
+    if (!args->tokens) return pp_prompt_tokenize(&args->talk, model, p);
+    return p->ids.n ? 0 : pp_error(PP_EXIT_USAGE, "--tokens: found no ids, expected at least one, such as 1,2,3");
 }
 
 /* ---- the answer ---- */
@@ -217,10 +149,10 @@ static int on_token(void *user, const pippin_token_event *event)
     return a->no_memory || (a->streams && !pp_flush()) || pp_interrupted();
 }
 
-static int echo_prompt(const generate_args *args, const pippin_tokenizer *tokenizer, const prompt *p, answer *a)
+static int echo_prompt(const generate_args *args, const pippin_tokenizer *tokenizer, const pp_prompt *p, answer *a)
 {
     if (!args->tokens) {
-        emit_text(a, p->text.bytes, p->text.n);
+        emit_text(a, p->text.bytes, p->text.n); /* with the template's pieces around it, where there is one */
         return 0;
     }
     if (!tokenizer) {
@@ -270,22 +202,19 @@ static void print_footer(const answer *a, const pippin_generate_result *r, doubl
             pp_size(pp_peak_rss()).text);
 }
 
-static int generate(const generate_args *args, const pp_loaded *loaded, const prompt *p, answer *a)
+static int generate(const generate_args *args, const pp_loaded *loaded, const pp_prompt *p, answer *a)
 {
     const pippin_tokenizer *tokenizer = pippin_model_tokenizer(loaded->model);
     int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
     if (code) return code;
     if (a->streams) pp_flush();
-    const pippin_generate_options options = {.max_tokens = (size_t)args->n,
-                                             .sampling = {.temperature = args->temperature,
-                                                          .top_k = args->top_k,
-                                                          .top_p = args->top_p,
-                                                          .min_p = args->min_p,
-                                                          .repeat_penalty = args->repeat_penalty,
-                                                          .seed = args->seed},
-                                             .stop_strings = args->stops.items,
-                                             .n_stop_strings = args->stops.n,
-                                             .logprobs = args->common.json ? args->logprobs : 0,
+    const pippin_generate_options options = {.max_tokens = (size_t)args->talk.n,
+                                             .sampling = pp_talk_sampling(&args->talk),
+                                             .stop_ids = p->n_stop_ids ? p->stop_ids : NULL,
+                                             .n_stop_ids = p->n_stop_ids,
+                                             .stop_strings = args->talk.stops.items,
+                                             .n_stop_strings = args->talk.stops.n,
+                                             .logprobs = args->talk.common.json ? args->logprobs : 0,
                                              .on_token = on_token,
                                              .user = a};
     pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
@@ -301,13 +230,13 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pr
     return pp_interrupted() ? PP_EXIT_INTERRUPTED : code;
 }
 
-static int start(const generate_args *args, pippin_model *model, double open_seconds, const prompt *p)
+static int start(const generate_args *args, pippin_model *model, double open_seconds, const pp_prompt *p)
 {
     pp_loaded loaded;
-    int code = pp_load_session(&args->common, model, 0, &loaded);
+    int code = pp_load_session(&args->talk.common, model, 0, &loaded);
     if (code) return code;
     loaded.seconds += open_seconds;
-    answer a = {.streams = !args->common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
+    answer a = {.streams = !args->talk.common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
     a.ids = pp_alloc_zero((size_t)pippin_session_n_ctx(loaded.session) + 1, sizeof *a.ids);
     if (args->logprobs) a.logprobs = json_array();
     code = a.ids && (a.logprobs || !args->logprobs) ? generate(args, &loaded, p, &a) : pp_no_memory();
@@ -321,31 +250,34 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
 static int run(const void *raw)
 {
     const generate_args *args = raw;
-    prompt p;
+    pp_prompt p;
     pippin_model *model = NULL;
-    int code = pp_require_model(&args->common);
+    int code = pp_require_model(&args->talk.common);
     if (!code) code = read_prompt(args, &p);
     if (code) return code;
     const double opening = pp_seconds();
-    code = pp_load_model(&args->common, &model);
+    code = pp_load_model(&args->talk.common, &model);
     const double open_seconds = pp_seconds() - opening;
     if (!code) code = tokenize_prompt(args, model, &p);
-    if (code || args->count_tokens) {
-        if (!code && args->common.json)
+    if (code || args->count_tokens || args->show_prompt) {
+        if (!code && args->show_prompt)
+            pp_prompt_show(&p);
+        else if (!code && args->talk.common.json)
             code = pp_print_json(json_pack("{s:I}", "prompt_tokens", (json_int_t)p.ids.n));
         else if (!code)
             pp_print("%zu\n", p.ids.n);
         pippin_model_free(model);
     } else
         code = start(args, model, open_seconds, &p);
-    free_prompt(&p);
+    pp_prompt_free(&p);
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Prompt", prompt_options},        {"Sampling", sampling_options},  {"Model", pp_options_model},
-    {NULL, pp_options_tokenizer},      {NULL, pp_options_session},      {"Output", output_options},
-    {"Computing", pp_options_compute}, {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Prompt", prompt_options},        {NULL, pp_options_template},
+                                         {"Sampling", pp_options_sampling}, {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},      {NULL, pp_options_session},
+                                         {"Output", output_options},        {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},   {0}};
 
 const pp_command pp_command_generate = {
     .name = "generate",

@@ -17,7 +17,9 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
-     .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
+     .help = "a shape without weights, or the path of a config.json"},
     {.name = "tensors",
      .kind = PP_OPTION_FLAG,
      .target = AT(tensors),
@@ -26,8 +28,10 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "P1,P2,..",
      .target = AT(compare),
-     .help = "several presets or models side by side"},
-    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "tables in markdown"},
+     .files = PP_MODEL_FILES,
+     .offers = PP_OFFER_PRESETS | PP_OFFER_LIST,
+     .help = "put several presets or models side by side"},
+    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "print tables in markdown"},
     {0}};
 
 /* ---- JSON ---- */
@@ -197,9 +201,11 @@ const pp_command pp_command_inspect = {
     .details = "No weights need to exist for a preset or a config.json; its memory is then that of bf16 weights. "
                "MODEL is what -m takes.\n\n"
                "  pippin inspect --preset afm-base\n"
+               "  pippin inspect base-model.pt --tensors\n"
                "  pippin inspect --compare afm-base,llama-3.2-3b,qwen2.5-3b --markdown",
     .groups = groups,
     .args_size = sizeof(inspect_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

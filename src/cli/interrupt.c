@@ -6,15 +6,15 @@
 #include "cli/cli.h"
 
 static pippin_session *volatile session_to_cancel;
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, polled;
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
     pippin_session *session = session_to_cancel;
-    if (interrupted || !session) _exit(PP_EXIT_INTERRUPTED);
+    if (interrupted || (!session && !polled)) _exit(PP_EXIT_INTERRUPTED);
     interrupted = 1;
-    pippin_session_cancel(session);
+    if (session) pippin_session_cancel(session);
 }
 
 void pp_interrupt_install(void)
@@ -27,5 +27,9 @@ void pp_interrupt_install(void)
 }
 
 void pp_interrupt_cancels(pippin_session *session) { session_to_cancel = session; }
+
+void pp_interrupt_handled(void) { interrupted = 0; }
+
+void pp_interrupt_polled(void) { polled = 1; }
 
 bool pp_interrupted(void) { return interrupted != 0; }

@@ -13,9 +13,11 @@ int pp_load_preset(const char *name, pippin_config *out)
     const char *names[PP_MAX_TEXTS];
     size_t n = 0;
     for (; n < PP_MAX_TEXTS && pippin_preset_name(n); n++) names[n] = pippin_preset_name(n);
-    return pp_error(PP_EXIT_USAGE,
-                    "--preset: found \"%s\", the nearest is %s; name a preset or the path of a config.json", name,
-                    pp_nearest(name, names, n));
+    const char *nearest = pp_nearest(name, names, n);
+    return pp_error(
+        PP_EXIT_USAGE,
+        "--preset: found \"%s\", expected a preset%s%s%s or the path of a config.json; see pippin help inspect", name,
+        nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
 }
 
 int pp_model_path(const pp_common *common, const char **path)
@@ -55,33 +57,44 @@ static char *split_adapter(const char *text, double *scale)
     return pp_strdup(text);
 }
 
-static int open_adapter(pp_loaded *loaded, const char *text, pippin_adapter_use *use)
+static int open_adapter(pippin_model *model, const char *text, pippin_adapter **adapter, pippin_adapter_use *use)
 {
     double scale;
     char *path = split_adapter(text, &scale);
     if (!path) return pp_no_memory();
     pippin_error err;
-    pippin_adapter *adapter;
-    pippin_status status = pippin_adapter_open(path, loaded->model, &adapter, &err);
+    pippin_status status = pippin_adapter_open(path, model, adapter, &err);
     pp_free(path);
     if (status != PIPPIN_OK) return pp_failed(&err);
-    loaded->adapters[loaded->n_adapter++] = adapter;
-    *use = (pippin_adapter_use){adapter, (float)scale};
+    *use = (pippin_adapter_use){*adapter, (float)scale};
     return 0;
+}
+
+int pp_adapters_open(const pp_texts *texts, pippin_model *model, pp_adapters *out)
+{
+    *out = (pp_adapters){0};
+    for (size_t i = 0; i < texts->n; i++) {
+        if (strcmp(texts->items[i], "none") == 0) continue;
+        int code = open_adapter(model, texts->items[i], &out->items[out->n], &out->uses[out->n]);
+        if (code) return code;
+        out->n++;
+    }
+    return 0;
+}
+
+void pp_adapters_close(pp_adapters *adapters)
+{
+    for (size_t i = 0; i < adapters->n; i++) pippin_adapter_free(adapters->items[i]);
+    *adapters = (pp_adapters){0};
 }
 
 static int attach_adapters(pp_loaded *loaded, const pp_texts *texts)
 {
-    pippin_adapter_use uses[PP_MAX_TEXTS];
-    size_t n = 0;
-    for (size_t i = 0; i < texts->n; i++) {
-        if (strcmp(texts->items[i], "none") == 0) continue;
-        int code = open_adapter(loaded, texts->items[i], &uses[n]);
-        if (code) return code;
-        n++;
-    }
     pippin_error err;
-    return pippin_session_set_adapters(loaded->session, uses, n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    int code = pp_adapters_open(texts, loaded->model, &loaded->adapters);
+    if (code) return code;
+    const pp_adapters *a = &loaded->adapters;
+    return pippin_session_set_adapters(loaded->session, a->uses, a->n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
 /* ---- sessions ---- */
@@ -121,7 +134,7 @@ void pp_unload(pp_loaded *loaded)
 {
     pp_interrupt_cancels(NULL);
     pippin_session_free(loaded->session);
-    for (size_t i = 0; i < loaded->n_adapter; i++) pippin_adapter_free(loaded->adapters[i]);
+    pp_adapters_close(&loaded->adapters);
     pippin_model_free(loaded->model);
     *loaded = (pp_loaded){0};
 }

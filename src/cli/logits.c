@@ -24,7 +24,8 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE.npy",
      .target = AT(output),
-     .help = "float32 [tokens, vocabulary], a row a token"},
+     .files = "npy",
+     .help = "the file to write: float32 [tokens, vocabulary], a row a token"},
     {.name = "segments",
      .kind = PP_OPTION_ID,
      .argument = "ID",
@@ -36,8 +37,7 @@ static const pp_option own_options[] = {
      .argument = "HOW",
      .target = AT(positions),
      .choices = "reset|continue",
-     .help = "reset: positions start at 0 in each segment; continue: they count through the whole text (default: "
-             "reset)"},
+     .help = "where positions count from: reset, 0 in each segment; continue, the whole text (default: reset)"},
     {.name = "padding",
      .kind = PP_OPTION_FLAG,
      .target = AT(padding),
@@ -52,7 +52,7 @@ typedef struct scoring {
     const pp_ids *tokens;
     int32_t *segments, *positions; /* NULL: the library's default */
     int32_t n_vocab;
-    double nll, nll_within;
+    double nll, nll_within, since;
     size_t n_predicted, n_within; /* tokens after the first, padding apart; of them those that continue their segment */
 } scoring;
 
@@ -68,7 +68,7 @@ static int on_row(void *user, size_t i, const float *logits)
 {
     scoring *s = user;
     const size_t n = s->tokens->n, next = i + 1;
-    pp_progress("logits: %zu of %zu tokens", next, n);
+    pp_progress_of("logits", next, n, "tokens", s->since);
     if (next < n && (!s->segments || (s->segments[i] >= 0 && s->segments[next] >= 0))) {
         const double nll = negative_log_likelihood(logits, s->n_vocab, s->tokens->items[next]);
         const bool within = !s->segments || s->segments[next] == s->segments[i];
@@ -126,7 +126,7 @@ static int report(const logits_args *args, const pp_loaded *loaded, const scorin
 static int score(const logits_args *args, pp_loaded *loaded, const pp_ids *tokens)
 {
     const pippin_config *config = pippin_model_config(loaded->model);
-    scoring s = {.tokens = tokens, .n_vocab = config->n_vocab};
+    scoring s = {.tokens = tokens, .n_vocab = config->n_vocab, .since = pp_seconds()};
     int code = 0;
     if (args->padding && config->arch != PIPPIN_ARCH_AFM)
         code = pp_error(PP_EXIT_USAGE, "--padding: found with a model of another family, expected AFM; leave it out");
@@ -194,7 +194,9 @@ const pp_command pp_command_logits = {
     .synopsis = "-m MODEL --tokens IDS [options] -o FILE.npy",
     .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative "
                "log-likelihood of every token after the first, and of those that continue a segment where there are "
-               "several.",
+               "several.\n\n"
+               "  pippin logits -m base.gguf --tokens 1,403,407 -o logits.npy\n"
+               "  pippin logits -m base.gguf --tokens @ids.txt --reference -o reference.npy",
     .groups = groups,
     .args_size = sizeof(logits_args),
     .run = run,

@@ -8,23 +8,26 @@
 #include "cli/cli.h"
 
 const pp_command *const pp_commands[] = {
-    &pp_command_generate, &pp_command_tokenize, &pp_command_logits,  &pp_command_inspect, &pp_command_plan,
-    &pp_command_check,    &pp_command_init,     &pp_command_convert, &pp_command_eval,    NULL};
+    &pp_command_generate, &pp_command_chat, &pp_command_tokenize,   &pp_command_logits,
+    &pp_command_inspect,  &pp_command_plan, &pp_command_check,      &pp_command_init,
+    &pp_command_convert,  &pp_command_eval, &pp_command_train,      &pp_command_distill,
+    &pp_command_adapter,  &pp_command_help, &pp_command_completion, NULL};
 
-static const pp_command *find_command(const char *name)
+const pp_command *pp_command_find(const char *name)
 {
     for (const pp_command *const *c = pp_commands; *c; c++)
         if (strcmp((*c)->name, name) == 0) return *c;
     return NULL;
 }
 
-static int unknown_command(const char *name)
+int pp_command_unknown(const char *name)
 {
     const char *names[32];
     size_t n = 0;
     for (const pp_command *const *c = pp_commands; *c && n < 32; c++) names[n++] = (*c)->name;
-    return pp_error(PP_EXIT_USAGE, "%s: not a command, the nearest is \"%s\"; see pippin --help", name,
-                    pp_nearest(name, names, n));
+    const char *nearest = pp_nearest(name, names, n);
+    if (!nearest) return pp_error(PP_EXIT_USAGE, "%s: not a command; see pippin --help", name);
+    return pp_error(PP_EXIT_USAGE, "%s: not a command, did you mean \"%s\"? See pippin --help", name, nearest);
 }
 
 static int print_version(void)
@@ -53,22 +56,12 @@ static int dispatch(int argc, char **argv)
     if (argc == 0)
         return pp_error(PP_EXIT_USAGE, "COMMAND: found none, expected one such as \"generate\"; see pippin --help");
     const char *name = argv[0];
-    bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return print_version();
-    if (help && argc == 1) {
-        pp_help_program();
-        return PP_EXIT_OK;
-    }
-    if (name[0] == '-' && !help)
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = pp_command_help.name;
+    if (name[0] == '-')
         return pp_error(PP_EXIT_USAGE, "%s: found an option, expected a command before it; see pippin --help", name);
-    if (help) name = argv[1];
-    const pp_command *command = find_command(name);
-    if (!command) return unknown_command(name);
-    if (help) {
-        pp_help_command(command);
-        return PP_EXIT_OK;
-    }
-    return run_command(command, argc - 1, argv + 1);
+    const pp_command *command = pp_command_find(name);
+    return command ? run_command(command, argc - 1, argv + 1) : pp_command_unknown(name);
 }
 
 static void log_line(void *user, const char *line)

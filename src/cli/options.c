@@ -9,11 +9,17 @@
 
 #define AT(field) offsetof(pp_common, field)
 
+#define HELP_OPTIONS                                                                                                   \
+    {.name = "help", .letter = 'h', .kind = PP_OPTION_FLAG, .target = AT(help), .help = "show this help"},             \
+        {.name = "version", .letter = 'V', .kind = PP_OPTION_FLAG, .target = AT(version), .help = "show the version"}, \
+    {                                                                                                                  \
+        0                                                                                                              \
+    }
+
+const pp_option pp_options_help[] = {HELP_OPTIONS};
 const pp_option pp_options_general[] = {
     {.name = "json", .kind = PP_OPTION_FLAG, .target = AT(json), .help = "print one JSON object instead of text"},
-    {.name = "help", .letter = 'h', .kind = PP_OPTION_FLAG, .target = AT(help), .help = "show this help"},
-    {.name = "version", .letter = 'V', .kind = PP_OPTION_FLAG, .target = AT(version), .help = "show the version"},
-    {0}};
+    HELP_OPTIONS};
 
 const pp_option pp_options_model[] = {
     {.name = "model",
@@ -21,7 +27,8 @@ const pp_option pp_options_model[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "MODEL",
      .target = AT(model),
-     .help = "the model: a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin"},
+     .files = PP_MODEL_FILES,
+     .help = "the model: a .gguf, a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin"},
     {0}};
 
 const pp_option pp_options_tokenizer[] = {
@@ -29,6 +36,7 @@ const pp_option pp_options_tokenizer[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "FILE",
      .target = AT(tokenizer),
+     .files = PP_TOKENIZER_FILES,
      .help =
          "tokenizer.json, SentencePiece .model, .gguf or tok*.bin; by default the one inside the model or beside it"},
     {0}};
@@ -46,8 +54,8 @@ const pp_option pp_options_compute[] = {
      .kind = PP_OPTION_CHOICE,
      .argument = "LEVEL",
      .target = AT(cpu),
-     .choices = "scalar|avx2|avx512",
-     .help = "highest instruction set to use: scalar, avx2 or avx512 (default: all that the CPU has)"},
+     .choices = "scalar|avx2|avx512|avx512vnni",
+     .help = "highest instruction set to use: scalar, avx2, avx512 or avx512vnni (default: all that the CPU has)"},
     {0}};
 
 const pp_option pp_options_session[] = {
@@ -56,6 +64,8 @@ const pp_option pp_options_session[] = {
      .kind = PP_OPTION_TEXTS,
      .argument = "FILE[=S]",
      .target = AT(adapters),
+     .choices = "none",
+     .files = PP_ADAPTER_FILES,
      .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one "
              "inside the model file"},
     {.name = "kv-type",
@@ -143,12 +153,16 @@ const char *pp_nearest(const char *given, const char *const *candidates, size_t 
     char word[MAX_NAME];
     snprintf(word, sizeof word, "%s", given);
     const char *best = NULL;
-    size_t fewest = SIZE_MAX;
+    const size_t n_word = strlen(word);
+    /* One slip, and another for every three letters: more is another word. */
+    size_t fewest = 2 + n_word / 3;
     for (size_t i = 0; i < n; i++) {
-        /* A name cut short is a slip of one kind, however much is missing. */
-        bool begun = *word && strncmp(word, candidates[i], strlen(word)) == 0;
-        size_t slips = begun ? 0 : edits(word, candidates[i]);
-        if (slips < fewest) {
+        const size_t n_name = strlen(candidates[i]);
+        /* A name cut short, or made longer (--temperature), is a slip of one kind, however long the rest. */
+        bool begun = (n_word && strncmp(word, candidates[i], n_word) == 0) ||
+                     (n_name > 2 && strncmp(word, candidates[i], n_name) == 0);
+        size_t slips = strcmp(word, candidates[i]) == 0 ? 0 : begun ? 1 : edits(word, candidates[i]);
+        if (slips < fewest && slips < PP_MAX(n_word, n_name)) {
             fewest = slips;
             best = candidates[i];
         }
@@ -162,27 +176,39 @@ static int unknown_option(const pp_command *command, const char *dashes, const c
     char word[MAX_NAME];
     size_t n = 0;
     snprintf(word, sizeof word, "%.*s", (int)PP_MIN(n_given, sizeof word - 1), given);
+    for (const pp_option *o; n < 64 && (o = pp_command_option(command, n)); n++) names[n] = o->name;
+    /* A single letter is near to everything. */
+    const char *nearest = n_given > 1 ? pp_nearest(word, names, n) : NULL;
+    if (!nearest)
+        return pp_error(PP_EXIT_USAGE, "%s%s: not an option of \"pippin %s\"; see pippin help %s", dashes, word,
+                        command->name, command->name);
+    return pp_error(PP_EXIT_USAGE, "%s%s: not an option of \"pippin %s\", did you mean --%s? See pippin help %s",
+                    dashes, word, command->name, nearest, command->name);
+}
+
+const pp_option *pp_command_option(const pp_command *command, size_t i)
+{
     for (const pp_option_group *g = command->groups; g->options; g++)
-        for (const pp_option *o = g->options; o->name && n < 64; o++) names[n++] = o->name;
-    return pp_error(PP_EXIT_USAGE, "%s%s: not an option of \"pippin %s\", the nearest is --%s; see pippin help %s",
-                    dashes, word, command->name, pp_nearest(word, names, n), command->name);
+        for (const pp_option *o = g->options; o->name; o++)
+            if (i-- == 0) return o;
+    return NULL;
 }
 
 /* ---- parsing ---- */
 
 static const pp_option *find_long(const pp_command *command, const char *name, size_t n)
 {
-    for (const pp_option_group *g = command->groups; g->options; g++)
-        for (const pp_option *o = g->options; o->name; o++)
-            if (strlen(o->name) == n && memcmp(o->name, name, n) == 0) return o;
+    const pp_option *o;
+    for (size_t i = 0; (o = pp_command_option(command, i)); i++)
+        if (strlen(o->name) == n && memcmp(o->name, name, n) == 0) return o;
     return NULL;
 }
 
 static const pp_option *find_letter(const pp_command *command, char letter)
 {
-    for (const pp_option_group *g = command->groups; g->options; g++)
-        for (const pp_option *o = g->options; o->name; o++)
-            if (o->letter == letter) return o;
+    const pp_option *o;
+    for (size_t i = 0; (o = pp_command_option(command, i)); i++)
+        if (o->letter == letter) return o;
     return NULL;
 }
 
@@ -261,6 +287,10 @@ static int store(const pp_command *command, const pp_option *o, const char *valu
         fits = pp_parse_real(value, &real) && real >= o->low && real <= o->high;
         if (fits) *(double *)target = real;
         break;
+    case PP_OPTION_AMOUNT:
+        fits = pp_parse_real(value, &real) && real >= o->low && real <= o->high;
+        if (fits) *(double *)target = real == 0 ? -1 : real;
+        break;
     }
     return fits ? 0 : bad_value(command, o, value);
 }
@@ -286,9 +316,11 @@ static int parse_long(const pp_command *command, int argc, char **argv, int *i, 
     return store(command, o, argv[++*i], args);
 }
 
-/* "-x", "-xy", "-n5" or "-n 5". */
+/* "-x", "-xy", "-n5" or "-n 5". "-temp" is a slip, not "-t emp". */
 static int parse_short(const pp_command *command, int argc, char **argv, int *i, void *args)
 {
+    const char *word = argv[*i] + 1;
+    if (word[1] && find_long(command, word, strlen(word))) return unknown_option(command, "-", word, strlen(word));
     for (const char *at = argv[*i] + 1; *at; at++) {
         const pp_option *o = find_letter(command, *at);
         int code;

@@ -103,6 +103,31 @@ void pp_progress(const char *format, ...)
     progress_shown = now;
 }
 
+pp_short pp_duration(double seconds)
+{
+    pp_short s;
+    const int64_t n = (int64_t)(seconds + 0.5), hours = n / 3600, minutes = n / 60 % 60;
+    if (hours)
+        snprintf(s.text, sizeof s.text, "%" PRId64 "h %02" PRId64 "m", hours, minutes);
+    else if (minutes)
+        snprintf(s.text, sizeof s.text, "%" PRId64 "m %02" PRId64 "s", minutes, n % 60);
+    else
+        snprintf(s.text, sizeof s.text, "%" PRId64 "s", n);
+    return s;
+}
+
+void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since)
+{
+    const double seconds = pp_seconds() - since, rate = seconds > 0 ? (double)done / seconds : 0;
+    const double left = rate > 0 ? (double)(total - PP_MIN(done, total)) / rate : 0;
+    if (!*unit)
+        pp_progress("%s: %s of %s, %s/s, %s left", what, pp_size(done).text, pp_size(total).text,
+                    pp_size((uint64_t)rate).text, pp_duration(left).text);
+    else
+        pp_progress("%s: %s of %s %s, %.0f/s, %s left", what, pp_count((int64_t)done).text,
+                    pp_count((int64_t)total).text, unit, rate, pp_duration(left).text);
+}
+
 void pp_progress_end(void)
 {
     if (progress_shown > 0) fputs("\r\033[K", stderr);

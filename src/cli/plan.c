@@ -19,7 +19,9 @@ static const pp_option own_options[] = {
      .kind = PP_OPTION_TEXT,
      .argument = "NAME",
      .target = AT(preset),
-     .help = "a shape without weights: afm-base, afm-draft, llama-3.2-3b, qwen2.5-3b, or the path of a config.json"},
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
+     .help = "a shape without weights, or the path of a config.json"},
     {.name = "ctx",
      .kind = PP_OPTION_INT,
      .argument = "N",
@@ -47,8 +49,8 @@ static const pp_option own_options[] = {
      .target = offsetof(pp_common, kv_type),
      .choices = "int8|bf16|f32",
      .help = "type of the K/V cache: int8, bf16 or f32 (default: MODEL's own, else int8 for AFM, bf16 for others)"},
-    {.name = "train", .kind = PP_OPTION_FLAG, .target = AT(train), .help = "what training takes in addition"},
-    {.name = "all", .kind = PP_OPTION_FLAG, .target = AT(all), .help = "a row for every type and use"},
+    {.name = "train", .kind = PP_OPTION_FLAG, .target = AT(train), .help = "add what training takes"},
+    {.name = "all", .kind = PP_OPTION_FLAG, .target = AT(all), .help = "print a row for every type and use"},
     {0}};
 
 /* ---- rows ---- */
@@ -252,10 +254,12 @@ const pp_command pp_command_plan = {
     .synopsis = "[options] MODEL | --preset NAME",
     .details = "Exact bytes, and decimal MB and GB. Low-bit types count their codes alone; their scales are below a "
                "thousandth.\n\n"
+               "  pippin plan base.gguf --sessions 4\n"
                "  pippin plan --preset afm-base --type q2 --ctx 8192\n"
                "  pippin plan --preset afm-base --all",
     .groups = groups,
     .args_size = sizeof(plan_args),
     .max_operands = 1,
+    .operand = pp_options_model,
     .run = run,
 };

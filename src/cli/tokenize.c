@@ -15,7 +15,7 @@ static const pp_option own_options[] = {
     {.name = "decode",
      .kind = PP_OPTION_FLAG,
      .target = AT(decode),
-     .help = "the other way: ids from stdin, separated by commas or white space, to the exact bytes of their text"},
+     .help = "turn ids from stdin, separated by commas or white space, into the exact bytes of their text"},
     {.name = "bos", .kind = PP_OPTION_FLAG, .target = AT(bos), .help = "put the beginning-of-sequence id first"},
     {.name = "special",
      .kind = PP_OPTION_FLAG,

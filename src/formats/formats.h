@@ -87,6 +87,9 @@ pippin_status pp_llama2c_open(const char *path, pp_llama2c_header *header, pp_te
 /*
  * GGUF: tensors, and typed values under keys. Texts and arrays are views into the file, not 0-terminated.
  */
+/* What arrays hold, as the file numbers it. */
+enum pp_gguf_item { PP_GGUF_U8 = 0, PP_GGUF_I32 = 5, PP_GGUF_F32 = 6, PP_GGUF_TEXTS = 8 };
+
 typedef enum pp_gguf_kind { PP_GGUF_NUMBER = 0, PP_GGUF_TEXT, PP_GGUF_ARRAY } pp_gguf_kind;
 
 typedef struct pp_gguf_entry {
@@ -97,10 +100,12 @@ typedef struct pp_gguf_entry {
     double number;   /* of any number */
     const char *text;
     size_t n_text;
-    uint32_t item_type; /* of an array: as the file numbers them, 5 int32, 6 float32, 8 text */
+    uint32_t item_type; /* of an array: one of pp_gguf_item, or another that the file has */
     uint64_t n_item;
     const uint8_t *items;
     size_t items_size;
+    const uint8_t *raw; /* key and value as they lie in the file */
+    size_t n_raw;
 } pp_gguf_entry;
 
 typedef struct pp_gguf {
@@ -115,6 +120,8 @@ void pp_gguf_free(pp_gguf *g); /* the tensors too, unless they were taken and ze
 const pp_gguf_entry *pp_gguf_find(const pp_gguf *g, const char *key);  /* NULL when absent */
 bool pp_gguf_number(const pp_gguf *g, const char *key, double *value); /* false when absent or no number */
 bool pp_gguf_text_is(const pp_gguf *g, const char *key, const char *value);
+/* The array of such items under this key; NULL when there is none. */
+const pp_gguf_entry *pp_gguf_array(const pp_gguf *g, const char *key, enum pp_gguf_item item);
 
 /* ---- writers ---- */
 
@@ -147,8 +154,19 @@ typedef struct pp_gguf_writer {
 } pp_gguf_writer;
 
 void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text);
+void pp_gguf_put_text_n(pp_gguf_writer *w, const char *key, const char *text, size_t n);
 void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value);
 void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value);
+void pp_gguf_put_bool(pp_gguf_writer *w, const char *key, bool value);
+void pp_gguf_put_bytes(pp_gguf_writer *w, const char *key, const void *bytes, size_t n); /* an array of u8 */
+/* An array of n items, which follow one by one. */
+void pp_gguf_put_array(pp_gguf_writer *w, const char *key, enum pp_gguf_item item, size_t n);
+void pp_gguf_item_text(pp_gguf_writer *w, const char *text, size_t n);
+void pp_gguf_item_bytes(pp_gguf_writer *w, const void *bytes, size_t n); /* n of an array of u8 */
+void pp_gguf_item_i32(pp_gguf_writer *w, int32_t value);
+void pp_gguf_item_f32(pp_gguf_writer *w, float value);
+/* A key and its value as another file has them: the `raw` of its entry. */
+void pp_gguf_put_raw(pp_gguf_writer *w, const uint8_t *raw, size_t n);
 void pp_gguf_announce(pp_gguf_writer *w, pp_gguf_writer *tensors, const char *name, pippin_type type, int32_t n_dim,
                       const int64_t *shape);
 pippin_status pp_gguf_start(pp_gguf_writer *w, const pp_gguf_writer *tensors, const char *path, pippin_error *err);

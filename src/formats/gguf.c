@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/formats.h"
+#include "quant/low.h"
 
 enum { DEFAULT_ALIGNMENT = 32 };
 
@@ -98,7 +99,7 @@ static pippin_status take_entry(reader *r)
         r->capacity = bigger;
     }
     pp_gguf_entry *e = &g->entries[g->n_entries];
-    *e = (pp_gguf_entry){0};
+    *e = (pp_gguf_entry){.raw = r->b.data + r->b.at};
     e->key = take_text(&r->b, &e->n_key);
     const uint32_t type = pp_bytes_u32(&r->b);
     if (r->b.failed || type >= G_N_TYPE) return bad(r, "a value of an unknown kind");
@@ -112,6 +113,7 @@ static pippin_status take_entry(reader *r)
         take_number(&r->b, type, e);
     }
     if (r->b.failed) return bad(r, "a value goes past the end");
+    e->n_raw = (size_t)(r->b.data + r->b.at - e->raw);
     g->n_entries++;
     return PIPPIN_OK;
 }
@@ -172,6 +174,46 @@ static pippin_status place_tensors(reader *r)
     return PIPPIN_OK;
 }
 
+/*
+ * pippin's low-bit matrices lie as bytes, so that other readers list them; "pippin.tensor.NAME" says "q2 ROWS COLUMNS".
+ */
+static pippin_status shape_low(reader *r, const pp_gguf_entry *e, size_t n_prefix)
+{
+    char name[256], text[64], type[8];
+    unsigned long long rows, columns;
+    if (e->n_key - n_prefix >= sizeof name || e->kind != PP_GGUF_TEXT || e->n_text >= sizeof text)
+        return bad(r, "a low-bit tensor that is described wrongly");
+    snprintf(name, sizeof name, "%.*s", (int)(e->n_key - n_prefix), e->key + n_prefix);
+    snprintf(text, sizeof text, "%.*s", (int)e->n_text, e->text);
+    pp_tensor *t = (pp_tensor *)(uintptr_t)pp_tensors_find(&r->g->tensors, name);
+    const bool read =
+        sscanf(text, "%7s %llu %llu", type, &rows, &columns) == 3 && rows <= INT32_MAX && columns <= INT32_MAX;
+    const pippin_type low = read ? pippin_type_from_name(type) : PIPPIN_TYPE_AUTO;
+    if (!t || !pp_low_bits(low) || t->type != PIPPIN_I8 ||
+        t->bytes != pp_matrix_bytes(low, (size_t)rows, (size_t)columns))
+        return pp_fail(r->err, PIPPIN_E_FORMAT,
+                       "%s: tensor %s: found \"%s\" and %zu bytes, which do not fit; check that the file is whole",
+                       r->g->tensors.source, name, text, t ? t->bytes : (size_t)0);
+    t->type = low;
+    t->n_dim = 2;
+    t->shape[0] = (int64_t)rows;
+    t->shape[1] = (int64_t)columns;
+    t->n_elem = (size_t)rows * (size_t)columns;
+    return PIPPIN_OK;
+}
+
+static pippin_status shape_all_low(reader *r)
+{
+    static const char prefix[] = "pippin.tensor.";
+    pippin_status status = PIPPIN_OK;
+    for (size_t i = 0; i < r->g->n_entries && status == PIPPIN_OK; i++) {
+        const pp_gguf_entry *e = &r->g->entries[i];
+        if (e->n_key > sizeof prefix - 1 && memcmp(e->key, prefix, sizeof prefix - 1) == 0)
+            status = shape_low(r, e, sizeof prefix - 1);
+    }
+    return status;
+}
+
 static pippin_status read_file(reader *r)
 {
     const uint8_t *magic = pp_bytes_take(&r->b, 4);
@@ -188,7 +230,8 @@ static pippin_status read_file(reader *r)
     for (uint64_t i = 0; i < n_entry && status == PIPPIN_OK; i++) status = take_entry(r);
     for (uint64_t i = 0; i < n_tensor && status == PIPPIN_OK; i++) status = take_tensor(r);
     if (status == PIPPIN_OK) status = place_tensors(r);
-    return status == PIPPIN_OK ? pp_tensors_finish(&r->g->tensors, r->err) : status;
+    if (status == PIPPIN_OK) status = pp_tensors_finish(&r->g->tensors, r->err);
+    return status == PIPPIN_OK ? shape_all_low(r) : status;
 }
 
 pippin_status pp_gguf_parse(const void *data, size_t size, const char *source, pp_gguf *out, pippin_error *err)
@@ -242,4 +285,10 @@ bool pp_gguf_text_is(const pp_gguf *g, const char *key, const char *value)
 {
     const pp_gguf_entry *e = pp_gguf_find(g, key);
     return e && e->kind == PP_GGUF_TEXT && e->n_text == strlen(value) && memcmp(e->text, value, e->n_text) == 0;
+}
+
+const pp_gguf_entry *pp_gguf_array(const pp_gguf *g, const char *key, enum pp_gguf_item item)
+{
+    const pp_gguf_entry *e = pp_gguf_find(g, key);
+    return e && e->kind == PP_GGUF_ARRAY && e->item_type == item ? e : NULL;
 }

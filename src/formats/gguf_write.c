@@ -24,7 +24,7 @@ static void put(pp_gguf_writer *w, const void *bytes, size_t n)
         w->header = grown;
         w->capacity = 2 * wanted + 4096;
     }
-    memcpy(w->header + w->n_header, bytes, n);
+    if (n) memcpy(w->header + w->n_header, bytes, n);
     w->n_header = wanted;
 }
 
@@ -48,10 +48,15 @@ static void put_key(pp_gguf_writer *w, const char *key, uint32_t type)
     w->n_values++;
 }
 
-void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text)
+void pp_gguf_put_text_n(pp_gguf_writer *w, const char *key, const char *text, size_t n)
 {
     put_key(w, key, G_TEXT);
-    put_text(w, text, strlen(text));
+    put_text(w, text, n);
+}
+
+void pp_gguf_put_text(pp_gguf_writer *w, const char *key, const char *text)
+{
+    pp_gguf_put_text_n(w, key, text, strlen(text));
 }
 
 void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value)
@@ -60,12 +65,46 @@ void pp_gguf_put_u32(pp_gguf_writer *w, const char *key, uint32_t value)
     put_number(w, value, 4);
 }
 
-void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value)
+void pp_gguf_item_f32(pp_gguf_writer *w, float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put_key(w, key, G_F32);
     put_number(w, bits, 4);
+}
+
+void pp_gguf_put_f32(pp_gguf_writer *w, const char *key, float value)
+{
+    put_key(w, key, G_F32);
+    pp_gguf_item_f32(w, value);
+}
+
+void pp_gguf_put_bool(pp_gguf_writer *w, const char *key, bool value)
+{
+    put_key(w, key, G_BOOL);
+    put_number(w, value, 1);
+}
+
+void pp_gguf_put_array(pp_gguf_writer *w, const char *key, enum pp_gguf_item item, size_t n)
+{
+    put_key(w, key, G_ARRAY);
+    put_number(w, item, 4);
+    put_number(w, n, 8);
+}
+
+void pp_gguf_item_text(pp_gguf_writer *w, const char *text, size_t n) { put_text(w, text, n); }
+void pp_gguf_item_bytes(pp_gguf_writer *w, const void *bytes, size_t n) { put(w, bytes, n); }
+void pp_gguf_item_i32(pp_gguf_writer *w, int32_t value) { put_number(w, (uint32_t)value, 4); }
+
+void pp_gguf_put_bytes(pp_gguf_writer *w, const char *key, const void *bytes, size_t n)
+{
+    pp_gguf_put_array(w, key, PP_GGUF_U8, n);
+    put(w, bytes, n);
+}
+
+void pp_gguf_put_raw(pp_gguf_writer *w, const uint8_t *raw, size_t n)
+{
+    put(w, raw, n);
+    w->n_values++;
 }
 
 /* The file's own number of an element type; UINT32_MAX for one that has none. */

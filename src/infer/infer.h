@@ -17,11 +17,15 @@ struct pippin_model {
     pippin_adapter *adapter;     /* the one inside the file, or NULL */
 };
 
+/* At most PP_MAX_LORA, all opened for this model? Then as the block sees them (session.c). */
+pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const pippin_model *model,
+                                pp_lora_use out[PP_MAX_LORA], pippin_error *err);
+
 /* ---- tokenizers of models (vocabulary.c): each sets m->tokenizer, or leaves it NULL where there is none ---- */
 
 pippin_status pp_model_open_tokenizer(const char *path, pippin_model *m,
                                       pippin_error *err); /* this file, and no other */
-pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, pippin_model *m, pippin_error *err);
+pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, const char *path, pippin_model *m, pippin_error *err);
 pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m,
                                         pippin_error *err); /* beside a folder's or toolkit's weights */
 

@@ -81,7 +81,7 @@ static pippin_status open_gguf(const char *path, bool own_tokenizer, pippin_mode
     status = pp_config_from_gguf(&g, &c, err);
     name_after(&c, path);
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_GGUF, &g.tensors, &m->weights, err);
-    if (status == PIPPIN_OK && own_tokenizer) status = pp_model_gguf_tokenizer(&g, m, err);
+    if (status == PIPPIN_OK && own_tokenizer) status = pp_model_gguf_tokenizer(&g, path, m, err);
     pp_gguf_free(&g);
     return status;
 }
@@ -195,9 +195,18 @@ pippin_status pippin_model_save(const pippin_model *model, const char *dir, pipp
     return pp_weights_save(&model->weights, dir, err);
 }
 
-pippin_status pippin_model_save_gguf(const pippin_model *model, pippin_type type, const char *path, pippin_error *err)
+pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options, const char *path,
+                                     pippin_error *err)
 {
-    return pp_weights_save_gguf(&model->weights, type, path, err);
+    const pippin_save_options o = options ? *options : (pippin_save_options){0};
+    pp_lora_use merge[PP_MAX_LORA];
+    pp_gguf_writer values = {0};
+    pippin_status status = pp_adapters_check(o.merge, o.n_merge, model, merge, err);
+    if (status == PIPPIN_OK && model->tokenizer)
+        status = pp_tokenizer_put_gguf(model->tokenizer, &model->weights.config, &values, err);
+    if (status == PIPPIN_OK) status = pp_weights_save_gguf(&model->weights, &o, merge, o.n_merge, &values, path, err);
+    pp_gguf_abort(&values);
+    return status;
 }
 
 pippin_model *pippin_model_retain(pippin_model *model)

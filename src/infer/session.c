@@ -112,18 +112,26 @@ static void forget(pippin_session *s)
     s->has_logits = false;
 }
 
-pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapter_use *uses, size_t n,
-                                          pippin_error *err)
+pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const pippin_model *model,
+                                pp_lora_use out[PP_MAX_LORA], pippin_error *err)
 {
     if (n > PP_MAX_LORA)
         return pp_fail(err, PIPPIN_E_ARGUMENT, "adapters: %zu, expected at most %d at once; merge some", n,
                        PP_MAX_LORA);
     for (size_t i = 0; i < n; i++)
-        if (uses[i].adapter->model != s->model && uses[i].adapter != s->model->adapter)
+        if (uses[i].adapter->model != model && uses[i].adapter != model->adapter)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter %zu: was opened for another model; open it for this one",
                            i);
     for (size_t i = 0; i < n; i++)
-        s->loras[i] = (pp_lora_use){&uses[i].adapter->lora, uses[i].scale * uses[i].adapter->lora.scale};
+        out[i] = (pp_lora_use){&uses[i].adapter->lora, uses[i].scale * uses[i].adapter->lora.scale};
+    return PIPPIN_OK;
+}
+
+pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapter_use *uses, size_t n,
+                                          pippin_error *err)
+{
+    pippin_status status = pp_adapters_check(uses, n, s->model, s->loras, err);
+    if (status != PIPPIN_OK) return status;
     s->n_lora = (int32_t)n;
     forget(s); /* what is cached was computed with others */
     return PIPPIN_OK;

@@ -28,11 +28,11 @@ static pippin_status forgive(pippin_status status, const pippin_error *why, pipp
     return PIPPIN_OK;
 }
 
-pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, pippin_model *m, pippin_error *err)
+pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, const char *path, pippin_model *m, pippin_error *err)
 {
     pippin_error why = {0};
-    pippin_status status = pp_tokenizer_from_gguf(g, &m->tokenizer, &why);
-    if (status == PIPPIN_OK && m->tokenizer) status = check_size(g->tensors.source, m, &why);
+    pippin_status status = pp_tokenizer_from_gguf(g, path, &m->tokenizer, &why);
+    if (status == PIPPIN_OK && m->tokenizer) status = check_size(path, m, &why);
     return forgive(status, &why, err);
 }
 

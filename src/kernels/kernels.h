@@ -12,7 +12,7 @@
 #define PP_KERNELS_H
 
 #include "base/base.h"
-#include "quant/quant.h"
+#include "quant/low.h"
 
 /* y[t][o] = (accumulate ? y[t][o] : 0) + bias[o] + sum_i x[t][i] * w[o][i], for t < n_tok, o < n_out, i < n_in. */
 typedef struct pp_matmul {
@@ -25,6 +25,24 @@ typedef struct pp_matmul {
     int n_tok, n_in, n_out;
     bool accumulate;
 } pp_matmul;
+
+/*
+ * The same with pippin's low-bit weights and activations rounded to int8: with u the codes of a row and q those of a token,
+ * y[t][o] = float(2 sum_i u[o][i] q[t][i] - zero2 * x_sum[t]) * scale[o] * x_half[t], then + bias[o], then + y[t][o] where it
+ * accumulates, each rounded in this order. The sum is an exact integer.
+ */
+typedef struct pp_low_matmul {
+    const int8_t *x; /* [n_tok][x_stride], -127 .. 127; 0 from the last column on to n_in */
+    size_t x_stride;
+    const float *x_half;  /* [n_tok] half of the token's scale */
+    const int32_t *x_sum; /* [n_tok] sum of its n_in codes */
+    const void *w;        /* groups of 32 rows, see quant/low.h */
+    const float *bias;    /* [n_out] or NULL */
+    float *y;             /* [n_tok][y_stride] */
+    size_t y_stride;
+    int n_tok, n_in, n_out; /* n_in: pp_low_columns, whole blocks */
+    bool accumulate;
+} pp_low_matmul;
 
 /* Keys are taken this many at a time by the online softmax; fixed, so that a result never depends on anything else. */
 #define PP_ATTEND_BLOCK 64
@@ -48,6 +66,31 @@ typedef struct pp_attend {
 } pp_attend;
 
 /*
+ * c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), where a(i, k) = a[i * a_row + k * a_col] and
+ * b(k, j) = b[k * b_row + j * b_col]: either may be transposed, one of its strides is 1. c may not overlap a or b.
+ */
+typedef struct pp_gemm {
+    const float *a, *b;
+    size_t a_row, a_col, b_row, b_col;
+    float *c;
+    size_t c_row; /* columns are adjacent */
+    int m, n, k;
+    bool accumulate;
+    float *scratch; /* [PP_GEMM_SCRATCH], aligned to 64 bytes, of the calling thread alone */
+} pp_gemm;
+
+enum { PP_GEMM_BLOCK = 256 * 512, PP_GEMM_SCRATCH = PP_GEMM_BLOCK + 16 * 256 };
+
+/* What AdamW does at one step, as torch defines it: decay first, then the step with the moments' bias corrected. */
+typedef struct pp_adamw {
+    float rate, beta1, beta2, eps;
+    float decay;    /* 1 - rate * weight_decay */
+    float correct1; /* 1 / (1 - beta1^step) */
+    float correct2; /* 1 / sqrt(1 - beta2^step) */
+    float gradient; /* what each gradient is multiplied by first: clipping */
+} pp_adamw;
+
+/*
  * The one list: X(name, return type, parameters). Types, table, prototypes, test names and benchmark names come from it.
  * Float bounds are relative to the sum of absolute products (matmul: 4 ulp * sqrt(n_in) of it), or as stated.
  *
@@ -62,6 +105,19 @@ typedef struct pp_attend {
  * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127), NaN gives 0; scale > 0 (exact)
  * absmax       max |x[i]|, 0 for n = 0; NaNs are ignored                                    (exact)
  * to_bf16      rounds as quant's encoder                                                    (exact)
+ * gemm         see pp_gemm; bound as matmul's, with k for n_in
+ * rmsnorm_backward  of y = rmsnorm(x, w): dx[i] += r w[i] dy[i] - x[i] r^3 / n * sum_j w[j] dy[j] x[j], and where dw is not
+ *              NULL dw[i] += dy[i] x[i] r, with r = 1 / sqrt(mean(x^2) + eps)
+ *              (2e-6 of |dx| + |r w dy| + |x r^3| / n * sum |w dy x|; 1e-6 of |dw| + |dy x r|)
+ * swiglu_backward   of y = swiglu(gate, up): gate[i] and up[i] become the gradients of the loss by them, given dy[i] (exact)
+ * softmax      p[i] becomes exp(scale p[i] - lse), lse = log sum_i exp(scale p[i]), which is returned; n >= 1
+ *              ((2e-6 + 2 ulp of the largest |scale p|) relative; lse 1e-6 of its own size + 2e-6)
+ * softmax_again     the same where lse is known                                              (exact)
+ * softmax_backward  dp[i] becomes scale p[i] (dp[i] - sum), with sum = sum_i p[i] dp[i]      (exact)
+ * dot          sum of x[i] y[i]                                  (4 ulp * sqrt(n) of the sum of absolute products)
+ * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
+ * matmul_q*    see pp_low_matmul                                                             (exact)
+ * sum_i8       sum of q[i]                                                                   (exact)
  * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
  *              exponential of a score, whose rounding grows with the products that it is the sum of)
  */
@@ -78,6 +134,19 @@ typedef struct pp_attend {
     X(quantize_i8, void, (int8_t * q, const float *x, int n, float scale))                                             \
     X(absmax, float, (const float *x, int n))                                                                          \
     X(to_bf16, void, (uint16_t * y, const float *x, int n))                                                            \
+    X(gemm, void, (const pp_gemm *g))                                                                                  \
+    X(rmsnorm_backward, void,                                                                                          \
+      (float *dx, float *dw, const float *dy, const float *x, const float *w, int n, float eps))                       \
+    X(swiglu_backward, void, (float *gate, float *up, const float *dy, int n))                                         \
+    X(softmax, float, (float *p, int n, float scale))                                                                  \
+    X(softmax_again, void, (float *p, int n, float scale, float lse))                                                  \
+    X(softmax_backward, void, (float *dp, const float *p, int n, float scale, float sum))                              \
+    X(dot, float, (const float *x, const float *y, int n))                                                             \
+    X(adamw, void, (float *w, float *m, float *v, const float *g, int n, const pp_adamw *a))                           \
+    X(matmul_q2, void, (const pp_low_matmul *m))                                                                       \
+    X(matmul_q4, void, (const pp_low_matmul *m))                                                                       \
+    X(matmul_q8, void, (const pp_low_matmul *m))                                                                       \
+    X(sum_i8, int32_t, (const int8_t *q, int n))                                                                       \
     X(attend_f32, void, (const pp_attend *a))                                                                          \
     X(attend_bf16, void, (const pp_attend *a))                                                                         \
     X(attend_i8, void, (const pp_attend *a))

@@ -8,7 +8,7 @@
 typedef __m256 vec;
 
 /* Tiles of accumulators (tokens x 4 outputs, heads x vectors) for 16 registers, and the sizes that they are built in. */
-enum { LANES = 8, TILE_TOKENS = 3, TILE_HEADS = 2 };
+enum { LANES = 8, TILE_TOKENS = 3, TILE_HEADS = 2, TILE_ROWS = 6 };
 #define TILE_SIZES(X) X(1) X(2) X(3)
 #define HEAD_SIZES(X) X(1) X(2)
 
@@ -25,6 +25,7 @@ INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm256_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 /* Both give b where either is NaN. */
 INLINE vec v_min(vec a, vec b) { return _mm256_min_ps(a, b); }
@@ -142,4 +143,49 @@ INLINE vec v_max_across(vec a)
     a = v_max(a, _mm256_permute2f128_ps(a, a, 1));
     a = v_max(a, _mm256_permute_ps(a, 0x4e));
     return v_max(a, _mm256_permute_ps(a, 0xb1));
+}
+
+/* ---- integers: eight int32, or four codes of each of eight rows ---- */
+
+typedef __m256i ivec;
+#define LOW_SIZES LOW_SIZES_8
+
+INLINE ivec i_set1(int a) { return _mm256_set1_epi32(a); }
+INLINE ivec i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE ivec i_and(ivec a, ivec b) { return _mm256_and_si256(a, b); }
+INLINE ivec i_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
+INLINE ivec i_sub(ivec a, ivec b) { return _mm256_sub_epi32(a, b); }
+INLINE ivec i_shift_right(ivec a, int n)
+{
+    return _mm256_srli_epi16(a, n);
+} /* what comes from the other byte is masked */
+INLINE vec i_to_float(ivec a) { return _mm256_cvtepi32_ps(a); }
+
+INLINE ivec i_broadcast4(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/* acc + sum of four products in each lane: u of at most 15, so that two products fit 16 bits. */
+INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+}
+
+/* The same for codes up to 255: of them 128 is taken off, so that two products fit; what a code is off is then 0. */
+enum { DOT8_ZERO2 = 0 };
+
+INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
+{
+    const __m256i w = _mm256_xor_si256(u, _mm256_set1_epi8((char)0x80));
+    return i_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+
+INLINE int32_t i_sum(ivec a)
+{
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }

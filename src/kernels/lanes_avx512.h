@@ -6,7 +6,7 @@
 
 typedef __m512 vec;
 
-enum { LANES = 16, TILE_TOKENS = 6, TILE_HEADS = 4 }; /* for 32 registers */
+enum { LANES = 16, TILE_TOKENS = 6, TILE_HEADS = 4, TILE_ROWS = 14 }; /* for 32 registers */
 #define TILE_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define HEAD_SIZES(X) X(1) X(2) X(3) X(4)
 
@@ -19,6 +19,7 @@ INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
@@ -90,3 +91,55 @@ INLINE vec v_max_across(vec a)
     a = v_max(a, _mm512_permute_ps(a, 0x4e));
     return v_max(a, _mm512_permute_ps(a, 0xb1));
 }
+
+/* ---- integers: see lanes_avx2.h ---- */
+
+typedef __m512i ivec;
+#define LOW_SIZES LOW_SIZES_16
+
+INLINE ivec i_set1(int a) { return _mm512_set1_epi32(a); }
+INLINE ivec i_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE ivec i_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
+INLINE ivec i_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
+INLINE ivec i_sub(ivec a, ivec b) { return _mm512_sub_epi32(a, b); }
+#ifdef __clang__
+INLINE ivec i_shift_right(ivec a, int n) { return _mm512_srli_epi16(a, (unsigned)n); }
+#else
+INLINE ivec i_shift_right(ivec a, int n) { return _mm512_srli_epi16(a, n); }
+#endif
+INLINE vec i_to_float(ivec a) { return _mm512_cvtepi32_ps(a); }
+INLINE int32_t i_sum(ivec a) { return _mm512_reduce_add_epi32(a); }
+
+INLINE ivec i_broadcast4(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+#ifdef __AVX512VNNI__
+/* As assembly, because gcc 12 copies every accumulator of the intrinsic once more than needed. */
+enum { DOT8_ZERO2 = 256 };
+
+INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(x));
+    return acc;
+}
+
+INLINE ivec i_dot8(ivec acc, ivec u, ivec x) { return i_dot(acc, u, x); }
+#else
+enum { DOT8_ZERO2 = 0 };
+
+INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+{
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, x), _mm512_set1_epi16(1)));
+}
+
+INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
+{
+    const __m512i w = _mm512_xor_si512(u, _mm512_set1_epi8((char)0x80));
+    const __m512i signed_x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
+    return i_dot(acc, _mm512_abs_epi8(w), signed_x);
+}
+#endif

@@ -12,6 +12,7 @@ void pp_kernels_set_scalar(pp_kernels *t);
 #if defined(__x86_64__)
 void pp_kernels_set_avx2(pp_kernels *t);
 void pp_kernels_set_avx512(pp_kernels *t);
+void pp_kernels_set_avx512vnni(pp_kernels *t);
 #endif
 
 /*

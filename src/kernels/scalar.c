@@ -173,6 +173,113 @@ static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
 static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
 static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
 
+/* ---- low-bit weights ---- */
+
+static void low_matmul(int bits, const pp_low_matmul *m)
+{
+    const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in), block = 32 / (size_t)bits;
+    const int zero2 = pp_low_zero2(bits);
+    for (int t = 0; t < m->n_tok; t++)
+        for (int o = 0; o < m->n_out; o++) {
+            const uint8_t *group = (const uint8_t *)m->w + (size_t)o / PP_LOW_ROWS * group_bytes;
+            const size_t row = (size_t)o % PP_LOW_ROWS;
+            const int8_t *x = m->x + (size_t)t * m->x_stride;
+            float scale, *y = m->y + (size_t)t * m->y_stride + o;
+            int32_t dot = 0;
+            for (size_t k = 0; k < (size_t)m->n_in; k++) {
+                const uint8_t byte = group[PP_LOW_ROWS * sizeof scale + k / block * PP_LOW_BLOCK + row * 4 + k % 4];
+                dot += (byte >> (size_t)bits * (k % block / 4) & ((1 << bits) - 1)) * x[k];
+            }
+            memcpy(&scale, group + row * sizeof scale, sizeof scale);
+            float r = (float)(2 * dot - zero2 * m->x_sum[t]) * scale * m->x_half[t];
+            if (m->bias) r += m->bias[o];
+            *y = m->accumulate ? *y + r : r;
+        }
+}
+
+static void k_matmul_q2(const pp_low_matmul *m) { low_matmul(2, m); }
+static void k_matmul_q4(const pp_low_matmul *m) { low_matmul(4, m); }
+static void k_matmul_q8(const pp_low_matmul *m) { low_matmul(8, m); }
+
+static int32_t k_sum_i8(const int8_t *q, int n)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++) sum += q[i];
+    return sum;
+}
+
+/* ---- training ---- */
+
+static void k_gemm(const pp_gemm *g)
+{
+    for (int i = 0; i < g->m; i++)
+        for (int j = 0; j < g->n; j++) {
+            const float *a = g->a + (size_t)i * g->a_row, *b = g->b + (size_t)j * g->b_col;
+            float *c = g->c + (size_t)i * g->c_row + j;
+            double sum = 0;
+            for (int k = 0; k < g->k; k++) sum += (double)a[(size_t)k * g->a_col] * (double)b[(size_t)k * g->b_row];
+            *c = g->accumulate ? (float)((double)*c + sum) : (float)sum;
+        }
+}
+
+static void k_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w, int n, float eps)
+{
+    double squares = 0, sum = 0;
+    for (int i = 0; i < n; i++) {
+        squares += (double)x[i] * (double)x[i];
+        sum += (double)w[i] * (double)dy[i] * (double)x[i];
+    }
+    const double r = 1.0 / sqrt(squares / n + (double)eps), back = r * r * r / n * sum;
+    for (int i = 0; i < n; i++) {
+        if (dw) dw[i] = (float)((double)dw[i] + (double)dy[i] * (double)x[i] * r);
+        dx[i] = (float)((double)dx[i] + r * (double)w[i] * (double)dy[i] - (double)x[i] * back);
+    }
+}
+
+static void k_swiglu_backward(float *gate, float *up, const float *dy, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float s = 1.0f / (1.0f + exp_of(-gate[i])), g = gate[i];
+        const float slope = s * fmaf(g, 1.0f - s, 1.0f);
+        gate[i] = dy[i] * up[i] * slope;
+        up[i] = dy[i] * (g * s);
+    }
+}
+
+static float k_softmax(float *p, int n, float scale)
+{
+    float max = p[0] * scale;
+    double sum = 0;
+    for (int i = 1; i < n; i++) max = fmaxf(max, p[i] * scale);
+    for (int i = 0; i < n; i++) sum += (double)exp_of(fmaf(p[i], scale, -max));
+    const float lse = max + (float)log(sum);
+    for (int i = 0; i < n; i++) p[i] = exp_of(fmaf(p[i], scale, -lse));
+    return lse;
+}
+
+static void k_softmax_again(float *p, int n, float scale, float lse)
+{
+    for (int i = 0; i < n; i++) p[i] = exp_of(fmaf(p[i], scale, -lse));
+}
+
+static void k_softmax_backward(float *dp, const float *p, int n, float scale, float sum)
+{
+    for (int i = 0; i < n; i++) dp[i] = scale * (p[i] * (dp[i] - sum));
+}
+
+static float k_dot(const float *x, const float *y, int n) { return dot(PIPPIN_F32, x, y, n); }
+
+static void k_adamw(float *w, float *m, float *v, const float *g, int n, const pp_adamw *a)
+{
+    for (int i = 0; i < n; i++) {
+        const float d = g[i] * a->gradient;
+        m[i] = fmaf(a->beta1, m[i] - d, d);
+        v[i] = fmaf(a->beta2, v[i] - d * d, d * d);
+        const float step = m[i] * a->correct1 / fmaf(sqrtf(v[i]), a->correct2, a->eps);
+        w[i] = fmaf(w[i], a->decay, -(a->rate * step));
+    }
+}
+
 void pp_kernels_set_scalar(pp_kernels *t)
 {
 #define SET(name, type, parameters) t->name = k_##name;

@@ -11,6 +11,7 @@ void pp_kernels_fill(pp_kernels *table, pp_isa highest)
 #if defined(__x86_64__)
         [PP_ISA_AVX2] = pp_kernels_set_avx2,
         [PP_ISA_AVX512] = pp_kernels_set_avx512,
+        [PP_ISA_AVX512VNNI] = pp_kernels_set_avx512vnni,
 #endif
     };
     for (pp_isa isa = PP_ISA_SCALAR; isa < PP_ISA_COUNT && isa <= highest; isa++)
@@ -29,7 +30,8 @@ pippin_status pp_kernels_choose(pp_kernels *table, const char *cpu, pippin_error
     }
     while (isa < PP_ISA_COUNT && strcmp(cpu, pp_isa_name(isa)) != 0) isa++;
     if (isa == PP_ISA_COUNT)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: \"%s\" is no kernel level; use scalar, avx2 or avx512", cpu);
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: \"%s\" is no kernel level; use scalar, avx2, avx512 or avx512vnni",
+                       cpu);
     pp_kernels_fill(table, isa);
     if (table->isa != isa)
         return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: this machine does not run %s; the highest level it has is %s", cpu,

@@ -11,6 +11,9 @@
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
 #include "kernels/attend.h"
+#include "kernels/gemm.h"
+#include "kernels/backward.h"
+#include "kernels/low.h"
 
 void pp_kernels_set_avx512(pp_kernels *t)
 {

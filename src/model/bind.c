@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/names.h"
+#include "quant/low.h"
 
 typedef struct binder {
     pp_weights *w;
@@ -41,9 +42,9 @@ static const pp_tensor *checked(binder *b, const pp_tensor *t, const char *name,
     if (!t) return refuse(b, PIPPIN_E_FORMAT, name, "no such tensor", expected);
     if (t->n_dim != n_dim || memcmp(t->shape, shape, (size_t)n_dim * sizeof *shape) != 0)
         return refuse(b, PIPPIN_E_FORMAT, name, pp_shape_text(t->shape, t->n_dim, found), expected);
-    if (!pp_type_is_weight(t->type))
+    if (!pp_type_is_weight(t->type) || (pp_low_bits(t->type) && n_dim != 2))
         return refuse(b, PIPPIN_E_UNSUPPORTED, name, pippin_type_name(t->type), "a type of weights");
-    if (shape[n_dim - 1] % (int64_t)pp_type_block(t->type))
+    if (!pp_low_bits(t->type) && shape[n_dim - 1] % (int64_t)pp_type_block(t->type))
         return refuse(b, PIPPIN_E_FORMAT, name, pippin_type_name(t->type), "rows of whole blocks");
     return t;
 }
@@ -192,7 +193,8 @@ static void report_unused(const binder *b)
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
         if (b->used[i] || strstr(t->items[i].name, ".adapters.") || strstr(t->items[i].name, ".num_samples") ||
-            strstr(t->items[i].name, "rotary_emb.inv_freq") || strstr(t->items[i].name, "lora_"))
+            strstr(t->items[i].name, "rotary_emb.inv_freq") || strstr(t->items[i].name, "lora_") ||
+            pp_path_ends(t->items[i].name, ".weight_scale")) /* of weights that were trained in two or four bits */
             continue;
         if (!first) first = t->items[i].name;
         n++;

@@ -43,6 +43,10 @@ static void lay_out(pp_scratch *s, const pippin_config *c, cutter *k)
     s->slots = cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
     s->decoded = cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
+    s->codes_stride = (s->widest + 63) / 64 * 64;
+    s->codes = cut(k, rows * s->codes_stride, sizeof *s->codes);
+    s->code_half = cut(k, rows, sizeof *s->code_half);
+    s->code_sum = cut(k, rows, sizeof *s->code_sum);
     s->inv_freq = cut(k, d_head / 2, sizeof(double));
 }
 
@@ -94,9 +98,7 @@ static void enter_row(void *arg, int32_t row)
     const pippin_config *c = &w->config;
     const pp_row *r = &st->s->rows[row];
     const size_t half = (size_t)(c->d_head / 2), d = (size_t)c->d_model;
-    const uint8_t *embedding = w->embedding.w;
-    pp_decode_row(w->embedding.type, embedding + (size_t)r->token * pp_type_bytes(w->embedding.type, d),
-                  st->s->x + (size_t)row * d, d);
+    pp_matrix_decode(w->embedding.type, w->embedding.w, d, (size_t)r->token, 0, d, st->s->x + (size_t)row * d);
     pp_rope_angles(st->s->inv_freq, c->d_head, r->position, st->s->cosine + (size_t)row * half,
                    st->s->sine + (size_t)row * half);
 }
@@ -180,6 +182,7 @@ static void head_task(void *arg, int thread, int n_thread)
 const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
 {
     const pp_linear *l = &e->weights->head;
+    pp_low_input(e, l, e->scratch->h + (size_t)first * (size_t)l->n_in, n);
     pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task,
                       &(head_args){e, first, n});
     return e->scratch->logits;

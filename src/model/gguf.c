@@ -33,10 +33,22 @@ static int32_t integer(values *v, const char *key)
     return integer_or(v, key, 0);
 }
 
-static int32_t token_id(const pp_gguf *g, const char *key)
+/* The configuration's own where pippin wrote it, else the tokenizer's. */
+static int32_t token_id(const pp_gguf *g, const char *own, const char *key)
 {
     double value;
-    return pp_gguf_number(g, key, &value) && value >= 0 && value < INT32_MAX ? (int32_t)value : -1;
+    const bool found = pp_gguf_number(g, own, &value) || pp_gguf_number(g, key, &value);
+    return found && value >= 0 && value < INT32_MAX ? (int32_t)value : -1;
+}
+
+/* The adapter that belongs to the model, which lies in a file of its own. */
+static void read_lora(const pp_gguf *g, pippin_config *c)
+{
+    double rank, alpha;
+    if (!pp_gguf_number(g, "pippin.lora.rank", &rank) || !pp_gguf_number(g, "pippin.lora.alpha", &alpha)) return;
+    if (!(rank >= 1 && rank <= 4096 && alpha > 0 && alpha < 1e6)) return;
+    c->lora_rank = (int32_t)rank;
+    c->lora_alpha = (float)alpha;
 }
 
 static void refuse_scaling(values *v)
@@ -96,8 +108,9 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
         c.pad_id = 0;
     }
     c.tied_head = !pp_tensors_find(&g->tensors, "output.weight");
-    c.bos_id = token_id(g, "tokenizer.ggml.bos_token_id");
-    c.eos_id = token_id(g, "tokenizer.ggml.eos_token_id");
+    c.bos_id = token_id(g, "pippin.bos_token_id", "tokenizer.ggml.bos_token_id");
+    c.eos_id = token_id(g, "pippin.eos_token_id", "tokenizer.ggml.eos_token_id");
+    read_lora(g, &c);
     refuse_scaling(&v);
     if (v.status == PIPPIN_OK) v.status = pp_config_check(&c, g->tensors.source, err);
     *out = c;

@@ -2,6 +2,8 @@
  * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in fixed
  * contiguous parts, so that each thread reads one ascending stream of weights.
  */
+#include <string.h>
+
 #include "model/forward.h"
 
 /* Outputs that stay together on one thread: a whole tile of any kernel. */
@@ -25,13 +27,13 @@ static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, 
 {
     pp_scratch *s = e->scratch;
     float *rows = s->decoded + (size_t)thread * PP_DECODED_ROWS * s->widest;
-    const size_t n_in = (size_t)l->n_in, row_bytes = pp_type_bytes(l->type, n_in);
-    const uint8_t *w = m.w;
+    const size_t n_in = (size_t)l->n_in;
+    const void *w = m.w;
     const int n_out = m.n_out;
     for (int first = 0; first < n_out; first += PP_DECODED_ROWS) {
         m.n_out = PP_MIN(PP_DECODED_ROWS, n_out - first);
         for (int o = 0; o < m.n_out; o++)
-            pp_decode_row(l->type, w + (size_t)(first + o) * row_bytes, rows + (size_t)o * n_in, n_in);
+            pp_matrix_decode(l->type, w, n_in, (size_t)(first + o), 0, n_in, rows + (size_t)o * n_in);
         m.w = rows;
         e->kernels->matmul_f32(&m);
         m.y += m.n_out;
@@ -39,18 +41,72 @@ static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, 
     }
 }
 
+/* ---- low-bit weights: activations are rounded to int8 with a scale a row, and products are integers ---- */
+
+typedef struct low_args {
+    const pp_engine *engine;
+    const float *x;
+    int32_t n, n_in;
+    size_t padded;
+} low_args;
+
+static void low_rows(void *arg, int thread, int n_thread)
+{
+    const low_args *a = arg;
+    const pp_kernels *k = a->engine->kernels;
+    pp_scratch *s = a->engine->scratch;
+    size_t first, last;
+    pp_team_share((size_t)a->n, 1, thread, n_thread, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const float *x = a->x + i * (size_t)a->n_in, scale = k->absmax(x, a->n_in) / 127.0f;
+        int8_t *codes = s->codes + i * s->codes_stride;
+        k->quantize_i8(codes, x, a->n_in, scale > 0 ? scale : 1.0f);
+        memset(codes + a->n_in, 0, a->padded - (size_t)a->n_in);
+        s->code_half[i] = scale * 0.5f;
+        s->code_sum[i] = k->sum_i8(codes, a->n_in);
+    }
+}
+
+void pp_low_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
+{
+    if (!pp_low_bits(l->type)) return;
+    low_args a = {e, x, n, l->n_in, pp_low_columns(2, (size_t)l->n_in)}; /* the longest blocks */
+    pp_team_run_worth(e->team, 4 * (uint64_t)n * (uint64_t)l->n_in, low_rows, &a);
+}
+
+static void low_matmul(const pp_engine *e, const pp_linear *l, const pp_matmul *m)
+{
+    const pp_scratch *s = e->scratch;
+    const int bits = pp_low_bits(l->type);
+    const pp_low_matmul low = {.x = s->codes,
+                               .x_stride = s->codes_stride,
+                               .x_half = s->code_half,
+                               .x_sum = s->code_sum,
+                               .w = m->w,
+                               .bias = m->bias,
+                               .y = m->y,
+                               .y_stride = m->y_stride,
+                               .n_tok = m->n_tok,
+                               .n_in = (int)pp_low_columns(bits, (size_t)l->n_in),
+                               .n_out = m->n_out,
+                               .accumulate = m->accumulate};
+    (bits == 2 ? e->kernels->matmul_q2 : bits == 4 ? e->kernels->matmul_q4 : e->kernels->matmul_q8)(&low);
+}
+
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
 {
     size_t first, last;
     pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
     if (first == last) return;
-    m.w = (const uint8_t *)l->w + first * pp_type_bytes(l->type, (size_t)l->n_in);
+    m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
     m.bias = l->bias ? l->bias + first : NULL;
     m.y += first;
     m.n_in = l->n_in;
     m.n_out = (int)(last - first);
     const pp_matmul_kernel kernel = pp_kernels_matmul(e->kernels, l->type);
-    if (kernel)
+    if (pp_low_bits(l->type))
+        low_matmul(e, l, &m);
+    else if (kernel)
         kernel(&m);
     else
         decoded_matmul(e, l, m, thread);
@@ -136,6 +192,11 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
+    for (int i = 0; i < n_job; i++) /* the same input: rounded once for all of them */
+        if (pp_low_bits(linear_of(st, &jobs[i])->type)) {
+            pp_low_input(st->engine, linear_of(st, &jobs[i]), jobs[i].x, st->s->n_live);
+            break;
+        }
     pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
     /* Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
     for (int32_t row = 0; row < st->s->n_live; row += r.n_row) {

@@ -75,9 +75,22 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err);
 /* config.json and model.safetensors into dir, under the names that pp_weights_bind finds again. */
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err);
-/* One GGUF file; matrices in `type` (f32, f16, bf16), AUTO: as they are. */
-pippin_status pp_weights_save_gguf(const pp_weights *w, pippin_type type, const char *path, pippin_error *err);
+/* The same with other tensors than those that w was bound to. */
+pippin_status pp_weights_save_tensors(const pp_weights *w, const pp_tensors *tensors, const char *dir,
+                                      pippin_error *err);
+/* Name of the static K (or V) scale of a full layer in such a file; false: it has none. */
+bool pp_weights_scale_name(const pp_weights *w, int32_t layer, bool value, char *name, size_t size);
+/*
+ * A copy for training, every parameter in f32: *values [*n] holds them all, in the order of out->tensors, and n_extra zeros
+ * after them; it is owned by `out`, which points into it. It can be saved with pp_weights_save. UNSUPPORTED where a folder
+ * could not say what this file does.
+ */
+pippin_status pp_weights_master(const pp_weights *from, size_t n_extra, pp_weights *out, float **values, size_t *n,
+                                pippin_error *err);
 void pp_weights_free(pp_weights *w);
+
+/* Rotary frequencies [d_head / 2], with the model's scaling (rope.c). */
+void pp_rope_init(const pp_weights *w, double *inv_freq);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
 
@@ -99,6 +112,11 @@ typedef struct pp_lora_use {
     const pp_lora *lora;
     float scale; /* alpha / rank, times the user's factor */
 } pp_lora_use;
+
+/* One GGUF file as pippin_save_options say, with these adapters in place of their `merge`. `values` holds what was put already
+   (the tokenizer); it is the caller's to abort. */
+pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
+                                   size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err);
 
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */
 

@@ -30,6 +30,8 @@ typedef enum pp_top { PP_TOP_EMBEDDING = 0, PP_TOP_NORM, PP_TOP_HEAD, PP_N_TOP }
 
 enum { PP_NAME_SIZE = 160 };
 
+/* The names that a folder of this family has when pippin writes it. */
+pp_naming pp_native_naming(const pippin_config *c);
 /* Shape of a part; false where this layer, under this convention, has no such part. */
 bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_part part, int32_t *n_dim,
                    int64_t shape[2]);

@@ -125,10 +125,7 @@ static pippin_status make_all(maker *m, pp_naming naming)
     return status == PIPPIN_OK ? pp_tensors_finish(&m->tensors, m->err) : status;
 }
 
-static pp_naming native_naming(const pippin_config *c)
-{
-    return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF;
-}
+pp_naming pp_native_naming(const pippin_config *c) { return c->arch == PIPPIN_ARCH_AFM ? PP_NAMING_MLX : PP_NAMING_HF; }
 
 pippin_status pp_weights_random(const pippin_config *config, pippin_type type, uint64_t seed, pp_weights *out,
                                 pippin_error *err)
@@ -149,8 +146,8 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
         m.fill->seed = seed;
         for (int i = 0; i < N_QUANTILE; i++) m.quantiles[i] = (float)normal_quantile((i + 0.5) / N_QUANTILE);
         status = pp_tensors_init(&m.tensors, config->name, err);
-        if (status == PIPPIN_OK) status = make_all(&m, native_naming(config));
-        if (status == PIPPIN_OK) status = pp_weights_bind(config, native_naming(config), &m.tensors, out, err);
+        if (status == PIPPIN_OK) status = make_all(&m, pp_native_naming(config));
+        if (status == PIPPIN_OK) status = pp_weights_bind(config, pp_native_naming(config), &m.tensors, out, err);
     }
     pp_tensors_free(&m.tensors);
     pp_team_free(m.team);
@@ -159,10 +156,24 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
     return status;
 }
 
+bool pp_weights_scale_name(const pp_weights *w, int32_t layer, bool value, char *name, size_t size)
+{
+    char full[PP_NAME_SIZE];
+    if (!pp_scale_name(&w->config, pp_native_naming(&w->config), layer, value, full)) return false;
+    snprintf(name, size, "%s", full);
+    return true;
+}
+
 pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error *err)
 {
+    return pp_weights_save_tensors(w, &w->tensors, dir, err);
+}
+
+pippin_status pp_weights_save_tensors(const pp_weights *w, const pp_tensors *tensors, const char *dir,
+                                      pippin_error *err)
+{
     const pippin_config *c = &w->config;
-    if (w->naming != native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
+    if (w->naming != pp_native_naming(c) || (c->arch == PIPPIN_ARCH_LLAMA && c->rope_pairs != PIPPIN_ROPE_HALVES))
         return pp_fail(err, PIPPIN_E_UNSUPPORTED,
                        "%s: this file's layout cannot be saved as a folder; only safetensors models can",
                        w->tensors.source);
@@ -173,8 +184,8 @@ pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error
     pp_writer writer = {0};
     if (!config_path || !weights_path || !json) status = pp_fail_memory(err, dir, 4096);
     if (status == PIPPIN_OK)
-        status = pp_safetensors_write(weights_path, w->tensors.items, w->tensors.n, w->tensors.metadata,
-                                      w->tensors.n_metadata, err);
+        status =
+            pp_safetensors_write(weights_path, tensors->items, tensors->n, tensors->metadata, tensors->n_metadata, err);
     if (status == PIPPIN_OK) status = pp_writer_open(config_path, &writer, err);
     if (status == PIPPIN_OK) status = pp_writer_write(&writer, json, strlen(json), err);
     if (status == PIPPIN_OK) status = pp_writer_commit(&writer, err);

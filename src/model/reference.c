@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/forward.h"
+#include "quant/low.h"
 
 typedef struct reference {
     const pp_weights *w;
@@ -16,7 +17,7 @@ typedef struct reference {
     float *cosine, *sine;         /* [d_head / 2] of the current token */
     float *x, *h, *y;             /* [d_model], [max width] twice */
     float *q, *mixed, *gate, *up; /* one token's */
-    float *row;                   /* one row of weights, widened */
+    float *row, *rounded;         /* one row of weights, widened; the input of a low-bit layer */
     float *k, *v;                 /* [n_full][n_tok][n_kv_head * d_head] */
     double *scores;               /* [n_tok] */
     float *logits;                /* [n_vocab] */
@@ -37,14 +38,23 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
     for (int32_t i = 0; i < n; i++) y[i] = (float)((double)x[i] * scale * (double)weight[i]);
 }
 
+/* What a low-bit layer sees of its input: 255 levels, the largest value being the last. */
+static const float *rounded(reference *r, const float *x, int32_t n)
+{
+    float most = 0;
+    for (int32_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
+    const float scale = most / 127;
+    for (int32_t i = 0; i < n; i++) r->rounded[i] = scale > 0 ? scale * rintf(x[i] / scale) : 0;
+    return r->rounded;
+}
+
 /* y = x W^T + bias + sum over adapters of scale * (x A) B */
 static void linear(reference *r, float *y, const float *x, const pp_linear *l, int32_t layer, int site)
 {
-    const uint8_t *w = l->w;
-    const size_t row_bytes = pp_type_bytes(l->type, (size_t)l->n_in);
+    const float *seen = pp_low_bits(l->type) ? rounded(r, x, l->n_in) : x;
     for (int32_t o = 0; o < l->n_out; o++) {
-        pp_decode_row(l->type, w + (size_t)o * row_bytes, r->row, (size_t)l->n_in);
-        y[o] = (float)(dot(x, r->row, l->n_in) + (l->bias ? (double)l->bias[o] : 0));
+        pp_matrix_decode(l->type, l->w, (size_t)l->n_in, (size_t)o, 0, (size_t)l->n_in, r->row);
+        y[o] = (float)(dot(seen, r->row, l->n_in) + (l->bias ? (double)l->bias[o] : 0));
     }
     for (int32_t i = 0; i < r->n_lora && site >= 0; i++) {
         const pp_lora *lora = r->loras[i].lora;
@@ -152,9 +162,8 @@ static void reference_token(reference *r, const pippin_score *score, size_t t)
 {
     const pp_weights *w = r->w;
     const pippin_config *c = &w->config;
-    const size_t row_bytes = pp_type_bytes(w->embedding.type, (size_t)c->d_model);
-    pp_decode_row(w->embedding.type, (const uint8_t *)w->embedding.w + (size_t)score->tokens[t] * row_bytes, r->x,
-                  (size_t)c->d_model);
+    const size_t d = (size_t)c->d_model;
+    pp_matrix_decode(w->embedding.type, w->embedding.w, d, (size_t)score->tokens[t], 0, d, r->x);
     pp_rope_angles(r->inv_freq, c->d_head, score->positions[t], r->cosine, r->sine);
     for (int32_t layer = 0; layer < c->n_layer; layer++) {
         attention(r, layer, t, score->segments);
@@ -191,6 +200,7 @@ static bool reference_alloc(reference *r)
     r->gate = room(&ok, ffn, sizeof(float));
     r->up = room(&ok, ffn, sizeof(float));
     r->row = room(&ok, widest, sizeof(float));
+    r->rounded = room(&ok, widest, sizeof(float));
     r->k = room(&ok, (size_t)r->w->n_full * r->n_tok, kv * sizeof(float));
     r->v = room(&ok, (size_t)r->w->n_full * r->n_tok, kv * sizeof(float));
     r->logits = room(&ok, (size_t)c->n_vocab, sizeof(float));
@@ -199,8 +209,8 @@ static bool reference_alloc(reference *r)
 
 static void reference_free(reference *r)
 {
-    void *blocks[] = {r->inv_freq, r->scores, r->cosine, r->sine, r->x, r->h, r->y,     r->q,
-                      r->mixed,    r->gate,   r->up,     r->row,  r->k, r->v, r->logits};
+    void *blocks[] = {r->inv_freq, r->scores, r->cosine, r->sine, r->x,       r->h, r->y, r->q,
+                      r->mixed,    r->gate,   r->up,     r->row,  r->rounded, r->k, r->v, r->logits};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) pp_free(blocks[i]);
 }
 

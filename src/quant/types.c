@@ -5,17 +5,18 @@
 
 static const struct {
     const char *name;
-    uint16_t block, bytes; /* elements that lie together, and their bytes; block 0: no layout in this version */
-    bool weight;           /* may be a matrix of a model */
+    uint16_t block,
+        bytes; /* elements that lie together, and their bytes; block 0: rows do not lie by themselves (low.h), or no type */
+    bool weight; /* may be a matrix of a model */
     pp_block_decoder decode;
 } types[] = {
     [PIPPIN_TYPE_AUTO] = {"auto", 0, 0, false, NULL},
     [PIPPIN_F32] = {"f32", 1, 4, true, NULL},
     [PIPPIN_F16] = {"f16", 1, 2, true, NULL},
     [PIPPIN_BF16] = {"bf16", 1, 2, true, NULL},
-    [PIPPIN_Q8] = {"q8", 0, 0, false, NULL},
-    [PIPPIN_Q4] = {"q4", 0, 0, false, NULL},
-    [PIPPIN_Q2] = {"q2", 0, 0, false, NULL},
+    [PIPPIN_Q8] = {"q8", 0, 0, true, NULL},
+    [PIPPIN_Q4] = {"q4", 0, 0, true, NULL},
+    [PIPPIN_Q2] = {"q2", 0, 0, true, NULL},
     [PIPPIN_I8] = {"int8", 1, 1, false, NULL},
     [PIPPIN_I64] = {"int64", 1, 8, false, NULL},
     [PIPPIN_GGUF_Q4_0] = {"Q4_0", 32, 18, true, pp_decode_q4_0},
@@ -116,10 +117,19 @@ void pp_decode_row(pippin_type type, const void *src, float *dst, size_t n)
             types[type].decode(bytes + i * types[type].bytes, dst + i * types[type].block);
         return;
     }
+    if (type == PIPPIN_BF16) { /* by itself, so that the compiler makes vectors of it: training decodes gigabytes */
+        for (size_t i = 0; i < n; i++) {
+            uint16_t h;
+            memcpy(&h, bytes + 2 * i, sizeof h);
+            const uint32_t bits = (uint32_t)h << 16;
+            memcpy(&dst[i], &bits, sizeof bits);
+        }
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, bytes + 2 * i, sizeof h);
-        dst[i] = type == PIPPIN_F16 ? pp_f16_to_f32(h) : pp_bf16_to_f32(h);
+        dst[i] = pp_f16_to_f32(h);
     }
 }
 

@@ -100,6 +100,12 @@ pippin_status pp_steps_add(pippin_tokenizer *t, const char *regex, size_t n, pp_
     pp_step *step = &t->steps[t->n_step];
     pippin_status status = pp_pattern_compile(regex, n, source, &step->pattern, err);
     if (status != PIPPIN_OK) return status;
+    step->regex = pp_tokenizer_keep(t, regex, n);
+    step->n_regex = n;
+    if (!step->regex) {
+        pp_pattern_free(step->pattern);
+        return pp_fail_memory(err, source, n);
+    }
     step->split = split;
     step->invert = invert;
     t->n_step++;

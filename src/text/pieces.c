@@ -54,6 +54,7 @@ void pippin_tokenizer_free(pippin_tokenizer *t)
     pp_free(t->merges);
     pp_free(t->rules.trie);
     pp_free(t->rules.replacements);
+    pp_origin_free(&t->origin);
     pp_free(t);
 }
 

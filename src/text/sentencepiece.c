@@ -106,18 +106,20 @@ static void read_trainer(reader *r, pp_bytes b)
         }
 }
 
-/* The table of replacements: the size of a double array, the array, and the texts that it points to. */
-static pippin_status read_table(reader *r, pp_bytes b)
+pippin_status pp_sp_read_table(pippin_tokenizer *t, pp_bytes b, const char *source, pippin_error *err)
 {
-    pp_sp_rules *rules = &r->t->rules;
+    pp_sp_rules *rules = &t->rules;
     if (b.size == 0 || rules->trie) return PIPPIN_OK;
     const uint32_t n = pp_bytes_u32(&b);
     const size_t n_text = b.failed || n > pp_bytes_left(&b) ? 0 : pp_bytes_left(&b) - n;
     if (n_text == 0 || n % 4 || n == 0 || b.data[b.size - 1] != 0)
-        return bad(r, "a table of characters that is damaged");
+        return pp_fail(
+            err, PIPPIN_E_FORMAT,
+            "%s: a table of characters that is damaged; expected SentencePiece's, check that the file is whole",
+            source);
     rules->trie = pp_alloc(n);
     rules->replacements = pp_alloc(n_text);
-    if (!rules->trie || !rules->replacements) return pp_fail_memory(r->err, r->source, n + n_text);
+    if (!rules->trie || !rules->replacements) return pp_fail_memory(err, source, n + n_text);
     rules->n_trie = n / 4;
     rules->n_replacements = n_text;
     for (size_t i = 0; i < rules->n_trie; i++) rules->trie[i] = pp_bytes_u32(&b);
@@ -130,7 +132,7 @@ static pippin_status read_normalizer(reader *r, pp_bytes b)
     pippin_status status = PIPPIN_OK;
     pp_sp_rules *rules = &r->t->rules;
     for (field f; status == PIPPIN_OK && take_field(&b, &f);) switch (f.number) {
-        case 2: status = read_table(r, f.bytes); break;
+        case 2: status = pp_sp_read_table(r->t, f.bytes, r->source, r->err); break;
         case 3: rules->dummy_prefix = f.value != 0; break;
         case 4: rules->one_space = f.value != 0; break;
         case 5: rules->escape = f.value != 0; break;
@@ -181,6 +183,13 @@ pippin_status pp_sp_finish(pippin_tokenizer *t, const char *source, pippin_error
     return pp_tokenizer_build_index(t, source, err);
 }
 
+pippin_status pp_sp_finish_unigram(pippin_tokenizer *t, const char *source, pippin_error *err)
+{
+    for (int32_t id = 0; id < t->n_piece; id++)
+        if (t->pieces[id].kind == PP_PIECE_NORMAL) t->worst = PP_MIN(t->worst, t->pieces[id].score);
+    return pp_prefix_build(t, 1u << PP_PIECE_NORMAL, &t->normal, source, err);
+}
+
 static pippin_status finish(reader *r)
 {
     pippin_tokenizer *t = r->t;
@@ -199,11 +208,8 @@ static pippin_status finish(reader *r)
     if (!surface) return pp_fail_memory(r->err, r->source, r->unknown.size);
     t->pieces[t->unk].text = surface;
     t->pieces[t->unk].n_text = (uint32_t)PP_MIN(r->unknown.size, (size_t)64);
-    for (int32_t id = 0; id < t->n_piece; id++)
-        if (t->pieces[id].kind == PP_PIECE_NORMAL) t->worst = PP_MIN(t->worst, t->pieces[id].score);
     pippin_status status = pp_sp_finish(t, r->source, r->err);
-    if (status == PIPPIN_OK && t->kind == PP_TOKENIZER_UNIGRAM)
-        status = pp_prefix_build(t, 1u << PP_PIECE_NORMAL, &t->normal, r->source, r->err);
+    if (status == PIPPIN_OK && t->kind == PP_TOKENIZER_UNIGRAM) status = pp_sp_finish_unigram(t, r->source, r->err);
     if (status != PIPPIN_OK) return status;
     t->bos = control(t, r->bos);
     t->eos = control(t, r->eos);

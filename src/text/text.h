@@ -18,8 +18,17 @@ pippin_status pp_tokenizer_parse_json(const void *data, size_t size, const pp_ma
 /* A SentencePiece model: BPE or unigram. */
 pippin_status pp_tokenizer_parse_sentencepiece(const void *data, size_t size, const char *source,
                                                pippin_tokenizer **out, pippin_error *err);
-/* The vocabulary inside a GGUF. *out stays NULL, with OK, where the file has none. */
-pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, pippin_tokenizer **out, pippin_error *err);
+/*
+ * The vocabulary inside a GGUF: the tokenizer's own file where pippin put it in, else what tokenizer.ggml.* says. *out stays
+ * NULL, with OK, where the file has none. The GGUF's bytes must outlive the tokenizer.
+ */
+pippin_status pp_tokenizer_from_gguf(const pp_gguf *g, const char *source, pippin_tokenizer **out, pippin_error *err);
+/*
+ * Puts a tokenizer into the GGUF of a model: tokenizer.ggml.* for every reader, and for pippin the file that it
+ * came from, byte for byte, as only that says all of it. The configuration's BOS and EOS stand in where the tokenizer has none.
+ */
+pippin_status pp_tokenizer_put_gguf(const pippin_tokenizer *tokenizer, const pippin_config *config, pp_gguf_writer *w,
+                                    pippin_error *err);
 
 /* ---- encoding with a template ---- */
 
@@ -68,5 +77,11 @@ void pp_stream_free(pp_stream *s);
 const char *pp_stream_push(pp_stream *s, int32_t id, size_t *n_bytes);
 /* What is still held back, as U+FFFD; call once at the end. */
 const char *pp_stream_finish(pp_stream *s, size_t *n_bytes);
+
+/*
+ * Writes the files that the tokenizer came from into a folder, where a model beside them finds them. *saved is false, with
+ * OK, for a kind that no folder has (a vocabulary inside a GGUF, llama2.c's).
+ */
+pippin_status pp_tokenizer_save(const pippin_tokenizer *tokenizer, const char *dir, bool *saved, pippin_error *err);
 
 #endif

@@ -74,6 +74,8 @@ typedef enum pp_split {
 
 typedef struct pp_step {
     pp_pattern *pattern;
+    const char *regex; /* [n_regex] what it was made of */
+    size_t n_regex;
     pp_split split;
     bool invert; /* what lies between the matches counts as the match */
 } pp_step;
@@ -96,7 +98,25 @@ typedef enum pp_tokenizer_kind {
 
 typedef struct pp_block pp_block;
 
+/* ---- where it came from, mapped and not copied: so it is written into a GGUF as it was, byte for byte ---- */
+
+typedef struct pp_view {
+    const uint8_t *data;
+    size_t size;
+} pp_view;
+
+typedef struct pp_origin {
+    pp_map file, config, chat; /* its own mappings: the file; tokenizer_config.json and chat_template.jinja beside it */
+    pp_view *values;           /* [n_value] of a GGUF: its keys and values about the tokenizer, in the GGUF's bytes */
+    size_t n_value;
+} pp_origin;
+
+void pp_origin_free(pp_origin *origin);
+/* What a tokenizer's file is called beside a model: "tokenizer.json" or "tokenizer.model"; NULL for other kinds. */
+const char *pp_tokenizer_file_name(const void *data, size_t size);
+
 struct pippin_tokenizer {
+    pp_origin origin;
     pp_tokenizer_kind kind;
     int32_t n_piece, bos, eos, unk; /* -1: none */
     int32_t newline;                /* the piece that stands for "\n" before everything else, or -1 */
@@ -164,6 +184,15 @@ const pp_piece *pp_prefix_here(const pp_prefix *p, const pp_prefix_range *r, uin
 /* Takes a note of the file's own chat template, of whose language nothing is run (template.c). */
 void pp_template_tell(pippin_tokenizer *t, const char *text, size_t n);
 
+/* A tokenizer's own file by its content, whatever is beside it (tokenizer.c). */
+pippin_status pp_tokenizer_parse(const void *data, size_t size, const pp_map *config, const char *source,
+                                 pippin_tokenizer **out, pippin_error *err);
+/* What a GGUF calls the patterns that cut this tokenizer's words (tokenizer.ggml.pre); NULL where it has no name for them. */
+const char *pp_tokenizer_pre(const pippin_tokenizer *t);
+/* SentencePiece's table of replacements: the size of a double array, the array, the texts that it points to. */
+pippin_status pp_sp_read_table(pippin_tokenizer *t, pp_bytes b, const char *source, pippin_error *err);
+/* The pieces that a unigram model walks down, and the lowest of their scores. */
+pippin_status pp_sp_finish_unigram(pippin_tokenizer *t, const char *source, pippin_error *err);
 /* What every vocabulary of SentencePiece needs at the end: texts, the newline piece, the index (sentencepiece.c). */
 pippin_status pp_sp_finish(pippin_tokenizer *t, const char *source, pippin_error *err);
 

@@ -1,0 +1,187 @@
+/* talk.c - what generate and chat share: options of sampling and of the chat template, and prompts from text to ids. */
+#include <string.h>
+
+#include "cli/talk.h"
+
+#define AT(field) offsetof(pp_talk, field)
+
+const pp_option pp_options_sampling[] = {
+    {.name = "max-tokens",
+     .letter = 'n',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n),
+     .low = 1,
+     .high = 1 << 20,
+     .help = "tokens to generate at most (default: until the context is full)"},
+    {.name = "temp",
+     .kind = PP_OPTION_REAL,
+     .argument = "T",
+     .target = AT(temperature),
+     .low = 0,
+     .high = 1000,
+     .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
+    {.name = "top-k",
+     .kind = PP_OPTION_INT,
+     .argument = "K",
+     .target = AT(top_k),
+     .low = 0,
+     .high = 1 << 24,
+     .help = "keep the K likeliest tokens (default: all)"},
+    {.name = "top-p",
+     .kind = PP_OPTION_REAL,
+     .argument = "P",
+     .target = AT(top_p),
+     .low = 0,
+     .high = 1,
+     .help = "keep the fewest likeliest tokens whose probabilities reach P together (default: all)"},
+    {.name = "min-p",
+     .kind = PP_OPTION_REAL,
+     .argument = "P",
+     .target = AT(min_p),
+     .low = 0,
+     .high = 1,
+     .help = "keep tokens with at least P times the probability of the likeliest (default: all)"},
+    {.name = "repeat-penalty",
+     .kind = PP_OPTION_REAL,
+     .argument = "R",
+     .target = AT(repeat_penalty),
+     .low = 0,
+     .high = 1000,
+     .help = "make what the last 64 tokens said less likely; 1 does nothing (default: 1)"},
+    {.name = "stop",
+     .kind = PP_OPTION_TEXTS,
+     .argument = "TEXT",
+     .target = AT(stops),
+     .help = "end before this text comes; may be repeated"},
+    {.name = "seed",
+     .kind = PP_OPTION_SEED,
+     .argument = "N",
+     .target = AT(seed),
+     .help = "same seed, same text, whatever the number of threads (default: 0)"},
+    {0}};
+
+const pp_option pp_options_template[] = {
+    {.name = "system",
+     .kind = PP_OPTION_TEXT,
+     .argument = "TEXT",
+     .target = AT(system),
+     .help = "what the model is told before the conversation (default: what its template says)"},
+    {.name = "template",
+     .kind = PP_OPTION_CHOICE,
+     .argument = "NAME",
+     .target = AT(template),
+     .choices = "afm|llama3|chatml|mistral",
+     .help = "chat template: afm, llama3, chatml or mistral (default: the tokenizer's own)"},
+    {.name = "raw",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(raw),
+     .help = "the prompt as it is, without chat template; what models without one do anyway"},
+    {0}};
+
+pippin_sampling pp_talk_sampling(const pp_talk *t)
+{
+    return (pippin_sampling){.temperature = t->temperature,
+                             .top_k = t->top_k,
+                             .top_p = t->top_p,
+                             .min_p = t->min_p,
+                             .repeat_penalty = t->repeat_penalty,
+                             .seed = t->seed};
+}
+
+pippin_template pp_talk_template(const pp_talk *t, const pippin_tokenizer *tokenizer)
+{
+    pippin_template kind = PIPPIN_TEMPLATE_NONE;
+    if (t->raw) return kind;
+    if (t->template && pippin_template_from_name(t->template, &kind)) return kind;
+    return pippin_tokenizer_template(tokenizer);
+}
+
+/* ---- prompts ---- */
+
+void pp_prompt_free(pp_prompt *p)
+{
+    pp_free(p->text.bytes);
+    pp_free(p->ids.items);
+    *p = (pp_prompt){0};
+}
+
+void pp_prompt_show(const pp_prompt *p)
+{
+    pp_write(p->text.bytes, p->text.n);
+    pp_print("\n");
+}
+
+static int raw_ids(const pp_talk *t, const pippin_tokenizer *tokenizer, pp_prompt *p)
+{
+    if (t->system || p->is_messages)
+        return pp_error(PP_EXIT_FAILURE,
+                        "%s: found, but this model has no chat template%s, expected one for a conversation; name it "
+                        "with --template",
+                        t->system ? "--system" : "--messages", t->raw ? " with --raw" : "");
+    int code = pp_text_to_ids(tokenizer, p->text.bytes, p->text.n, pippin_tokenizer_bos(tokenizer) >= 0, &p->ids);
+    if (!code && p->ids.n == 0)
+        code = pp_error(PP_EXIT_FAILURE,
+                        "prompt: found no text, expected some, as this model has no token that begins a text");
+    return code;
+}
+
+/* A text as the user's words, after what the system says. NULL: it is no UTF-8. */
+static json_t *as_messages(const pp_talk *t, const pp_prompt *p)
+{
+    json_t *list = json_array(), *content = json_stringn(p->text.bytes ? p->text.bytes : "", p->text.n);
+    if (!list || !content) {
+        json_decref(list);
+        json_decref(content);
+        return NULL;
+    }
+    if (t->system) json_array_append_new(list, json_pack("{s:s, s:s}", "role", "system", "content", t->system));
+    json_array_append_new(list, json_pack("{s:s, s:o}", "role", "user", "content", content));
+    return list;
+}
+
+int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
+                     pp_prompt *p)
+{
+    pippin_prompt *made;
+    pippin_error err;
+    if (pippin_prompt_create(tokenizer, messages, n, &(pippin_prompt_options){.kind = kind}, &made, &err) != PIPPIN_OK)
+        return pp_failed(&err);
+    pp_free(p->text.bytes);
+    p->text = (pp_buffer){0};
+    p->ids.items = pp_alloc(made->n_ids * sizeof *p->ids.items);
+    const bool room = p->ids.items && pp_append(&p->text, made->text, made->n_bytes);
+    if (room) memcpy(p->ids.items, made->ids, made->n_ids * sizeof *p->ids.items);
+    p->ids.n = room ? made->n_ids : 0;
+    p->n_stop_ids = pippin_template_stop_ids(tokenizer, kind, p->stop_ids, PP_MAX_STOP_IDS);
+    pippin_prompt_free(made);
+    return room ? 0 : pp_no_memory();
+}
+
+int pp_prompt_tokenize(const pp_talk *t, const pippin_model *model, pp_prompt *p)
+{
+    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(model);
+    if (!tokenizer)
+        return pp_error(PP_EXIT_FAILURE,
+                        "%s: has no tokenizer, expected one for a prompt in text; pass --tokenizer FILE, or the "
+                        "prompt as --tokens IDS",
+                        t->common.model);
+    const pippin_template kind = pp_talk_template(t, tokenizer);
+    if (kind == PIPPIN_TEMPLATE_NONE) return raw_ids(t, tokenizer, p);
+    if (p->is_messages) {
+        pp_buffer messages = p->text;
+        p->text = (pp_buffer){0};
+        const int code = pp_prompt_render(tokenizer, kind, messages.bytes ? messages.bytes : "", messages.n, p);
+        pp_free(messages.bytes);
+        return code;
+    }
+    json_t *list = as_messages(t, p);
+    if (!list)
+        return pp_error(PP_EXIT_FAILURE, "prompt: is no UTF-8, expected text for a chat template; pass it with --raw");
+    char *text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    if (!text) return pp_no_memory();
+    const int code = pp_prompt_render(tokenizer, kind, text, strlen(text), p);
+    free(text);
+    return code;
+}

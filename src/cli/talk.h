@@ -1,0 +1,44 @@
+/* talk.h - what generate and chat share. */
+#ifndef PP_CLI_TALK_H
+#define PP_CLI_TALK_H
+
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+/* What the arguments of both begin with. */
+typedef struct pp_talk {
+    pp_common common;
+    pp_texts stops;
+    int32_t n, top_k;
+    double temperature, top_p, min_p, repeat_penalty;
+    uint64_t seed;
+    const char *system, *template;
+    bool raw;
+} pp_talk;
+
+extern const pp_option pp_options_sampling[], pp_options_template[]; /* targets are fields of pp_talk */
+
+pippin_sampling pp_talk_sampling(const pp_talk *talk);
+/* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */
+pippin_template pp_talk_template(const pp_talk *talk, const pippin_tokenizer *tokenizer);
+
+enum { PP_MAX_STOP_IDS = 8 };
+
+typedef struct pp_prompt {
+    pp_buffer text;   /* as given; after tokenizing with a template as the model reads it; empty when ids were given */
+    bool is_messages; /* the text is JSON */
+    pp_ids ids;
+    int32_t stop_ids[PP_MAX_STOP_IDS];
+    size_t n_stop_ids; /* 0: the library's own choice */
+} pp_prompt;
+
+/* 0 or an exit code after a message; pp_prompt_free in any case. */
+int pp_prompt_tokenize(const pp_talk *talk, const pippin_model *model, pp_prompt *prompt);
+/* The same from messages as JSON text. */
+int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
+                     pp_prompt *prompt);
+void pp_prompt_show(const pp_prompt *prompt);
+void pp_prompt_free(pp_prompt *prompt);
+
+#endif

@@ -1,0 +1,18 @@
+/* x86_avx512vnni.c - products with low-bit weights for AVX-512 with VNNI; all else is as AVX-512 has it. */
+#if defined(__x86_64__)
+#include <string.h>
+
+#include "kernels/level.h"
+
+#include "kernels/lanes_avx512.h"
+
+#include "kernels/low.h"
+
+void pp_kernels_set_avx512vnni(pp_kernels *t)
+{
+    t->matmul_q2 = k_matmul_q2;
+    t->matmul_q4 = k_matmul_q4;
+    t->matmul_q8 = k_matmul_q8;
+    t->sum_i8 = k_sum_i8;
+}
+#endif

@@ -1,0 +1,118 @@
+/* low.c - pippin's own low-bit matrices: where a code lies, rows in and out, and the scale that costs least. */
+#include <math.h>
+#include <string.h>
+
+#include "quant/low.h"
+
+int pp_low_bits(pippin_type type) { return type == PIPPIN_Q2 ? 2 : type == PIPPIN_Q4 ? 4 : type == PIPPIN_Q8 ? 8 : 0; }
+int pp_low_zero2(int bits) { return bits == 8 ? 256 : (1 << bits) - 1; }
+
+size_t pp_low_columns(int bits, size_t columns)
+{
+    const size_t block = 32 / (size_t)bits;
+    return (columns + block - 1) / block * block;
+}
+
+size_t pp_low_group_bytes(int bits, size_t columns)
+{
+    return PP_LOW_ROWS * sizeof(float) + pp_low_columns(bits, columns) * (size_t)bits / 32 * PP_LOW_BLOCK;
+}
+
+/* The byte that holds code (row, k), and its lowest bit in there. */
+static size_t code_at(int bits, size_t columns, size_t row, size_t k, int *shift)
+{
+    const size_t block = 32 / (size_t)bits, in = k % block;
+    *shift = bits * (int)(in / 4);
+    return row / PP_LOW_ROWS * pp_low_group_bytes(bits, columns) + PP_LOW_ROWS * sizeof(float) +
+           k / block * PP_LOW_BLOCK + row % PP_LOW_ROWS * 4 + in % 4;
+}
+
+static size_t scale_at(int bits, size_t columns, size_t row)
+{
+    return row / PP_LOW_ROWS * pp_low_group_bytes(bits, columns) + row % PP_LOW_ROWS * sizeof(float);
+}
+
+float pp_low_level(int bits, float u)
+{
+    if (bits == 8) return fminf(127, fmaxf(-127, rintf(u)));
+    const float most = (float)((1 << bits) - 1) / 2;
+    return fminf(most, fmaxf(-most, floorf(u) + 0.5f));
+}
+
+void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale)
+{
+    uint8_t *bytes = matrix;
+    const float zero = (float)pp_low_zero2(bits) / 2;
+    memcpy(bytes + scale_at(bits, columns, row), &scale, sizeof scale);
+    for (size_t k = 0; k < columns; k++) {
+        int shift;
+        const size_t at = code_at(bits, columns, row, k, &shift);
+        const float level = scale > 0 ? pp_low_level(bits, w[k] / scale) : bits == 8 ? 0 : 0.5f;
+        bytes[at] = (uint8_t)(bytes[at] | (unsigned)(level + zero) << shift);
+    }
+}
+
+void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, size_t first, size_t n, float *dst)
+{
+    const uint8_t *bytes = matrix;
+    const float zero = (float)pp_low_zero2(bits) / 2;
+    const unsigned mask = (1u << bits) - 1;
+    float scale;
+    memcpy(&scale, bytes + scale_at(bits, columns, row), sizeof scale);
+    for (size_t i = 0; i < n; i++) {
+        int shift;
+        const size_t at = code_at(bits, columns, row, first + i, &shift);
+        dst[i] = scale * ((float)(bytes[at] >> shift & mask) - zero);
+    }
+}
+
+static double error_of(int bits, const float *w, size_t n, float scale)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float d = w[i] - scale * pp_low_level(bits, w[i] / scale);
+        sum += (double)(d * d);
+    }
+    return sum;
+}
+
+/* The scale of a row that lies on levels already, as training in low bits leaves it; 0: it does not. */
+static float exact_scale(int bits, const float *w, size_t n)
+{
+    float least = INFINITY;
+    for (size_t i = 0; i < n; i++) least = fminf(least, fabsf(w[i]));
+    for (int k = 1; k < 1 << bits; k += 2) { /* the smallest is k halves of the scale */
+        const float scale = 2 * least / (float)k;
+        size_t same = 0;
+        while (same < n && scale > 0 && w[same] == scale * pp_low_level(bits, w[same] / scale)) same++;
+        if (same == n) return scale;
+    }
+    return 0;
+}
+
+float pp_low_best_scale(int bits, const float *w, size_t n)
+{
+    enum { TRIES = 40 };
+    double size = 0;
+    float most = 0, best = 0;
+    for (size_t i = 0; i < n; i++) {
+        size += (double)fabsf(w[i]) / (double)n;
+        most = fmaxf(most, fabsf(w[i]));
+    }
+    if (!(size > 0)) return 0;
+    if (bits == 8) return most / 127;
+    const float exact = exact_scale(bits, w, n);
+    if (exact > 0) return exact;
+    /* Between what an even and a long-tailed row want, in units of the mean size. */
+    const double low = 2.4 / (1 << bits), high = 8.0 / (1 << bits);
+    double least = INFINITY;
+    for (int i = 0; i < TRIES; i++) {
+        const float scale = (float)(size * low * pow(high / low, (double)i / (TRIES - 1)));
+        const double error = error_of(bits, w, n, scale);
+        if (error < least) {
+            least = error;
+            best = scale;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,132 @@
+/* kernels_try_low.h - trials of products with low-bit weights: integers, so that all levels give the same bits. */
+#ifndef PP_TESTS_KERNELS_TRY_LOW_H
+#define PP_TESTS_KERNELS_TRY_LOW_H
+
+#include "kernels_try.h"
+#include "quant/low.h"
+
+enum { LOW_EXTREME = 3 };
+
+/* A call with random codes of every value, or with extremes: all codes and activations at their ends. */
+static pp_low_matmul low_call(int bits, int extreme)
+{
+    pp_low_matmul m = {.n_tok = between(0, 2) ? between(1, 5) : between(1, 20), .n_out = between(1, 100)};
+    const int columns = between(0, 3) ? between(1, 200) : 1000 + between(0, 100);
+    m.n_in = (int)pp_low_columns(bits, (size_t)columns);
+    m.x_stride = (size_t)(m.n_in + between(0, 3));
+    const size_t n_x = (size_t)(m.n_tok - 1) * m.x_stride + (size_t)m.n_in;
+    const size_t group = pp_low_group_bytes(bits, (size_t)columns), n_group = ((size_t)m.n_out + 31) / 32;
+    int8_t *x = input(0, n_x);
+    uint8_t *w = input(1, n_group * group);
+    float *half = input(2, (size_t)m.n_tok * sizeof *half);
+    int32_t *sum = input(3, (size_t)m.n_tok * sizeof *sum);
+    for (size_t i = 0; i < n_x; i++) x[i] = (int8_t)(extreme == 1 ? 127 : extreme == 2 ? -127 : between(-127, 127));
+    for (size_t i = 0; i < n_group * group; i++)
+        w[i] = (uint8_t)(extreme == 1 ? 0xff : extreme == 2 ? (i % 2 ? 0xff : 0) : between(0, 255));
+    for (size_t g = 0; g < n_group; g++)
+        for (size_t r = 0; r < PP_LOW_ROWS; r++) {
+            const float scale = value(PLAIN);
+            memcpy(w + g * group + r * sizeof scale, &scale, sizeof scale);
+        }
+    for (int t = 0; t < m.n_tok; t++) {
+        half[t] = fabsf(value(PLAIN));
+        sum[t] = 0;
+        for (int k = 0; k < m.n_in; k++) sum[t] += x[(size_t)t * m.x_stride + (size_t)k];
+    }
+    m.x = x;
+    m.w = w;
+    m.x_half = half;
+    m.x_sum = sum;
+    m.bias = between(0, 1) ? input_f32(4, (size_t)m.n_out, PLAIN) : NULL;
+    m.accumulate = between(0, 1);
+    m.y_stride = (size_t)(m.n_out + between(0, 3));
+    return m;
+}
+
+typedef void (*low_kernel)(const pp_low_matmul *m);
+
+static bool low_once(low_kernel kernel, low_kernel truth, int bits, int extreme)
+{
+    pp_low_matmul m = low_call(bits, extreme);
+    const size_t n_y = (size_t)(m.n_tok - 1) * m.y_stride + (size_t)m.n_out;
+    m.y = output(5, n_y * sizeof(float));
+    for (size_t i = 0; i < n_y; i++) m.y[i] = value(PLAIN);
+    pp_low_matmul want = m;
+    want.y = memcpy(output(6, n_y * sizeof(float)), m.y, n_y * sizeof(float));
+    kernel(&m);
+    truth(&want);
+    CHECK(intact(m.y, n_y * sizeof(float)), "wrote outside y: %d x %d", m.n_tok, m.n_out);
+    for (size_t i = 0; i < n_y; i++)
+        CHECK(same_bits(m.y[i], want.y[i]), "q%d, %d tokens, %d outputs of %d: %g, truth %g", bits, m.n_tok, m.n_out,
+              m.n_in, (double)m.y[i], (double)want.y[i]);
+    /* A token alone has the bits that it has among others. */
+    float *one = output(7, (size_t)m.n_out * sizeof(float));
+    const int t = between(0, m.n_tok - 1);
+    pp_low_matmul alone = m;
+    alone.x += (size_t)t * m.x_stride;
+    alone.x_half += t;
+    alone.x_sum += t;
+    alone.n_tok = 1;
+    alone.y = one;
+    alone.accumulate = m.accumulate = false;
+    kernel(&alone);
+    kernel(&m);
+    for (int o = 0; o < m.n_out; o++)
+        CHECK(same_bits(one[o], m.y[(size_t)t * m.y_stride + (size_t)o]), "token %d of %d differs alone", t, m.n_tok);
+    return true;
+}
+
+static bool low_all(low_kernel kernel, low_kernel truth, int bits)
+{
+    for (int round = 0; round < 300; round++)
+        if (!low_once(kernel, truth, bits, round % 10 < LOW_EXTREME ? round % 10 : 0)) return false;
+    return true;
+}
+
+static bool try_matmul_q2(const pp_kernels *k, const pp_kernels *t) { return low_all(k->matmul_q2, t->matmul_q2, 2); }
+static bool try_matmul_q4(const pp_kernels *k, const pp_kernels *t) { return low_all(k->matmul_q4, t->matmul_q4, 4); }
+static bool try_matmul_q8(const pp_kernels *k, const pp_kernels *t) { return low_all(k->matmul_q8, t->matmul_q8, 8); }
+
+static bool try_sum_i8(const pp_kernels *k, const pp_kernels *truth)
+{
+    for (int round = 0; round < 400; round++) {
+        const int n = size(300);
+        int8_t *q = input(0, (size_t)n);
+        for (int i = 0; i < n; i++) q[i] = (int8_t)(round % 3 ? between(-128, 127) : round % 2 ? 127 : -128);
+        CHECK(k->sum_i8(q, n) == truth->sum_i8(q, n), "sum of %d: %d, truth %d", n, k->sum_i8(q, n),
+              truth->sum_i8(q, n));
+    }
+    return true;
+}
+
+/* What an encoded matrix gives against its own decoded values in double. */
+static void scalar_low_is_true(const pp_kernels *k)
+{
+    enum { N_IN = 45, N_OUT = 37 };
+    static const pippin_type types[] = {PIPPIN_Q2, PIPPIN_Q4, PIPPIN_Q8};
+    for (int i = 0; i < 3; i++) {
+        const int bits = pp_low_bits(types[i]);
+        const size_t padded = pp_low_columns(bits, N_IN);
+        uint8_t *w = test_calloc(1, pp_matrix_bytes(types[i], N_OUT, N_IN));
+        int8_t x[64] = {0};
+        float row[N_IN], y[N_OUT], half = 0.25f;
+        int32_t sum = 0;
+        for (int o = 0; o < N_OUT; o++) {
+            for (int j = 0; j < N_IN; j++) row[j] = value(PLAIN);
+            pp_low_encode_row(bits, w, N_IN, (size_t)o, row, pp_low_best_scale(bits, row, N_IN));
+        }
+        for (int j = 0; j < N_IN; j++) sum += x[j] = (int8_t)between(-127, 127);
+        const pp_low_matmul m = {
+            .x = x, .x_half = &half, .x_sum = &sum, .w = w, .y = y, .n_tok = 1, .n_in = (int)padded, .n_out = N_OUT};
+        (bits == 2 ? k->matmul_q2 : bits == 4 ? k->matmul_q4 : k->matmul_q8)(&m);
+        for (int o = 0; o < N_OUT; o++) {
+            double want = 0;
+            pp_matrix_decode(types[i], w, N_IN, (size_t)o, 0, N_IN, row);
+            for (int j = 0; j < N_IN; j++) want += (double)row[j] * x[j] * 2 * (double)half;
+            assert_true(near((double)y[o], want, 1e-5 * 127 * N_IN));
+        }
+        test_free(w);
+    }
+}
+
+#endif
