@@ -137,9 +137,11 @@ static pippin_train_options options_of(kind k, const char *output)
     return o;
 }
 
+static uint64_t model_seed = 1, teacher_seed = 2;
+
 static pippin_status start(kind k, const pippin_train_options *o, pippin_train_result *result, pippin_error *err)
 {
-    pippin_model *model = random_model(1), *teacher = k == DRAFT ? random_model(2) : NULL;
+    pippin_model *model = random_model(model_seed), *teacher = k == DRAFT ? random_model(teacher_seed) : NULL;
     pippin_status status = k == DRAFT     ? pippin_distill(model, teacher, o, result, err)
                            : k == ADAPTER ? pippin_adapter_train(model, o, result, err)
                                           : pippin_train(model, o, result, err);
@@ -317,6 +319,28 @@ static void test_another_run_is_not_resumed(void **state)
     EXPECT_NAMED(ADAPTER, rank, 4, "rank");
     EXPECT_NAMED(ADAPTER, alpha, 9, "alpha");
     EXPECT_NAMED(ADAPTER, lora_dropout, 0.1, "lora dropout");
+    char adapter[400];
+    snprintf(adapter, sizeof adapter, "%s/adapter.safetensors", o.output);
+    EXPECT_NAMED(ADAPTER, init, adapter, "init");
+    model_seed = 7; /* of the same shape, but other weights */
+    expect_refused(ADAPTER, &o, "model");
+    model_seed = 1;
+    OK(start(ADAPTER, &o, NULL, err));
+    remove_folder(o.output);
+
+    o = options_of(DRAFT, fresh("third"));
+    o.max_steps = 1;
+    OK(start(DRAFT, &o, NULL, err));
+    o.resume = true;
+    EXPECT_NAMED(DRAFT, continuations, 6, "continuations");
+    EXPECT_NAMED(DRAFT, continuations, 0, "continuations");
+    EXPECT_NAMED(DRAFT, sampling.temperature, 0.5, "temp");
+    EXPECT_NAMED(DRAFT, sampling.seed, 5, "sampling seed");
+    EXPECT_NAMED(DRAFT, data, eval_path, "data"); /* though what is learned was written long ago */
+    teacher_seed = 7;
+    expect_refused(DRAFT, &o, "teacher");
+    teacher_seed = 2;
+    OK(start(DRAFT, &o, NULL, err));
     remove_folder(o.output);
 }
 

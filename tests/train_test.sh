@@ -221,6 +221,17 @@ refused 'two warm-ups' 2 '--warmup-steps' train -m "$scratch/base" --data "$scra
     --warmup-steps 1 --warmup-epochs 1
 refused 'a rate that is none' 2 '--learning-rate' train -m "$scratch/base" --data "$scratch/train.jsonl" -o "$scratch/none" \
     --learning-rate 1e30
+refused 'no rate' 2 '--learning-rate' train -m "$scratch/base" --data "$scratch/train.jsonl" -o "$scratch/none" --learning-rate 0
+# Where there is nothing to resume, a run begins and says so; where there is nothing left to do, that is said.
+good fresh train -m "$scratch/base" --data "$scratch/train.jsonl" --max-steps 2 --resume
+holds 'resume of nothing' "$err" 'fresh: holds no checkpoint to resume; the run begins'
+before=$(sum "$scratch/fresh/model.safetensors")
+good fresh train -m "$scratch/base" --data "$scratch/train.jsonl" --max-steps 2 --resume
+holds 'resume of a run that is over' "$err" 'fresh: going on after step 2 of 2'
+holds 'resume of a run that is over: result' "$(cat "$scratch/fresh.out")" 'written again; the run was over'
+is 'resume of a run that is over: bits' "$(sum "$scratch/fresh/model.safetensors")" "$before"
+refused 'another model of that shape' 1 'model: the run of' train -m "$scratch/teacher" --data "$scratch/train.jsonl" --max-steps 2 \
+    --resume -o "$scratch/fresh"
 # Data: the file and the line, before anything is written.
 n=0
 while IFS= read -r text; do

@@ -45,6 +45,10 @@ static int report(const pp_train_args *args, const char *file, const pippin_trai
                                        "steps", (json_int_t)r->n_step, "loss", pp_json_number(r->loss), "eval_loss",
                                        pp_json_number(r->eval_loss), "tokens", (json_int_t)r->n_tok, "seconds",
                                        r->seconds, "peak_rss_bytes", (json_int_t)pp_peak_rss()));
+    if (r->n_step == 0) {
+        pp_print("%s: written again; the run was over\n", file);
+        return 0;
+    }
     pp_print("%s: %s steps in %s, loss %.4f", file, pp_count((int64_t)r->n_step).text, pp_duration(r->seconds).text,
              r->loss);
     if (isfinite(r->eval_loss)) pp_print(", eval loss %.4f", r->eval_loss);

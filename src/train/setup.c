@@ -85,6 +85,7 @@ static pippin_status open_data(pp_trainer *t, pippin_error *err)
     char *valid = NULL;
     const char *eval = t->options.eval_data;
     pippin_status status = pp_feed_open(t, t->options.data, false, &t->train, err);
+    if (status == PIPPIN_OK) t->data_hash = pp_dataset_hash(&t->train.data);
     if (status == PIPPIN_OK && !eval) {
         status = pp_dataset_find_valid(t->options.data, &valid, err);
         eval = valid;
@@ -138,58 +139,6 @@ static pippin_status count_steps(pp_trainer *t, pippin_error *err)
     };
     pp_free(each);
     return PIPPIN_OK;
-}
-
-/* ---- what a resumed run must have in common with the one that it continues ---- */
-
-static void set(pp_settings *s, const char *key, const char *format, ...) PP_PRINTF(3, 4);
-static void set(pp_settings *s, const char *key, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->values[s->n], sizeof s->values[s->n], format, args);
-    va_end(args);
-    s->entries[s->n] = (pp_entry){key, s->values[s->n]};
-    s->n++;
-}
-
-static uint64_t fingerprint(const pp_dataset *d)
-{
-    uint64_t hash = 0;
-    for (size_t i = 0; i < d->n_tok; i++) hash = pp_random_fast(hash, (uint64_t)d->tokens[i], d->labelled[i]);
-    for (size_t i = 0; i < d->n_sample; i++) hash = pp_random_fast(hash, d->start[i], 2);
-    return hash;
-}
-
-/* Causes before what follows from them: the first that differs is what a user is told. */
-static void describe_run(pp_trainer *t)
-{
-    static const char *const kinds[] = {"train", "distill", "adapter train"};
-    const pippin_train_options *o = &t->options;
-    pp_settings *s = &t->settings;
-    set(s, "command", "%s", kinds[t->kind]);
-    set(s, "max length", "%zu", o->max_length);
-    set(s, "data", "%zu samples, %016" PRIx64, t->train.data.n_sample, fingerprint(&t->train.data));
-    set(s, "epochs", "%" PRIu64, t->n_epoch);
-    set(s, "steps", "%" PRIu64, t->n_step);
-    set(s, "batch size", "%d", (int)o->batch_size);
-    set(s, "accumulation", "%d", (int)o->accumulation);
-    set(s, "learning rate", "%.17g", o->learning_rate);
-    set(s, "schedule", "%s", o->schedule == PIPPIN_SCHEDULE_CONSTANT ? "constant" : "cosine");
-    set(s, "warmup steps", "%" PRId64, t->schedule.warmup);
-    set(s, "weight decay", "%.17g", o->weight_decay);
-    set(s, "clip", "%.17g", o->clip_grad_norm);
-    set(s, "dropout", "%.17g", o->dropout);
-    set(s, "lora dropout", "%.17g", o->lora_dropout);
-    set(s, "shuffle", "%s", o->no_shuffle ? "none" : "seed");
-    set(s, "pack", "%s", o->pack ? "yes" : "no");
-    set(s, "seed", "%" PRIu64, o->seed);
-    set(s, "qat", "%s", o->qat ? pippin_type_name(o->qat) : "none");
-    if (t->params.adapter) {
-        set(s, "rank", "%d", (int)t->params.adapter->lora.rank);
-        set(s, "alpha", "%.9g", (double)t->params.adapter->alpha);
-    }
-    set(s, "parameters", "%zu", t->params.n);
 }
 
 /* ---- the network ---- */
@@ -303,7 +252,7 @@ pippin_status pp_trainer_open(pp_trainer *t, const pippin_train_options *options
     }
     if (status == PIPPIN_OK) status = t->kind == PP_TRAIN_ADAPTER ? open_adapter(t, err) : open_weights(t, err);
     if (status == PIPPIN_OK) status = open_nets(t, err);
-    if (status == PIPPIN_OK) describe_run(t);
+    if (status == PIPPIN_OK) pp_trainer_describe(t);
     if (status == PIPPIN_OK && t->options.resume) status = pp_trainer_restore(t, err);
     if (status == PIPPIN_OK)
         status = pp_metrics_open(t->options.output, t->step > 0 ? (int64_t)t->step : -1, &t->metrics, err);

@@ -1,5 +1,5 @@
 /* state.c - a run's checkpoints: all parameters with their moments, the steps done, and what the run was started with. */
-#include <string.h>
+#include <inttypes.h>
 
 #include "train/trainer.h"
 
@@ -36,7 +36,12 @@ pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err)
     const pp_state want = {
         .arrays = arrays, .n_array = n_array, .metadata = t->settings.entries, .n_metadata = t->settings.n};
     const pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
-    if (status == PIPPIN_OK && checkpoint.step >= 0) t->step = (uint64_t)checkpoint.step;
+    if (status == PIPPIN_OK && checkpoint.step < 0)
+        pp_log("%s: holds no checkpoint to resume; the run begins", t->options.output);
+    else if (status == PIPPIN_OK) {
+        t->step = (uint64_t)checkpoint.step;
+        pp_log("%s: going on after step %" PRIu64 " of %" PRIu64, t->options.output, t->step, t->n_step);
+    }
     pp_checkpoint_free(&checkpoint);
     return status;
 }

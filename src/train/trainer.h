@@ -17,7 +17,7 @@ typedef struct pp_feed {
     pp_batch batch;
 } pp_feed;
 
-enum { PP_MAX_SETTING = 24 };
+enum { PP_MAX_SETTING = 32 };
 
 /* What a run was started with, as texts: a checkpoint keeps them, and a resumed run must have the same. */
 typedef struct pp_settings {
@@ -37,6 +37,7 @@ typedef struct pp_trainer {
     pp_qat qat; /* zeroed but for low-bit training */
     pp_net net, teacher_net;
     pp_feed train, eval; /* eval.data.n_sample 0: nothing to evaluate on */
+    uint64_t data_hash;  /* of what was given, also where a teacher continued it */
     uint64_t n_epoch, n_step;
     uint64_t *epoch_step; /* [n_epoch + 1] the step that each epoch begins with */
     pp_schedule schedule;
@@ -55,6 +56,10 @@ pippin_status pp_feed_open(const pp_trainer *t, const char *path, bool eval, pp_
 void pp_feed_close(pp_feed *feed); /* zeroes it */
 /* Replaces the training data by what the teacher writes after its prompts (continuations.c). */
 pippin_status pp_trainer_continue(pp_trainer *t, pippin_error *err);
+/* Fills t->settings from everything that decides how the run ends; the parameters must be the initial ones (settings.c). */
+void pp_trainer_describe(pp_trainer *t);
+uint64_t pp_dataset_hash(const pp_dataset *d);
+
 /* Reads the newest checkpoint of the output folder, or saves one (state.c). */
 pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err);
 pippin_status pp_trainer_save(pp_trainer *t, pippin_error *err);
