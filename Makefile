@@ -35,8 +35,9 @@ check: ## what must hold before a change goes in: both compilers without warning
 	@tests/check_house.sh --self-test build-gcc
 	@$(MAKE) --no-print-directory asan
 
-check-long: check tsan ## check, then fuzzers, the acceptance table, threads under a sanitizer
+check-long: check tsan ## check, then fuzzers, killed training runs, the acceptance table, threads under a sanitizer
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
+	@tests/train_long.sh build-gcc/pippin
 	@$(MAKE) --no-print-directory accept
 
 asan: ## the tests with address and undefined-behaviour sanitizers

@@ -40,7 +40,7 @@ passed() {
 line() {
     local claim=$1 command=$2 figure=$3 comparison=$4 bound=$5 got status=0 verdict
     local program=${command%% *}
-    if [[ $command == *'$SHARED'* || $command == tests/golden.sh* ]] && [ ! -d "$SHARED" ]; then
+    if [[ $command == *'$SHARED'* || $command == tests/golden.sh* || $command == tests/train_claim.sh* ]] && [ ! -d "$SHARED" ]; then
         verdict=SKIPPED got='needs data'
     elif ! command -v "$program" >/dev/null; then
         verdict=NO got="no $program"
@@ -164,6 +164,21 @@ line 'stories: losses, conversion, KL divergence' 'bash tests/eval_test.sh "$(co
 line 'KL divergence of a model from itself' 'pippin eval -m $SHARED/data/tinystories-656k --against $SHARED/data/tinystories-656k -f $SHARED/data/tinystories-text/README.md --json' 'json against.kl' == 0
 line 'a small model from start to a token, ms' 'bash tests/median_ms.sh pippin generate -m $SHARED/data/tinystories-656k -p Once -n 1' 'number ms' '<' 50
 line 'pages of man and completion' 'bash tests/completion_test.sh "$(command -v pippin)"' 'grep -oE "[0-9]+ failed" | number failed' == 0
+
+section 'training: the arithmetic, and runs of an independent program'
+line 'gradients, largest error of any tensor' gradients_test 'sed -n "s/.*largest error \([0-9.e+-]*\),.*/\1/p" | sort -g | tail -n 1' '<=' 1e-7
+# trained CASE WEIGHTS_BOUND
+trained() {
+    line "$1: losses, relative" "tests/train_claim.sh $1" 'number losses' '<=' 1e-5
+    line "$1: gradient norms, relative" "tests/train_claim.sh $1" 'number norms' '<=' 1e-4
+    line "$1: weights, of their way" "tests/train_claim.sh $1" 'number weights' '<=' "$2"
+}
+trained lora 1e-3
+trained full 1e-3
+trained distill 2e-3
+line 'results with 1, 2 and 3 threads' 'tests/train_claim.sh threads' 'number results' == 1
+line 'stopped anywhere, resumed: the same bits' train_run_test passed '>=' 7
+line 'a text by heart, nats a token' 'tests/train_claim.sh heart' 'grep -oE "loss [0-9.]+" | number loss' '<=' 0.05
 
 section 'a trained model of others'
 line 'nats a token, 100 stories (1.607438)' 'pippin eval -m $SHARED/data/stories260K/stories260K.bin --tokenizer $SHARED/data/stories260K/tok512.bin --text $SHARED/data/tinystories-text/stories.txt --separator "<|endoftext|>"' 'number nll 2 | awk "{printf \"%.1e\", (\$1 > 1.607438 ? \$1 - 1.607438 : 1.607438 - \$1) / 1.607438}"' '<=' 1e-4

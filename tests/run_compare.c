@@ -8,6 +8,7 @@
  *                                     ||got - wanted|| / ||wanted - from|| over all tensors of three safetensors files
  *   run_compare levels MODEL          the most different values in a row: of a layer's matrix, and of the embedding
  *   run_compare whole DIR             names what is torn or left over in a run's folder, else its newest checkpoint's step
+ *   run_compare killed DIR            the same of a run that was killed: what was being written may be left over
  *
  * Exit 1: not whole; 2: nothing to compare.
  */
@@ -164,6 +165,8 @@ static char *read_text(const char *path)
     return text;
 }
 
+static const char cut_short[] = "its last line is cut short";
+
 /* Every line an object; the steps rise by one; no line cut short. */
 static const char *lines_fault(const char *path)
 {
@@ -173,7 +176,7 @@ static const char *lines_fault(const char *path)
     for (char *at = text; *at && !fault;) {
         char *end = strchr(at, '\n');
         if (!end) {
-            fault = "its last line is cut short";
+            fault = cut_short;
             break;
         }
         json_error_t where;
@@ -224,13 +227,16 @@ static const char *tensors_fault(const char *path)
     return NULL;
 }
 
-/* Files under their names must be whole whenever the run ended; those being written have others, and metrics.jsonl alone,
-   which grows in place, may end in the middle of a line while the run is dead ("torn"). */
+/*
+ * Files must be whole however the run ended: while one is written it has another name. metrics.jsonl alone grows in place; after
+ * a run that did not end, its last line may be cut short, which is said.
+ */
 static int check_folder(const char *dir, bool ended)
 {
     pippin_error err;
     int64_t step;
     int code = 0;
+    bool torn = false;
     DIR *list = opendir(dir);
     if (!list) fail(dir, "no such folder");
     for (const struct dirent *e; (e = readdir(list));) {
@@ -245,13 +251,17 @@ static int check_folder(const char *dir, bool ended)
             fault = lines_fault(path);
         else if (pp_path_ends(path, ".svg"))
             fault = svg_fault(path);
+        if (!ended && fault == cut_short) {
+            torn = true;
+            continue;
+        }
         if (!fault) continue;
         printf("%s: %s\n", e->d_name, fault);
         code = 1;
     }
     closedir(list);
     if (pp_checkpoint_find(dir, &step, &err) != PIPPIN_OK) fail(dir, err.text);
-    if (code == 0) printf("whole, newest checkpoint %lld\n", (long long)step);
+    if (code == 0) printf("whole, newest checkpoint %lld%s\n", (long long)step, torn ? ", a line cut short" : "");
     return code;
 }
 
@@ -263,9 +273,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "weights") == 0 && argc == 5) return compare_weights(argv[2], argv[3], argv[4]);
     if (strcmp(what, "levels") == 0 && argc == 3) return count_levels(argv[2]);
     if (strcmp(what, "whole") == 0 && argc == 3) return check_folder(argv[2], true);
-    if (strcmp(what, "names-whole") == 0 && argc == 3) return check_folder(argv[2], false);
-    fprintf(
-        stderr,
-        "usage: run_compare losses|norms DIR EXPECTED, weights GOT WANTED FROM, levels MODEL, whole|names-whole DIR\n");
+    if (strcmp(what, "killed") == 0 && argc == 3) return check_folder(argv[2], false);
+    fprintf(stderr,
+            "usage: run_compare losses|norms DIR EXPECTED, weights GOT WANTED FROM, levels MODEL, whole|killed DIR\n");
     return 2;
 }
