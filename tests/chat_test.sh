@@ -97,9 +97,45 @@ exec 3>"$scratch/in"
 echo Hello >&3
 for _ in {1..100}; do [ -s "$scratch/out" ] && break; sleep 0.1; done
 kill -INT $chat
+# The next words are answered, at length again, and that answer is stopped too.
+sleep 0.5
+size=$(wc -c <"$scratch/out")
+echo Again >&3
+for _ in {1..100}; do [ "$(wc -c <"$scratch/out")" -gt $((size + 60)) ] && break; sleep 0.1; done
+kill -INT $chat
 echo /stats >&3
 exec 3>&-
 code=0
 wait $chat || code=$?
 is 'it stays after Ctrl-C' "$code $(grep -c 'context' "$scratch/err")" '0 1'
+
+# ---- at a terminal: lines are kept as they are typed, for their owner only ----
+if ! command -v script >/dev/null; then
+    echo 'SKIPPED chat history: no script to make a terminal with'
+    finish
+fi
+rm -f "$scratch/in"
+mkfifo "$scratch/in"
+# typed TEXT - a chat at a terminal, into which TEXT is typed, and Ctrl-C at its prompt
+typed() {
+    script -qec "'$pippin' chat -m '$model' -n 3" "$scratch/terminal" <"$scratch/in" >/dev/null 2>&1 &
+    local chat=$!
+    exec 3>"$scratch/in"
+    for _ in {1..100}; do grep -q '> ' "$scratch/terminal" 2>/dev/null && break; sleep 0.1; done
+    printf '%s\r' "$1" >&3
+    for _ in {1..100}; do [ "$(grep -c '^> \|[^.]> ' "$scratch/terminal")" -gt 1 ] && break; sleep 0.1; done
+    sleep 0.5
+    printf '\003' >&3
+    exec 3>&-
+    wait $chat
+    rm -f "$scratch/terminal"
+}
+typed 'first line'
+typed 'second line'
+if [ ! -e "$scratch/state/pippin/history" ]; then
+    echo 'SKIPPED chat history: built without libedit'
+    finish
+fi
+is 'history' "$(paste -sd+ "$scratch/state/pippin/history")" 'first line+second line'
+is 'history: for its owner' "$(stat -c %a "$scratch/state/pippin/history")" 600
 finish

@@ -329,6 +329,12 @@ static int stop_at_once(void *user, size_t i, const float *logits)
     return i == 2;
 }
 
+static int cancel_and_stop(void *user, const pippin_token_event *event)
+{
+    if (event->id >= 0) pippin_session_cancel(user);
+    return 1;
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -346,6 +352,12 @@ static void test_cancel(void **state)
     pippin_session_cancel(s);
     assert_int_equal(pippin_session_sync(s, tokens, N / 2, &failure), PIPPIN_E_CANCELLED);
     OK(pippin_session_sync(s, tokens, N, err));
+    /* One that comes while a text is generated belongs to that text, also when the callback is first to stop it. */
+    const pippin_generate_options options = {.max_tokens = 5, .on_token = cancel_and_stop, .user = s};
+    pippin_generate_result result;
+    OK(pippin_generate(s, tokens, N, &options, NULL, 0, &result, err));
+    assert_int_equal(result.finish, PIPPIN_FINISH_CANCELLED);
+    OK(pippin_session_sync(s, tokens, N / 2, err));
     pippin_session_free(s);
     pippin_model_free(model);
 }

@@ -93,6 +93,7 @@ static void turn(chat *c, const pp_buffer *words)
         pp_no_memory();
         return;
     }
+    pp_interrupt_cancels(c->loaded.session);
     const int code = answer(c);
     if (code || (pp_interrupted() && c->answer.n == 0) ||
         !push(c->messages, "assistant", c->answer.bytes ? c->answer.bytes : "", c->answer.n))
@@ -294,7 +295,6 @@ static int talk(chat *c)
     while (stays && !c->broken) {
         pp_interrupt_cancels(NULL); /* nothing runs: Ctrl-C leaves */
         if (!pp_lines_message(&lines, &words)) break;
-        pp_interrupt_cancels(c->loaded.session);
         if (words.n && words.bytes[0] == '/' && pp_append(&words, "", 1))
             stays = command(c, words.bytes);
         else if (!is_blank(&words))

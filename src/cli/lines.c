@@ -1,8 +1,10 @@
 /* lines.c - a line from whoever talks: edited, with a history, at a terminal; plain from a pipe, or without libedit. */
 #define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef PIPPIN_LIBEDIT
@@ -11,12 +13,25 @@
 
 #include "cli/lines.h"
 
+enum { MAX_HISTORY = 1000 };
+
+/* A folder and those above it; the last one failing says enough. */
+static bool make_folders(char *path)
+{
+    pippin_error err;
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        pp_dir_create(path, &err);
+        *slash = '/';
+    }
+    return pp_dir_create(path, &err) == PIPPIN_OK;
+}
+
 /* $XDG_STATE_HOME/pippin/history, or below ~/.local/state; made as needed. NULL: no place for it. To be freed. */
 static char *history_path(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     char dir[4096];
-    pippin_error err;
     if (state && *state == '/')
         snprintf(dir, sizeof dir, "%s", state);
     else if (home && *home == '/')
@@ -24,10 +39,51 @@ static char *history_path(void)
     else
         return NULL;
     char *own = pp_path_join(dir, "pippin"), *path = NULL;
-    if (own && pp_dir_create(own, &err) == PIPPIN_OK) path = pp_path_join(own, "history");
+    if (own && make_folders(own)) path = pp_path_join(own, "history");
     pp_free(own);
     return path;
 }
+
+#ifdef PIPPIN_LIBEDIT
+/* The last lines of the file become the history; one that has grown twice as long is cut to them. */
+static void load_history(const char *path)
+{
+    pp_buffer all;
+    pippin_error err;
+    pp_writer w = {0};
+    size_t start, n = 0;
+    if (!pp_path_exists(path) || pp_read_all(path, &all) != 0) return;
+    for (start = all.n; start > 0; start--)
+        if (all.bytes[start - 1] == '\n' && n++ == MAX_HISTORY) break;
+    for (size_t at = start, end; at < all.n; at = end + 1) {
+        const char *newline = memchr(all.bytes + at, '\n', all.n - at);
+        if (!newline) break; /* broken off */
+        end = (size_t)(newline - all.bytes);
+        all.bytes[end] = 0;
+        add_history(all.bytes + at);
+        all.bytes[end] = '\n';
+    }
+    for (size_t i = 0; i < start; i++) n += all.bytes[i] == '\n';
+    if (n > 2 * MAX_HISTORY && pp_writer_open(path, &w, &err) == PIPPIN_OK &&
+        pp_writer_write(&w, all.bytes + start, all.n - start, &err) == PIPPIN_OK)
+        pp_writer_commit(&w, &err);
+    pp_writer_abort(&w);
+    pp_free(all.bytes);
+}
+
+/* Now, as Ctrl-C leaves at once; behind what another chat wrote. What one says to a model is nobody else's to read. */
+static void keep_line(const char *path, const char *line)
+{
+    const int made = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    FILE *file = made >= 0 ? fdopen(made, "a") : NULL;
+    if (file) {
+        fprintf(file, "%s\n", line);
+        fclose(file);
+    } else if (made >= 0) {
+        close(made);
+    }
+}
+#endif
 
 void pp_lines_open(pp_lines *l, bool keeps_history)
 {
@@ -35,9 +91,11 @@ void pp_lines_open(pp_lines *l, bool keeps_history)
 #ifdef PIPPIN_LIBEDIT
     if (!l->edits) return;
     using_history();
-    stifle_history(1000);
+    stifle_history(MAX_HISTORY);
     l->history = keeps_history ? history_path() : NULL;
-    if (l->history) read_history(l->history);
+    const mode_t others = umask(077);
+    if (l->history) load_history(l->history);
+    umask(others);
 #else
     (void)keeps_history;
     (void)history_path;
@@ -46,9 +104,6 @@ void pp_lines_open(pp_lines *l, bool keeps_history)
 
 void pp_lines_close(pp_lines *l)
 {
-#ifdef PIPPIN_LIBEDIT
-    if (l->history) write_history(l->history);
-#endif
     pp_free(l->history);
     free(l->plain);
     *l = (pp_lines){0};
@@ -71,7 +126,10 @@ char *pp_lines_read(pp_lines *l, const char *prompt)
 #ifdef PIPPIN_LIBEDIT
     if (l->edits) {
         char *line = readline(prompt), *copy = line ? pp_strdup(line) : NULL;
-        if (line && *line) add_history(line);
+        if (line && *line) {
+            add_history(line);
+            if (l->history) keep_line(l->history, line);
+        }
         free(line);
         return copy;
     }

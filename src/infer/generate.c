@@ -127,6 +127,8 @@ pippin_status pippin_generate(pippin_session *s, const int32_t *prompt, size_t n
         if (t) g.n_end = PP_MIN(pippin_template_stop_ids(t, PIPPIN_TEMPLATE_AUTO, g.ends, MAX_ENDS), (size_t)MAX_ENDS);
         pp_stream_restart(&s->stream, !(t && n_prompt == 1 && prompt[0] == pippin_tokenizer_bos(t)));
         status = run(&g, err);
+        /* A request that came while it ran has been served, whoever stopped it first; it is not the next call's. */
+        atomic_store(&s->cancel, 0);
         deliver_rest(&g);
         g.result->n_generated = g.n_done;
         g.result->generate_seconds = pp_seconds() - ready;
