@@ -118,13 +118,13 @@ rm -f "$scratch/in"
 mkfifo "$scratch/in"
 # typed TEXT - a chat at a terminal, into which TEXT is typed, and Ctrl-C at its prompt
 typed() {
-    script -qec "'$pippin' chat -m '$model' -n 3" "$scratch/terminal" <"$scratch/in" >/dev/null 2>&1 &
+    script -qefc "'$pippin' chat -m '$model' -n 3" "$scratch/terminal" <"$scratch/in" >/dev/null 2>&1 &
     local chat=$!
     exec 3>"$scratch/in"
     for _ in {1..100}; do grep -q '> ' "$scratch/terminal" 2>/dev/null && break; sleep 0.1; done
     printf '%s\r' "$1" >&3
-    for _ in {1..100}; do [ "$(grep -c '^> \|[^.]> ' "$scratch/terminal")" -gt 1 ] && break; sleep 0.1; done
-    sleep 0.5
+    for _ in {1..30}; do grep -qs "$1" "$scratch/state/pippin/history" && break; sleep 0.1; done
+    sleep 1
     printf '\003' >&3
     exec 3>&-
     wait $chat

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #ifdef PIPPIN_LIBEDIT
-#include <editline/readline.h>
+#include <histedit.h>
+#include <locale.h>
 #endif
 
 #include "cli/lines.h"
@@ -45,26 +46,32 @@ static char *history_path(void)
 }
 
 #ifdef PIPPIN_LIBEDIT
+static void remember(const pp_lines *l, const char *line)
+{
+    HistEvent event;
+    history(l->past, &event, H_ENTER, line);
+}
+
 /* The last lines of the file become the history; one that has grown twice as long is cut to them. */
-static void load_history(const char *path)
+static void load_history(const pp_lines *l)
 {
     pp_buffer all;
     pippin_error err;
     pp_writer w = {0};
     size_t start, n = 0;
-    if (!pp_path_exists(path) || pp_read_all(path, &all) != 0) return;
+    if (!pp_path_exists(l->history) || pp_read_all(l->history, &all) != 0) return;
     for (start = all.n; start > 0; start--)
         if (all.bytes[start - 1] == '\n' && n++ == MAX_HISTORY) break;
     for (size_t at = start, end; at < all.n; at = end + 1) {
-        const char *newline = memchr(all.bytes + at, '\n', all.n - at);
+        char *newline = memchr(all.bytes + at, '\n', all.n - at);
         if (!newline) break; /* broken off */
         end = (size_t)(newline - all.bytes);
-        all.bytes[end] = 0;
-        add_history(all.bytes + at);
-        all.bytes[end] = '\n';
+        *newline = 0;
+        remember(l, all.bytes + at);
+        *newline = '\n';
     }
     for (size_t i = 0; i < start; i++) n += all.bytes[i] == '\n';
-    if (n > 2 * MAX_HISTORY && pp_writer_open(path, &w, &err) == PIPPIN_OK &&
+    if (n > 2 * MAX_HISTORY && pp_writer_open(l->history, &w, &err) == PIPPIN_OK &&
         pp_writer_write(&w, all.bytes + start, all.n - start, &err) == PIPPIN_OK)
         pp_writer_commit(&w, &err);
     pp_writer_abort(&w);
@@ -83,19 +90,55 @@ static void keep_line(const char *path, const char *line)
         close(made);
     }
 }
+
+static char *prompt_of(EditLine *editor)
+{
+    pp_lines *l;
+    el_get(editor, EL_CLIENTDATA, &l);
+    return l->prompt;
+}
+
+static void open_editor(pp_lines *l, bool keeps_history)
+{
+    HistEvent event;
+    /* Characters are the user's; numbers stay as they are everywhere. */
+    l->locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    if (l->locale) uselocale(l->locale);
+    l->editor = el_init("pippin", stdin, stdout, stderr);
+    l->past = history_init();
+    if (!l->editor || !l->past) return; /* lines come plain, then */
+    history(l->past, &event, H_SETSIZE, MAX_HISTORY);
+    history(l->past, &event, H_SETUNIQUE, 1);
+    el_set(l->editor, EL_CLIENTDATA, l);
+    el_set(l->editor, EL_PROMPT, prompt_of);
+    el_set(l->editor, EL_SIGNAL, 1);
+    el_set(l->editor, EL_EDITOR, "emacs");
+    el_set(l->editor, EL_HIST, history, l->past);
+    l->history = keeps_history ? history_path() : NULL;
+    const mode_t others = umask(077);
+    if (l->history) load_history(l);
+    umask(others);
+}
+
+static char *edited_line(pp_lines *l)
+{
+    int n = 0;
+    const char *typed = el_gets(l->editor, &n);
+    if (!typed || n <= 0) return NULL;
+    char *line = pp_strndup(typed, (size_t)n - (typed[n - 1] == '\n'));
+    if (line && *line) {
+        remember(l, line);
+        if (l->history) keep_line(l->history, line);
+    }
+    return line;
+}
 #endif
 
 void pp_lines_open(pp_lines *l, bool keeps_history)
 {
     *l = (pp_lines){.edits = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
 #ifdef PIPPIN_LIBEDIT
-    if (!l->edits) return;
-    using_history();
-    stifle_history(MAX_HISTORY);
-    l->history = keeps_history ? history_path() : NULL;
-    const mode_t others = umask(077);
-    if (l->history) load_history(l->history);
-    umask(others);
+    if (l->edits) open_editor(l, keeps_history);
 #else
     (void)keeps_history;
     (void)history_path;
@@ -104,8 +147,15 @@ void pp_lines_open(pp_lines *l, bool keeps_history)
 
 void pp_lines_close(pp_lines *l)
 {
+#ifdef PIPPIN_LIBEDIT
+    if (l->editor) el_end(l->editor);
+    if (l->past) history_end(l->past);
+    if (l->locale) {
+        uselocale(LC_GLOBAL_LOCALE);
+        freelocale(l->locale);
+    }
+#endif
     pp_free(l->history);
-    free(l->plain);
     *l = (pp_lines){0};
 }
 
@@ -115,24 +165,20 @@ static char *plain_line(pp_lines *l, const char *prompt)
         pp_write(prompt, strlen(prompt));
         pp_flush();
     }
-    const ssize_t n = getline(&l->plain, &l->room, stdin);
-    if (n < 0) return NULL;
-    if (n > 0 && l->plain[n - 1] == '\n') l->plain[n - 1] = 0;
-    return pp_strdup(l->plain);
+    pp_buffer line = {0};
+    int byte;
+    bool ok = true;
+    while (ok && (byte = getc(stdin)) != EOF && byte != '\n') ok = pp_append(&line, &(char){(char)byte}, 1);
+    ok = ok && !(byte == EOF && line.n == 0) && pp_append(&line, "", 1);
+    if (!ok) pp_free(line.bytes);
+    return ok ? line.bytes : NULL;
 }
 
-char *pp_lines_read(pp_lines *l, const char *prompt)
+char *pp_lines_read(pp_lines *l, char *prompt)
 {
 #ifdef PIPPIN_LIBEDIT
-    if (l->edits) {
-        char *line = readline(prompt), *copy = line ? pp_strdup(line) : NULL;
-        if (line && *line) {
-            add_history(line);
-            if (l->history) keep_line(l->history, line);
-        }
-        free(line);
-        return copy;
-    }
+    l->prompt = prompt;
+    if (l->editor && l->past) return edited_line(l);
 #endif
     return plain_line(l, prompt);
 }
@@ -145,10 +191,11 @@ static bool add(pp_buffer *to, const char *line, size_t n)
 /* A line that ends in a backslash goes on; """ begins and ends a text of several lines. */
 bool pp_lines_message(pp_lines *l, pp_buffer *out)
 {
+    static char begin[] = "> ", on[] = "... "; /* libedit wants them so */
     bool quoted = false, more = true, first = true, ok = true;
     *out = (pp_buffer){0};
     while (more && ok) {
-        char *line = pp_lines_read(l, first ? "> " : "... ");
+        char *line = pp_lines_read(l, first ? begin : on);
         if (!line) break;
         size_t n = strlen(line);
         const char *text = line;

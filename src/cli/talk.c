@@ -140,6 +140,14 @@ static json_t *as_messages(const pp_talk *t, const pp_prompt *p)
     return list;
 }
 
+static int append_json(const char *bytes, size_t n, void *user) { return pp_append(user, bytes, n) ? 0 : -1; }
+
+bool pp_json_dump(const json_t *value, size_t flags, pp_buffer *out)
+{
+    *out = (pp_buffer){0};
+    return json_dump_callback(value, append_json, out, flags) == 0;
+}
+
 int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
                      pp_prompt *p)
 {
@@ -178,10 +186,10 @@ int pp_prompt_tokenize(const pp_talk *t, const pippin_model *model, pp_prompt *p
     json_t *list = as_messages(t, p);
     if (!list)
         return pp_error(PP_EXIT_FAILURE, "prompt: is no UTF-8, expected text for a chat template; pass it with --raw");
-    char *text = json_dumps(list, JSON_COMPACT);
+    pp_buffer text;
+    const bool dumped = pp_json_dump(list, JSON_COMPACT, &text);
     json_decref(list);
-    if (!text) return pp_no_memory();
-    const int code = pp_prompt_render(tokenizer, kind, text, strlen(text), p);
-    free(text);
+    const int code = dumped ? pp_prompt_render(tokenizer, kind, text.bytes, text.n, p) : pp_no_memory();
+    pp_free(text.bytes);
     return code;
 }
