@@ -53,12 +53,13 @@ static int tell_failure(const chat *c, const pippin_error *err)
 static int answer(chat *c)
 {
     const pippin_tokenizer *tokenizer = pippin_model_tokenizer(c->loaded.model);
-    char *text = json_dumps(c->messages, JSON_COMPACT);
+    pp_buffer text;
     pp_prompt p = {0};
     pippin_error err;
-    if (!text) return pp_no_memory();
-    int code = pp_prompt_render(tokenizer, c->kind, text, strlen(text), &p);
-    free(text);
+    int code = pp_json_dump(c->messages, JSON_COMPACT, &text)
+                   ? pp_prompt_render(tokenizer, c->kind, text.bytes, text.n, &p)
+                   : pp_no_memory();
+    pp_free(text.bytes);
     c->answer.n = 0;
     if (!code) {
         const pippin_generate_options options = {.max_tokens = (size_t)c->args->talk.n,
@@ -160,21 +161,22 @@ static void do_adapter(chat *c, const char *text)
 
 static void do_save(chat *c, const char *path)
 {
-    char *text = json_dumps(c->messages, JSON_INDENT(1));
+    pp_buffer text;
+    const bool dumped = pp_json_dump(c->messages, JSON_INDENT(1), &text);
     pippin_error err;
     pp_writer w = {0};
     if (!*path)
         note("/save FILE writes the conversation as JSON");
-    else if (!text)
+    else if (!dumped)
         pp_no_memory();
     else if (pp_writer_open(path, &w, &err) != PIPPIN_OK ||
-             pp_writer_write(&w, text, strlen(text), &err) != PIPPIN_OK ||
+             pp_writer_write(&w, text.bytes, text.n, &err) != PIPPIN_OK ||
              pp_writer_write(&w, "\n", 1, &err) != PIPPIN_OK || pp_writer_commit(&w, &err) != PIPPIN_OK)
         pp_failed(&err);
     else
         note("The conversation is saved.");
     pp_writer_abort(&w);
-    free(text);
+    pp_free(text.bytes);
 }
 
 /* Does the template take this as what comes before a user's next words? If not, says why. */
@@ -185,12 +187,13 @@ static bool is_conversation(const chat *c, const json_t *list)
     const char *last = json_string_value(json_object_get(json_array_get(list, n - 1), "role"));
     json_t *next = json_copy((json_t *)(uintptr_t)list);
     if (n == 0 || !last || strcmp(last, "assistant") == 0 || strcmp(last, "system") == 0) push(next, "user", "-", 1);
-    char *text = json_dumps(next, JSON_COMPACT);
+    pp_buffer text;
     const bool good =
-        text ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text, strlen(text), &p) == 0
-             : pp_no_memory() == 0;
+        pp_json_dump(next, JSON_COMPACT, &text)
+            ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p) == 0
+            : pp_no_memory() == 0;
     pp_prompt_free(&p);
-    free(text);
+    pp_free(text.bytes);
     json_decref(next);
     return good;
 }

@@ -178,10 +178,10 @@ int pp_prompt_tokenize(const pp_talk *t, const pippin_model *model, pp_prompt *p
     json_t *list = as_messages(t, p);
     if (!list)
         return pp_error(PP_EXIT_FAILURE, "prompt: is no UTF-8, expected text for a chat template; pass it with --raw");
-    char *text = json_dumps(list, JSON_COMPACT);
+    pp_buffer text;
+    const bool dumped = pp_json_dump(list, JSON_COMPACT, &text);
     json_decref(list);
-    if (!text) return pp_no_memory();
-    const int code = pp_prompt_render(tokenizer, kind, text, strlen(text), p);
-    free(text);
+    const int code = dumped ? pp_prompt_render(tokenizer, kind, text.bytes, text.n, p) : pp_no_memory();
+    pp_free(text.bytes);
     return code;
 }
