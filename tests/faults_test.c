@@ -309,7 +309,6 @@ static pippin_status train_twice(job j)
 {
     char data[100];
     snprintf(data, sizeof data, "%s/ids.jsonl", folder);
-    pippin_error failure = {0};
     const pippin_train_options o = {.data = data,
                                     .eval_data = data,
                                     .output = run_folder,
