@@ -178,6 +178,7 @@ trained full 1e-3
 trained distill 2e-3
 line 'results with 1, 2 and 3 threads' 'tests/train_claim.sh threads' 'number results' == 1
 line 'stopped anywhere, resumed: the same bits' train_run_test passed '>=' 7
+line 'on other types: the bits of the f32 copy' 'train_golden_test # $SHARED' passed '>=' 5
 line 'a text by heart, nats a token' 'tests/train_claim.sh heart' 'grep -oE "loss [0-9.]+" | number loss' '<=' 0.05
 
 section 'a trained model of others'
