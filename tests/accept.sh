@@ -7,7 +7,7 @@ SHARED=$(cd "${2:-/nonexistent}" 2>/dev/null && pwd || echo "${2:-shared}")
 cd "$(dirname "$0")/.." || exit 1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export SHARED
+export SHARED scratch
 export PATH="$build:$build/tests:$PATH"
 n_ok=0 n_bad=0 n_skipped=0
 
@@ -159,6 +159,8 @@ golden hf-qwen3 5e-5 gguf
 
 section 'files, tokenizers, conversations'
 line 'tokenizers inside GGUF: the same ids' gguf_tokenizer_test passed '>=' 12
+line 'conversations by the command' 'bash tests/chat_test.sh "$(command -v pippin)" $SHARED' 'grep -oE "[0-9]+ failed" | number failed' == 0
+line 'low-bit weights: rows, files, models' low_test passed '>=' 3
 line 'chat templates, content that spells pieces' template_test passed '>=' 8
 line 'stories: losses, conversion, KL divergence' 'bash tests/eval_test.sh "$(command -v pippin)" $SHARED' 'grep -oE "[0-9]+ failed" | number failed' == 0
 line 'KL divergence of a model from itself' 'pippin eval -m $SHARED/data/tinystories-656k --against $SHARED/data/tinystories-656k -f $SHARED/data/tinystories-text/README.md --json' 'json against.kl' == 0
@@ -178,10 +180,26 @@ trained full 1e-3
 trained distill 2e-3
 line 'results with 1, 2 and 3 threads' 'tests/train_claim.sh threads' 'number results' == 1
 line 'stopped anywhere, resumed: the same bits' train_run_test passed '>=' 7
+line 'on other types: the bits of the f32 copy' 'train_golden_test # $SHARED' passed '>=' 5
 line 'a text by heart, nats a token' 'tests/train_claim.sh heart' 'grep -oE "loss [0-9.]+" | number loss' '<=' 0.05
 
 section 'a trained model of others'
-line 'nats a token, 100 stories (1.607438)' 'pippin eval -m $SHARED/data/stories260K/stories260K.bin --tokenizer $SHARED/data/stories260K/tok512.bin --text $SHARED/data/tinystories-text/stories.txt --separator "<|endoftext|>"' 'number nll 2 | awk "{printf \"%.1e\", (\$1 > 1.607438 ? \$1 - 1.607438 : 1.607438 - \$1) / 1.607438}"' '<=' 1e-4
+# both CLAIM COMMAND FIGURE ... - a line by stories260K.bin with its tokenizer file, one after conversion by the GGUF alone; M
+# stands for the model
+stories='$SHARED/data/stories260K/stories260K.bin --tokenizer $SHARED/data/stories260K/tok512.bin'
+if [ -d "$SHARED" ]; then eval "pippin convert $stories -o $scratch/stories.gguf" >/dev/null; fi
+both() {
+    line "$1" "${2//M/$stories}" "${@:3}"
+    line "$1, GGUF" "${2//M/\$scratch/stories.gguf} # \$SHARED" "${@:3}"
+}
+both 'published texts' 'bash tests/published.sh -m M' 'number "texts equal"' == 3
+both 'nats a token, 100 stories (1.607438)' 'pippin eval -m M --text $SHARED/data/tinystories-text/stories.txt --separator "<|endoftext|>"' 'number nll 2 | awk "{printf \"%.1e\", (\$1 > 1.607438 ? \$1 - 1.607438 : 1.607438 - \$1) / 1.607438}"' '<=' 1e-4
+line 'published logits: as given and converted' 'golden_test # $SHARED' 'count "positions within 1e-3"' == 8
+line 'GGUF block types: files within 5e-5' 'golden_test # $SHARED' 'count "^gguf-types .* fast"' == 12
+line 'a prompt longer than the context' 'bash -c "! pippin generate -m \$scratch/stories.gguf --tokens 1,2,3,4,5,6,7,8,9 --ctx 4" # $SHARED' 'grep -oE "9 tokens, the context holds 4"' is '9 tokens, the context holds 4'
+for temperature in 0 0.8; do
+    line "1 thread = 2 threads, temperature $temperature" "bash -c \"cmp <(pippin generate -m \\\$scratch/stories.gguf -p Once -n 60 --temp $temperature --seed 5 -t 1) <(pippin generate -m \\\$scratch/stories.gguf -p Once -n 60 --temp $temperature --seed 5 -t 2) && echo same\" # \$SHARED" cat is same
+done
 
 printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
 [ "$n_bad" = 0 ]

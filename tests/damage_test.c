@@ -74,6 +74,7 @@ static const kind kinds[] = {
      NULL,
      "tokenizer.model"},
     {".gguf with its tokenizer's file", {{"llama2c/tied.bin", "model.bin"}}, "model.gguf", "model.gguf", NULL, NULL},
+    {".gguf of q2", {{"llama2c/tied.bin", "model.bin"}}, "model.gguf", "model.gguf", NULL, NULL},
     {"real .gguf with a vocabulary",
      {{"data/gguf-tiny-random/llama-2-tiny-random.gguf", "model.gguf"}},
      "model.gguf",
@@ -226,7 +227,7 @@ static void run_child(const kind *k, const char *dir, uint64_t n, size_t size, t
 
 /* The folder of a kind, filled with its files; false where these are not on this machine. */
 /* What `convert` makes of a model and a tokenizer of another maker's kind. */
-static void convert(const char *dir)
+static void convert(const char *dir, pippin_type type)
 {
     char model_path[300], tokenizer[4200], gguf[300];
     pippin_model *model;
@@ -234,7 +235,7 @@ static void convert(const char *dir)
     snprintf(tokenizer, sizeof tokenizer, "%s/fuzz/corpus/sentencepiece/bpe.model", PIPPIN_SOURCE);
     snprintf(gguf, sizeof gguf, "%s/model.gguf", dir);
     OK(pippin_model_open(model_path, &(pippin_model_options){.tokenizer = tokenizer}, &model, err));
-    OK(pippin_model_save_gguf(model, NULL, gguf, err));
+    OK(pippin_model_save_gguf(model, &(pippin_save_options){.type = type}, gguf, err));
     pippin_model_free(model);
 }
 
@@ -252,7 +253,8 @@ static bool prepare(const kind *k, char *dir)
         write_file(to, bytes, size);
         test_free(bytes);
     }
-    if (strcmp(k->model, "model.gguf") == 0 && strcmp(k->files[0].to, "model.gguf") != 0) convert(dir);
+    if (strcmp(k->model, "model.gguf") == 0 && strcmp(k->files[0].to, "model.gguf") != 0)
+        convert(dir, strstr(k->name, "q2") ? PIPPIN_Q2 : PIPPIN_TYPE_AUTO);
     return true;
 }
 

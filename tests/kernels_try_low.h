@@ -3,7 +3,6 @@
 #define PP_TESTS_KERNELS_TRY_LOW_H
 
 #include "kernels_try.h"
-#include "quant/low.h"
 
 enum { LOW_EXTREME = 3 };
 

@@ -162,15 +162,17 @@ static void do_adapter(chat *c, const char *text)
 
 static void do_save(chat *c, const char *path)
 {
-    pp_buffer text = {0};
+    pp_buffer text;
+    const bool dumped = pp_json_dump(c->messages, JSON_INDENT(1), &text);
     pippin_error err;
     pp_writer w = {0};
     if (!*path)
         note("/save FILE writes the conversation as JSON");
-    else if (!pp_json_dump(c->messages, JSON_INDENT(1), &text) || !pp_append(&text, "\n", 1))
+    else if (!dumped)
         pp_no_memory();
     else if (pp_writer_open(path, &w, &err) != PIPPIN_OK ||
-             pp_writer_write(&w, text.bytes, text.n, &err) != PIPPIN_OK || pp_writer_commit(&w, &err) != PIPPIN_OK)
+             pp_writer_write(&w, text.bytes, text.n, &err) != PIPPIN_OK ||
+             pp_writer_write(&w, "\n", 1, &err) != PIPPIN_OK || pp_writer_commit(&w, &err) != PIPPIN_OK)
         pp_failed(&err);
     else
         note("The conversation is saved.");
@@ -187,13 +189,14 @@ static bool is_conversation(const chat *c, const json_t *list)
     json_t *next = json_copy((json_t *)(uintptr_t)list);
     if (n == 0 || !last || strcmp(last, "assistant") == 0 || strcmp(last, "system") == 0) push(next, "user", "-", 1);
     pp_buffer text;
-    const int code = pp_json_dump(next, JSON_COMPACT, &text)
-                         ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p)
-                         : pp_no_memory();
+    const bool good =
+        pp_json_dump(next, JSON_COMPACT, &text)
+            ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p) == 0
+            : pp_no_memory() == 0;
     pp_prompt_free(&p);
     pp_free(text.bytes);
     json_decref(next);
-    return code == 0;
+    return good;
 }
 
 static void do_load(chat *c, const char *path)

@@ -190,6 +190,8 @@ typedef struct pp_buffer {
     size_t n, room;
 } pp_buffer;
 
+/* JSON text of a value, to be freed in any case; false when memory ran out. */
+bool pp_json_dump(const json_t *value, size_t flags, pp_buffer *out);
 /* All of a file, "-" being stdin; 0 or an exit code after a message. */
 int pp_read_all(const char *path, pp_buffer *out);
 bool pp_append(pp_buffer *buffer, const char *bytes, size_t n); /* false when memory ran out */

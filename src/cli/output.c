@@ -143,6 +143,14 @@ static int write_json(const char *bytes, size_t n, void *user)
     return 0;
 }
 
+static int append_json(const char *bytes, size_t n, void *user) { return pp_append(user, bytes, n) ? 0 : -1; }
+
+bool pp_json_dump(const json_t *value, size_t flags, pp_buffer *out)
+{
+    *out = (pp_buffer){0};
+    return json_dump_callback(value, append_json, out, flags) == 0;
+}
+
 int pp_print_json(json_t *object)
 {
     /* 15 digits give a number back as it was written down, without the noise of 17. */

@@ -140,14 +140,6 @@ static json_t *as_messages(const pp_talk *t, const pp_prompt *p)
     return list;
 }
 
-static int append_json(const char *bytes, size_t n, void *user) { return pp_append(user, bytes, n) ? 0 : -1; }
-
-bool pp_json_dump(const json_t *value, size_t flags, pp_buffer *out)
-{
-    *out = (pp_buffer){0};
-    return json_dump_callback(value, append_json, out, flags) == 0;
-}
-
 int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
                      pp_prompt *p)
 {

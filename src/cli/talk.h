@@ -2,6 +2,8 @@
 #ifndef PP_CLI_TALK_H
 #define PP_CLI_TALK_H
 
+#include <stdlib.h>
+
 #include "cli/cli.h"
 
 /* What the arguments of both begin with. */
@@ -36,8 +38,6 @@ int pp_prompt_tokenize(const pp_talk *talk, const pippin_model *model, pp_prompt
 /* The same from messages as JSON text. */
 int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
                      pp_prompt *prompt);
-/* JSON as text; the bytes are to be freed. False when memory ran out. */
-bool pp_json_dump(const json_t *value, size_t flags, pp_buffer *out);
 void pp_prompt_show(const pp_prompt *prompt);
 void pp_prompt_free(pp_prompt *prompt);
 

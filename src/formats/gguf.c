@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "formats/formats.h"
-#include "quant/low.h"
 
 enum { DEFAULT_ALIGNMENT = 32 };
 

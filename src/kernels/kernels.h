@@ -12,7 +12,7 @@
 #define PP_KERNELS_H
 
 #include "base/base.h"
-#include "quant/low.h"
+#include "quant/quant.h"
 
 /* y[t][o] = (accumulate ? y[t][o] : 0) + bias[o] + sum_i x[t][i] * w[o][i], for t < n_tok, o < n_out, i < n_in. */
 typedef struct pp_matmul {
@@ -36,7 +36,7 @@ typedef struct pp_low_matmul {
     size_t x_stride;
     const float *x_half;  /* [n_tok] half of the token's scale */
     const int32_t *x_sum; /* [n_tok] sum of its n_in codes */
-    const void *w;        /* groups of 32 rows, see quant/low.h */
+    const void *w;        /* groups of 32 rows, see quant/quant.h */
     const float *bias;    /* [n_out] or NULL */
     float *y;             /* [n_tok][y_stride] */
     size_t y_stride;

@@ -1,5 +1,5 @@
 /*
- * low.h - products with pippin's own low-bit weights (quant/low.h), for any lanes_*.h. A lane is a row of the group, so that no
+ * low.h - products with pippin's own low-bit weights (quant/quant.h), for any lanes_*.h. A lane is a row of the group, so that no
  * sum is ever taken across lanes; sums are integers and exact, whatever the tile.
  */
 enum { ROW_VECTORS = PP_LOW_ROWS / LANES, LOW_TOKENS = LANES == 16 ? 8 : 2 };

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "model/names.h"
-#include "quant/low.h"
 
 typedef struct binder {
     pp_weights *w;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "model/forward.h"
-#include "quant/low.h"
 
 typedef struct reference {
     const pp_weights *w;

@@ -7,7 +7,6 @@
 
 #include "model/forward.h"
 #include "model/names.h"
-#include "quant/low.h"
 
 static const char *arch_name(pippin_arch arch)
 {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/low.h"
+#include "quant/quant.h"
 
 int pp_low_bits(pippin_type type) { return type == PIPPIN_Q2 ? 2 : type == PIPPIN_Q4 ? 4 : type == PIPPIN_Q8 ? 8 : 0; }
 int pp_low_zero2(int bits) { return bits == 8 ? 256 : (1 << bits) - 1; }

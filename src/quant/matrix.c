@@ -1,5 +1,5 @@
 /* matrix.c - weights of a linear layer as they lie in memory: rows one after the other, or pippin's groups of 32. */
-#include "quant/low.h"
+#include "quant/quant.h"
 
 size_t pp_matrix_bytes(pippin_type type, size_t rows, size_t columns)
 {

@@ -6,7 +6,7 @@
 static const struct {
     const char *name;
     uint16_t block,
-        bytes; /* elements that lie together, and their bytes; block 0: rows do not lie by themselves (low.h), or no type */
+        bytes; /* elements that lie together, and their bytes; block 0: rows do not lie by themselves (low-bit matrices), or no type */
     bool weight; /* may be a matrix of a model */
     pp_block_decoder decode;
 } types[] = {
