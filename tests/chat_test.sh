@@ -85,6 +85,8 @@ is 'a slip' "$(grep -c 'did you mean /stats' "$scratch/err")" 1
 is 'messages of commands' "$(grep -cE '/nothing: not a command|nowhere.json|nowhere.pt|/reset' "$scratch/err")" 4
 say "$(printf 'word %.0s' {1..200})"
 is 'a full context: both numbers, what to do' "$(grep -cE '[0-9]+.*128.*/reset' "$scratch/err")" 1
+echo Hello | "$pippin" chat -m "$model" --temp 1 --ctx 32 >/dev/null 2>"$scratch/err"
+is 'an answer that fills the context' "$(grep -cE '^pippin: context: 9 tokens .* 24 of this answer .* 32 .*/reset' "$scratch/err")" 1
 is 'no history from a pipe' "$([ -e "$scratch/state/pippin/history" ] && echo kept)" ''
 
 # ---- Ctrl-C stops the answer only ----

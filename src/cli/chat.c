@@ -41,6 +41,18 @@ static int on_token(void *user, const pippin_token_event *event)
     return c->broken || pp_interrupted();
 }
 
+/* The answer may go on, but there is no more room for it. */
+static void tell_full(const chat *c)
+{
+    const int32_t n_ctx = pippin_session_n_ctx(c->loaded.session);
+    if (c->last.finish != PIPPIN_FINISH_LENGTH || c->last.n_prompt + c->last.n_generated <= (size_t)n_ctx) return;
+    pp_error(
+        0,
+        "context: %zu tokens of the conversation and %zu of this answer fill the %d that it holds; /reset begins a "
+        "new one, --ctx N makes room for a longer one",
+        c->last.n_prompt, c->last.n_generated, (int)n_ctx);
+}
+
 /* The context is the one thing that a user can run out of; everything else that fails is told as it is. */
 static int tell_failure(const chat *c, const pippin_error *err)
 {
@@ -75,6 +87,7 @@ static int answer(chat *c)
         pp_print("\n");
         pp_flush();
         if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) code = tell_failure(c, &err);
+        if (status == PIPPIN_OK) tell_full(c);
     }
     pp_prompt_free(&p);
     return code;
