@@ -1,6 +1,7 @@
 /* lines.c - a message from whoever talks: edited, with a history, at a terminal; plain from a pipe, or without libedit. */
 #define _POSIX_C_SOURCE 200809L
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,14 @@ static void end_letters(locale_t before)
     if (before) uselocale(before);
 }
 
+/* Stops the program, as the key does elsewhere; libedit gives the terminal back and takes it again. */
+static unsigned char on_ctrl_z(EditLine *editor, int key)
+{
+    (void)editor, (void)key;
+    raise(SIGTSTP);
+    return CC_REFRESH;
+}
+
 static void set_up_editor(pp_lines *l)
 {
     el_set(l->editor, EL_CLIENTDATA, l);
@@ -105,10 +114,15 @@ static void set_up_editor(pp_lines *l)
     el_set(l->editor, EL_SIGNAL, 1); /* what stops the program gives the terminal back first */
     el_set(l->editor, EL_HIST, history, l->past);
     el_set(l->editor, EL_PROMPT, prompt_of);
-    /* While a line is edited Ctrl-C is a key like any other; while an answer runs it is the signal. */
+    /*
+     * While a line is edited Ctrl-C is a key like any other; while an answer runs it is the signal. (A signal cannot be waited
+     * for here: libedit reads on after it.)
+     */
     el_set(l->editor, EL_ADDFN, "pippin-clear", "Take the message away", on_ctrl_c);
-    el_set(l->editor, EL_SETTY, "-d", "intr=", NULL);
+    el_set(l->editor, EL_ADDFN, "pippin-stop", "Stop the program", on_ctrl_z);
+    el_set(l->editor, EL_SETTY, "-d", "-isig", NULL);
     el_set(l->editor, EL_BIND, "^C", "pippin-clear", NULL);
+    el_set(l->editor, EL_BIND, "^Z", "pippin-stop", NULL);
 }
 
 static void open_editor(pp_lines *l, bool keeps_history)
@@ -136,10 +150,13 @@ static void close_editor(pp_lines *l)
     if (l->letters) freelocale((locale_t)l->letters);
 }
 
+static bool has_editor(const pp_lines *l) { return l->editor && l->past; }
+
 static const char *edited_line(pp_lines *l, size_t *n)
 {
     int count = 0;
     const locale_t before = begin_letters(l);
+    el_set(l->editor, EL_PREP_TERM, 1); /* or the prompt is there before Ctrl-C is a key */
     const char *line = el_gets(l->editor, &count);
     end_letters(before);
     if (!line || count <= 0) return NULL;
@@ -187,6 +204,11 @@ static const char *plain_line(pp_lines *l, size_t *n)
             pp_no_memory();
             return NULL;
         }
+    if (c == EOF && pp_interrupted()) {
+        l->cleared = true;
+        clearerr(stdin); /* a read that a signal ended is no end */
+        return NULL;
+    }
     if (c == EOF && (l->plain.n == 0 || ferror(stdin))) return NULL;
     *n = l->plain.n;
     return l->plain.bytes ? l->plain.bytes : "";
@@ -199,15 +221,11 @@ static line_kind read_line(pp_lines *l, const char *prompt, const char **text, s
     l->cleared = false;
     pp_interrupt_handled();
 #ifdef PIPPIN_LIBEDIT
-    *text = l->editor && l->past ? edited_line(l, n) : plain_line(l, n);
+    *text = has_editor(l) ? edited_line(l, n) : plain_line(l, n);
 #else
     *text = plain_line(l, n);
 #endif
-    if (*text) return LINE_TEXT;
-    if (!l->cleared && !pp_interrupted()) return LINE_END;
-    pp_interrupt_handled();
-    clearerr(stdin); /* a read that a signal ended is no end */
-    return LINE_CLEARED;
+    return *text ? LINE_TEXT : l->cleared ? LINE_CLEARED : LINE_END;
 }
 
 /* ---- messages ---- */
@@ -254,7 +272,7 @@ bool pp_lines_message(pp_lines *l, pp_message *out)
         const line_kind kind = read_line(l, first ? "> " : "... ", &text, &n);
         if (kind == LINE_END) return !first || end_of_lines(out);
         if (kind == LINE_CLEARED) {
-            pp_print("^C\n");
+            pp_print(l->editor ? "^C\n" : "\n"); /* a terminal shows the key by itself */
             pp_flush();
             if (++n_clear == 2) return end_of_lines(out);
             out->text.n = 0;
