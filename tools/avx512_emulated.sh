@@ -1,5 +1,5 @@
 #!/bin/bash
-# avx512_emulated.sh BUILD [PATTERN...] - runs the kernels' test at the AVX-512 levels on a CPU that lacks them: in bochs,
+# avx512_emulated.sh BUILD [PATTERN...] - runs the kernels' test at the AVX-512 level on a CPU that lacks it: in bochs,
 # which emulates a whole PC (QEMU's translator has no AVX-512), under a Linux kernel of the distribution whose only program
 # is that test. BUILD is a configured folder, a PATTERN chooses trials by name. Prints what the test prints and exits as it
 # does; 2 when it could not be run. Needs what `tools/deps.sh emulate` installs, and no root. The kernel comes through
@@ -11,8 +11,7 @@ if [ $# -lt 1 ] || [ ! -f "$1/CMakeCache.txt" ]; then
 fi
 build=$(cd "$1" && pwd)
 shift
-# All of the first level; of the second what it adds.
-[ $# -gt 0 ] || set -- 'avx512/*' 'avx512vnni/matmul_q*' avx512vnni/sum_i8
+[ $# -gt 0 ] || set -- 'avx512/*'
 linux=${LINUX:-$build/emulated/vmlinuz}
 minutes=60
 
@@ -76,8 +75,8 @@ INIT
     (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$folder/iso/initrd"
 }
 
-# What bochs says of XSAVE's area is wrong for the compacted form and for protection keys; Linux sees that and gives up
-# XSAVE, and with it all of AVX, unless it is told to use neither. Nor aperfmperf, whose counters are not there.
+# What bochs says of the size of XSAVE's compacted area is wrong; Linux sees that and gives up XSAVE, and with it all of
+# AVX, unless it is told not to use that form. Nor aperfmperf, whose counters are not there.
 make_disc() {
     mkdir "$folder/iso"
     make_ramdisk "$@"
@@ -87,17 +86,19 @@ make_disc() {
 default pippin
 label pippin
   kernel /linux
-  append initrd=/initrd console=ttyS0 loglevel=1 mitigations=off clearcpuid=pku,xsaves,xsavec,aperfmperf
+  append initrd=/initrd console=ttyS0 loglevel=1 mitigations=off clearcpuid=xsaves,xsavec,aperfmperf
 ISOLINUX
     xorriso -as mkisofs -quiet -o "$folder/disc.iso" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 \
         -boot-info-table "$folder/iso" >"$folder/log" 2>&1 || { cat "$folder/log" >&2; fail "xorriso made no disc"; }
 }
 
-# Of the CPUs with VNNI this one is the oldest. The screen goes nowhere (the `term` display would stop when nobody reads
-# it), what matters to COM1. Debian's bochs has a debugger that waits for a command: c, go on.
+# Skylake-X has F, CD, BW, DQ and VL and no more, so a kernel that needs more than its level ends with an illegal
+# instruction. The one with VNNI, corei7_icelake_u, takes page faults for ever while Linux starts (bochs 2.7).
+# The screen goes nowhere (the `term` display would stop when nobody reads it), what matters to COM1. Debian's bochs has a
+# debugger that waits for a command: c, go on.
 start_emulator() {
     cat >"$folder/bochsrc" <<BOCHSRC
-cpu: model=corei7_icelake_u, ips=100000000
+cpu: model=corei7_skylake_x, ips=100000000
 megs: 256
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
@@ -131,7 +132,7 @@ while IFS= read -r line; do
     case $line in
     'kernels_test ended with '*) status=${line##* }; break ;;
     *'Kernel panic'*) echo "$line"; break ;;
-    '[       OK ] avx512'*) passed=$((passed + 1)) ;;
+    '[       OK ] avx512/'*) passed=$((passed + 1)) ;;
     esac
     echo "$line"
 done < <(tail -n +1 -f --pid=$emulator "$folder/serial" 2>/dev/null)
@@ -140,6 +141,6 @@ if [ -z "$status" ]; then
     grep -av RDMSR "$folder/bochs.log" | tail -n 20 >&2
     fail "the emulated machine ended before the test did, or took more than $minutes minutes"
 fi
-[ "$status" != 0 ] || ! grep -q '^SKIPPED avx512' "$folder/serial" || fail "the emulated CPU showed no AVX-512"
-[ "$status" != 0 ] || [ $passed -gt 0 ] || fail "no trial at these levels is named like $*"
+[ "$status" != 0 ] || ! grep -q '^SKIPPED avx512:' "$folder/serial" || fail "the emulated CPU showed no AVX-512"
+[ "$status" != 0 ] || [ $passed -gt 0 ] || fail "no trial at this level is named like $*"
 exit "$status"
