@@ -29,8 +29,8 @@ if ! command -v spm_train >/dev/null || ! command -v spm_encode >/dev/null; then
     finish
 fi
 cd "$scratch" || exit 1
-cat "$root"/*.md >text
-spm_train --input=text --model_prefix=m --vocab_size=900 --model_type=bpe --byte_fallback --pad_id=0 --eos_id=1 --bos_id=2 \
+# From a text that stays as it is: what a model of random weights says depends on its vocabulary.
+spm_train --input="$root/LICENSE" --model_prefix=m --vocab_size=900 --model_type=bpe --byte_fallback --pad_id=0 --eos_id=1 --bos_id=2 \
     --unk_id=3 --normalization_rule_name=identity --remove_extra_whitespaces=false \
     --user_defined_symbols='<turn_start>,<turn_end>,<n>,<executable_start>,<executable_end>' >log 2>&1 || cat log
 cat >config.json <<'END'
@@ -99,7 +99,7 @@ say() {
 cached() { grep -oE '[0-9]+ of them cached' err | tr -dc '0-9\n' | paste -sd' '; }
 say Hello /stats 'And now?' /stats
 is 'a script: exit code' $code 0
-is 'the second turn finds the first' "$(cached | awk '{ print ($1 == 0 && $2 >= 45) }')" 1
+is 'the second turn finds the first' "$(cached | awk -v n="$(generate -p Hello --count-tokens)" '{ print ($1 == 0 && $2 >= n) }')" 1
 is 'counts of the context' "$(grep -cE '^context [0-9]+ of 200 tokens; last prompt [0-9]+ tokens' err)" 2
 say '/system Be brief.  ' Hello '/save a.json'
 is 'a space after the system' "$code $(grep -c '"Be brief."' a.json) $(grep -c assistant a.json)" '0 1 1'
