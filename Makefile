@@ -58,6 +58,11 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60); new inputs stay in build-fuzz
 	@$(COMPILE) build-fuzz -j $(JOBS)
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
+emulate: ## the AVX-512 kernels' test on a CPU without AVX-512, in an emulator; half an hour
+	@tools/deps.sh build test emulate
+	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
+	@tools/avx512_emulated.sh $(BUILD)
+
 bench: ## the programs in bench/
 	@$(CONFIGURE) $(BUILD)
 	@$(COMPILE) $(BUILD) -j $(JOBS) --target benchmarks
@@ -89,4 +94,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
 
-.PHONY: all deps demo test check check-long asan tsan fuzz bench accept format-check docs install clean help
+.PHONY: all deps demo test check check-long asan tsan fuzz emulate bench accept format-check docs install clean help

@@ -1,7 +1,8 @@
 /*
  * kernels_test.c - every kernel at every level that this CPU has, against the scalar truth, in the manner of dav1d's
  * checkasm: odd sizes, inputs that end at a page nobody may touch, outputs between canaries, extreme values; and the
- * law that a result depends on nothing but its own inputs. PIPPIN_TEST_SEED replays a run.
+ * law that a result depends on nothing but its own inputs. PIPPIN_TEST_SEED replays a run; PIPPIN_TEST_ONLY='avx512/g*'
+ * runs what has such a name.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -467,6 +468,7 @@ int main(void)
     size_t n = 3;
     const char *given = getenv("PIPPIN_TEST_SEED");
     seed = given ? strtoull(given, NULL, 0) : 20240611;
+    cmocka_set_test_filter(getenv("PIPPIN_TEST_ONLY"));
     print_message("seed %llu (PIPPIN_TEST_SEED)\n", (unsigned long long)seed);
     make_buffers();
     for (pp_isa isa = PP_ISA_SCALAR; isa < PP_ISA_COUNT; isa++) {

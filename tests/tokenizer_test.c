@@ -3,6 +3,8 @@
  * lossless comes back, text never yields special ids, streaming gives whole characters, a long text takes seconds.
  */
 #define _DEFAULT_SOURCE
+#include <time.h>
+
 #include "tests/vectors.h"
 
 /* ---- vocabularies ---- */
@@ -11,9 +13,9 @@ static pippin_tokenizer *open_qwen(double *seconds)
 {
     const char *path = unpack_qwen();
     if (!path) return NULL;
-    const double start = pp_seconds();
+    const double start = (double)clock() / CLOCKS_PER_SEC; /* others may use the machine */
     pippin_tokenizer *t = open_path(path);
-    if (seconds) *seconds = pp_seconds() - start;
+    if (seconds) *seconds = (double)clock() / CLOCKS_PER_SEC - start;
     remove(path); /* what is mapped stays */
     return t;
 }
@@ -255,9 +257,9 @@ static void time_one(const pippin_tokenizer *t, const char *what, const char *te
 {
     size_t n_ids;
     int32_t *ids = NULL;
-    const double start = pp_seconds();
+    const double start = (double)clock() / CLOCKS_PER_SEC; /* others may use the machine */
     OK(pp_tokenizer_encode(t, text, n, &(pp_encode_request){0}, &ids, &n_ids, err));
-    const double seconds = pp_seconds() - start;
+    const double seconds = (double)clock() / CLOCKS_PER_SEC - start;
     print_message("%s: %.1f MB/s\n", what, (double)n / 1e6 / seconds);
     assert_true(seconds < 5);
     pp_free(ids);

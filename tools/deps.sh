@@ -1,11 +1,13 @@
 #!/bin/sh
-# deps.sh LIST... - installs the packages that are missing for building (build), testing (test) and checking (check).
+# deps.sh LIST... - installs the packages that are missing for building (build), testing (test), checking (check) and running
+# kernels for another CPU (emulate).
 # Says nothing when all are there. Asks no questions; sudo may ask for its password when there is a terminal.
 set -eu
 
 build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev'
 test='libcmocka-dev g++ sentencepiece'
 check='clang libclang-rt-dev'
+emulate='bochs bochs-sdl bochsbios vgabios isolinux syslinux-common xorriso busybox-static'
 
 wanted=
 for list in "$@"; do
@@ -13,7 +15,8 @@ for list in "$@"; do
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
     check) wanted="$wanted $check" ;;
-    *) echo "deps.sh: $list: unknown list, expected build, test or check" >&2; exit 2 ;;
+    emulate) wanted="$wanted $emulate" ;;
+    *) echo "deps.sh: $list: unknown list, expected build, test, check or emulate" >&2; exit 2 ;;
     esac
 done
 

@@ -29,6 +29,7 @@ typedef struct chat {
     pippin_generate_result last;
     pp_buffer answer;
     bool broken; /* no memory, or nobody reads the answer */
+    bool failed; /* something that was asked for could not be done */
 } chat;
 
 /* ---- a turn ---- */
@@ -41,18 +42,6 @@ static int on_token(void *user, const pippin_token_event *event)
     return c->broken || pp_interrupted();
 }
 
-/* The answer may go on, but there is no more room for it. */
-static void tell_full(const chat *c)
-{
-    const int32_t n_ctx = pippin_session_n_ctx(c->loaded.session);
-    if (c->last.finish != PIPPIN_FINISH_LENGTH || c->last.n_prompt + c->last.n_generated <= (size_t)n_ctx) return;
-    pp_error(
-        0,
-        "context: %zu tokens of the conversation and %zu of this answer fill the %d that it holds; /reset begins a "
-        "new one, --ctx N makes room for a longer one",
-        c->last.n_prompt, c->last.n_generated, (int)n_ctx);
-}
-
 /* The context is the one thing that a user can run out of; everything else that fails is told as it is. */
 static int tell_failure(const chat *c, const pippin_error *err)
 {
@@ -62,32 +51,51 @@ static int tell_failure(const chat *c, const pippin_error *err)
                     (int)pippin_session_n_ctx(c->loaded.session));
 }
 
+/*
+ * A Ctrl-C that came when the answer before had just ended waits in the session for the next call: nobody means it any more, so
+ * what it stops begins again.
+ */
+static pippin_status speak(chat *c, const pp_prompt *p, pippin_error *err)
+{
+    const pp_talk *t = &c->args->talk;
+    const pippin_generate_options options = {.max_tokens = (size_t)t->n,
+                                             .sampling = pp_talk_sampling(t),
+                                             .stop_ids = p->n_stop_ids ? p->stop_ids : NULL,
+                                             .n_stop_ids = p->n_stop_ids,
+                                             .stop_strings = t->stops.items,
+                                             .n_stop_strings = t->stops.n,
+                                             .on_token = on_token,
+                                             .user = c};
+    pippin_status status;
+    pp_interrupt_handled();
+    pp_interrupt_cancels(c->loaded.session);
+    do status = pippin_generate(c->loaded.session, p->ids.items, p->ids.n, &options, NULL, 0, &c->last, err);
+    while (status == PIPPIN_E_CANCELLED && !pp_interrupted() && !c->broken);
+    pp_interrupt_cancels(NULL);
+    return status;
+}
+
+/* 0, or an exit code after a message. What there is of an answer that was stopped is in c->answer. */
 static int answer(chat *c)
 {
-    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(c->loaded.model);
     pp_buffer text;
     pp_prompt p = {0};
     pippin_error err;
+    const int n_ctx = pippin_session_n_ctx(c->loaded.session);
+    c->answer.n = 0;
     int code = pp_json_dump(c->messages, JSON_COMPACT, &text)
-                   ? pp_prompt_render(tokenizer, c->kind, text.bytes, text.n, &p)
+                   ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p)
                    : pp_no_memory();
     pp_free(text.bytes);
-    c->answer.n = 0;
     if (!code) {
-        const pippin_generate_options options = {.max_tokens = (size_t)c->args->talk.n,
-                                                 .sampling = pp_talk_sampling(&c->args->talk),
-                                                 .stop_ids = p.n_stop_ids ? p.stop_ids : NULL,
-                                                 .n_stop_ids = p.n_stop_ids,
-                                                 .stop_strings = c->args->talk.stops.items,
-                                                 .n_stop_strings = c->args->talk.stops.n,
-                                                 .on_token = on_token,
-                                                 .user = c};
-        const pippin_status status =
-            pippin_generate(c->loaded.session, p.ids.items, p.ids.n, &options, NULL, 0, &c->last, &err);
-        pp_print("\n");
+        const pippin_status status = speak(c, &p, &err);
+        if (status == PIPPIN_OK || c->answer.n) pp_print("\n");
         pp_flush();
-        if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) code = tell_failure(c, &err);
-        if (status == PIPPIN_OK) tell_full(c);
+        if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED)
+            code = tell_failure(c, &err);
+        else if (status == PIPPIN_OK && c->last.finish == PIPPIN_FINISH_LENGTH &&
+                 c->last.n_prompt + c->last.n_generated >= (size_t)n_ctx)
+            fprintf(stderr, "The context of %d tokens is full; /reset begins a new conversation.\n", n_ctx);
     }
     pp_prompt_free(&p);
     return code;
@@ -99,20 +107,25 @@ static bool push(json_t *messages, const char *role, const char *text, size_t n)
     return message && json_array_append_new(messages, message) == 0;
 }
 
+/* Answers the last message. False when there is no answer, not even a part of one. */
+static bool reply(chat *c)
+{
+    if (answer(c)) {
+        c->failed = true;
+        return false;
+    }
+    if (pp_interrupted() && c->answer.n == 0) return false;
+    return push(c->messages, "assistant", c->answer.bytes ? c->answer.bytes : "", c->answer.n) || pp_no_memory() == 0;
+}
+
 /* What was said is forgotten again when it cannot be answered, so that the conversation stays one. */
 static void turn(chat *c, const pp_buffer *words)
 {
     const size_t before = json_array_size(c->messages);
-    if (!push(c->messages, "user", words->bytes, words->n)) {
-        pp_no_memory();
-        return;
-    }
-    pp_interrupt_cancels(c->loaded.session);
-    const int code = answer(c);
-    if (code || (pp_interrupted() && c->answer.n == 0) ||
-        !push(c->messages, "assistant", c->answer.bytes ? c->answer.bytes : "", c->answer.n))
-        while (json_array_size(c->messages) > before) json_array_remove(c->messages, json_array_size(c->messages) - 1);
-    pp_interrupt_handled();
+    if (!push(c->messages, "user", words->bytes, words->n))
+        c->failed = pp_no_memory() != 0;
+    else if (!reply(c))
+        json_array_remove(c->messages, before);
 }
 
 /* ---- commands ---- */
@@ -123,24 +136,65 @@ static void note(const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static bool has_system(const chat *c)
+static const char *role_of(const json_t *message) { return json_string_value(json_object_get(message, "role")); }
+
+static bool is_role(const json_t *message, const char *role)
 {
-    const char *role = json_string_value(json_object_get(json_array_get(c->messages, 0), "role"));
-    return role && strcmp(role, "system") == 0;
+    const char *found = role_of(message);
+    return found && strcmp(found, role) == 0;
 }
 
-static void set_system(chat *c, const char *text)
+static bool has_system(const chat *c) { return is_role(json_array_get(c->messages, 0), "system"); }
+
+/* Is it the model's turn? */
+static bool waits(const json_t *list)
 {
-    if (has_system(c)) json_array_remove(c->messages, 0);
-    if (*text)
-        json_array_insert_new(c->messages, 0,
-                              json_pack("{s:s, s:o}", "role", "system", "content", pp_json_text(text, strlen(text))));
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    return is_role(last, "user") || is_role(last, "tool");
+}
+
+/* Does the template take this, with a user's next words where they are to come? If not, says why. */
+static bool is_conversation(const chat *c, json_t *list)
+{
+    pp_prompt p = {0};
+    pp_buffer text = {0};
+    json_t *next = json_copy(list);
+    bool good = next && (waits(list) || push(next, "user", "-", 1)) && pp_json_dump(next, JSON_COMPACT, &text);
+    if (!good)
+        pp_no_memory();
+    else
+        good = pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p) == 0;
+    pp_prompt_free(&p);
+    pp_free(text.bytes);
+    json_decref(next);
+    return good;
+}
+
+/* False after a message, with everything as it was. Takes effect only where the template can write it. */
+static bool set_system(chat *c, const char *text)
+{
+    json_t *next = json_copy(c->messages);
+    bool good = next && (!has_system(c) || json_array_remove(next, 0) == 0);
+    if (good && *text)
+        good =
+            json_array_insert_new(
+                next, 0, json_pack("{s:s, s:o}", "role", "system", "content", pp_json_text(text, strlen(text)))) == 0;
+    if (!good) pp_no_memory();
+    good = good && is_conversation(c, next);
+    if (good) {
+        json_decref(c->messages);
+        c->messages = json_incref(next);
+    }
+    json_decref(next);
+    return good;
 }
 
 static void do_system(chat *c, const char *text)
 {
-    set_system(c, text);
-    note(*text ? "The system's words are set." : "The system's words are the template's own.");
+    if (!set_system(c, text))
+        c->failed = true;
+    else
+        note(*text ? "The system's words are set." : "The system's words are the template's own.");
 }
 
 static void do_reset(chat *c, const char *unused)
@@ -160,55 +214,49 @@ static void do_adapter(chat *c, const char *text)
         return;
     }
     const pp_texts texts = {{text}, 1};
-    if (pp_adapters_open(&texts, c->loaded.model, &next) == 0) {
-        if (pippin_session_set_adapters(c->loaded.session, next.uses, next.n, &err) != PIPPIN_OK) {
-            pp_failed(&err);
-            pp_adapters_close(&next);
-            return;
-        }
-        pp_adapters_close(&c->adapters);
-        c->adapters = next;
-        note(next.n ? "The adapter is attached." : "No adapter is attached.");
-    } else
+    int code = pp_adapters_open(&texts, c->loaded.model, &next);
+    if (!code && pippin_session_set_adapters(c->loaded.session, next.uses, next.n, &err) != PIPPIN_OK)
+        code = pp_failed(&err);
+    if (code) {
         pp_adapters_close(&next);
+        c->failed = true;
+        return;
+    }
+    pp_adapters_close(&c->adapters);
+    c->adapters = next;
+    note(next.n ? "The adapter is attached." : "No adapter is attached.");
 }
 
 static void do_save(chat *c, const char *path)
 {
-    pp_buffer text;
-    const bool dumped = pp_json_dump(c->messages, JSON_INDENT(1), &text);
+    pp_buffer text = {0};
     pippin_error err;
     pp_writer w = {0};
-    if (!*path)
+    if (!*path) {
         note("/save FILE writes the conversation as JSON");
-    else if (!dumped)
-        pp_no_memory();
+        return;
+    }
+    if (!pp_json_dump(c->messages, JSON_INDENT(1), &text) || !pp_append(&text, "\n", 1))
+        c->failed = pp_no_memory() != 0;
     else if (pp_writer_open(path, &w, &err) != PIPPIN_OK ||
-             pp_writer_write(&w, text.bytes, text.n, &err) != PIPPIN_OK ||
-             pp_writer_write(&w, "\n", 1, &err) != PIPPIN_OK || pp_writer_commit(&w, &err) != PIPPIN_OK)
-        pp_failed(&err);
+             pp_writer_write(&w, text.bytes, text.n, &err) != PIPPIN_OK || pp_writer_commit(&w, &err) != PIPPIN_OK)
+        c->failed = pp_failed(&err) != 0;
     else
         note("The conversation is saved.");
     pp_writer_abort(&w);
     pp_free(text.bytes);
 }
 
-/* Does the template take this as what comes before a user's next words? If not, says why. */
-static bool is_conversation(const chat *c, const json_t *list)
+/* Goes on with these messages, answering the last one where that is what comes next; else with those before. */
+static bool go_on(chat *c, json_t *list)
 {
-    pp_prompt p = {0};
-    const size_t n = json_array_size(list);
-    const char *last = json_string_value(json_object_get(json_array_get(list, n - 1), "role"));
-    json_t *next = json_copy((json_t *)(uintptr_t)list);
-    if (n == 0 || !last || strcmp(last, "assistant") == 0 || strcmp(last, "system") == 0) push(next, "user", "-", 1);
-    pp_buffer text;
-    const bool good =
-        pp_json_dump(next, JSON_COMPACT, &text)
-            ? pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p) == 0
-            : pp_no_memory() == 0;
-    pp_prompt_free(&p);
-    pp_free(text.bytes);
-    json_decref(next);
+    json_t *before = c->messages;
+    if (!is_conversation(c, list)) return false;
+    c->messages = json_incref(list);
+    note("The conversation is loaded.");
+    const bool good = !waits(list) || reply(c);
+    if (!good) c->messages = before;
+    json_decref(good ? before : list);
     return good;
 }
 
@@ -224,11 +272,14 @@ static void do_load(chat *c, const char *path)
     if (!json_is_array(list))
         pp_error(PP_EXIT_FAILURE, "%s: line %d: %s; expected a JSON list of messages", path, loaded ? 1 : at.line,
                  loaded ? "no list" : at.text);
-    else if (is_conversation(c, list)) {
-        json_decref(c->messages);
-        c->messages = json_incref(list);
-        note("The conversation is loaded.");
+    else if (loaded != list && json_object_get(loaded, "tools"))
+        pp_error(PP_EXIT_FAILURE,
+                 "%s: found tools beside the messages, expected them in the system's message; move them there", path);
+    else if (go_on(c, list)) {
+        json_decref(loaded);
+        return;
     }
+    c->failed = true;
     json_decref(loaded);
 }
 
@@ -277,9 +328,10 @@ static void do_help(chat *c, const char *unused)
 static bool command(chat *c, char *line)
 {
     const char *names[N_COMMAND];
-    char *argument = line + strcspn(line, " \t\n");
+    char *argument = line + strcspn(line, " \t\r\n");
     if (*argument) *argument++ = 0;
     argument += strspn(argument, " \t\n");
+    for (size_t n = strlen(argument); n && strchr(" \t\r\n", argument[n - 1]); n--) argument[n - 1] = 0;
     for (int i = 0; i < N_COMMAND; i++) {
         names[i] = commands[i].name;
         if (strcmp(line, commands[i].name) != 0) continue;
@@ -287,8 +339,9 @@ static bool command(chat *c, char *line)
         return commands[i].run != NULL;
     }
     const char *nearest = pp_nearest(line, names, N_COMMAND);
-    pp_error(0, "%s: not a command%s%s%s; see /help", line, nearest ? ", did you mean " : "", nearest ? nearest : "",
-             nearest ? "?" : "");
+    c->failed = true;
+    pp_error(PP_EXIT_FAILURE, "%s: not a command%s%s%s /help lists them", line, nearest ? ", did you mean " : ";",
+             nearest ? nearest : "", nearest ? "?" : "");
     return true;
 }
 
@@ -304,22 +357,24 @@ static bool is_blank(const pp_buffer *b)
 static int talk(chat *c)
 {
     pp_lines lines;
-    pp_buffer words;
+    pp_message message;
     bool stays = true;
     pp_lines_open(&lines, !c->args->no_history);
-    if (lines.edits) note("/help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.");
-    while (stays && !c->broken) {
-        pp_interrupt_cancels(NULL); /* nothing runs: Ctrl-C leaves */
-        if (!pp_lines_message(&lines, &words)) break;
-        if (words.n && words.bytes[0] == '/' && pp_append(&words, "", 1))
-            stays = command(c, words.bytes);
-        else if (!is_blank(&words))
-            turn(c, &words);
-        pp_free(words.bytes);
+    pp_interrupt_cancels(NULL); /* until an answer runs */
+    const bool at_terminal = lines.at_terminal;
+    if (at_terminal) note("/help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.");
+    while (stays && !c->broken && pp_lines_message(&lines, &message)) {
+        pp_buffer *words = &message.text;
+        if (!message.quoted && words->n && words->bytes[0] == '/')
+            stays = !pp_append(words, "", 1) || command(c, words->bytes);
+        else if (!is_blank(words))
+            turn(c, words);
+        pp_free(words->bytes);
     }
-    if (lines.edits) pp_print("\n");
+    if (at_terminal) pp_print("\n");
     pp_lines_close(&lines);
-    return c->broken ? PP_EXIT_FAILURE : 0;
+    /* Who is there has seen what went wrong; a script asks. */
+    return c->broken || (c->failed && !at_terminal) ? PP_EXIT_FAILURE : 0;
 }
 
 static int start(chat *c)
@@ -337,7 +392,7 @@ static int start(chat *c)
                         path);
     c->messages = json_array();
     if (!c->messages) return pp_no_memory();
-    if (c->args->talk.system) set_system(c, c->args->talk.system);
+    if (c->args->talk.system && !set_system(c, c->args->talk.system)) return PP_EXIT_FAILURE;
     return talk(c);
 }
 
@@ -362,10 +417,13 @@ const pp_command pp_command_chat = {
     .name = "chat",
     .summary = "Talk with a model, turn by turn.",
     .synopsis = "-m MODEL [options]",
-    .details = "Answers are streamed as they come. /help lists what can be done between turns. From a pipe, every line "
-               "is a turn.\n\n"
-               "  pippin chat -m base.gguf --system \"Answer in one sentence.\"\n"
-               "  printf 'Hello\\nAnd now?\\n' | pippin chat -m base.gguf -n 50",
+    .details =
+        "Answers are streamed as they come. /help lists what can be done between turns. A line that ends in a "
+        "backslash goes on in the next; \"\"\" begins and ends a text of several lines. Ctrl-C stops an answer and "
+        "keeps what is there; while a line is typed it takes the line away, and twice, as Ctrl-D, it leaves. From a "
+        "pipe every line is a turn, and the exit code is 1 when one of them failed.\n\n"
+        "  pippin chat -m base.gguf --system \"Answer in one sentence.\"\n"
+        "  printf 'Hello\\nAnd now?\\n' | pippin chat -m base.gguf -n 50",
     .groups = groups,
     .args_size = sizeof(chat_args),
     .run = run,

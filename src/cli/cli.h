@@ -209,6 +209,8 @@ int pp_parse_ids(const char *where, const char *text, size_t n, pp_ids *out);
 int pp_text_to_ids(const pippin_tokenizer *tokenizer, const char *text, size_t n, bool bos, pp_ids *out);
 int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_t n,
                       const pippin_tokenize_options *options, pp_ids *out);
+/* And back; out is to be freed in any case. */
+int pp_ids_to_text(const pippin_tokenizer *tokenizer, const pp_ids *ids, pp_buffer *out);
 
 /* ---- models (load.c) ---- */
 

@@ -39,6 +39,10 @@ static const pp_option prompt_options[] = {
      .target = AT(messages),
      .files = "json",
      .help = "the prompt as a conversation: a JSON list of messages in OpenAI's shape, - for stdin"},
+    {.name = "raw",
+     .kind = PP_OPTION_FLAG,
+     .target = AT(talk.raw),
+     .help = "the prompt as it is, without chat template; what models without one do anyway"},
     {0}};
 
 static const pp_option output_options[] = {
@@ -68,22 +72,44 @@ static const pp_option output_options[] = {
 
 /* ---- the prompt ---- */
 
-/* Reads what does not need the model, so that a slip shows before a large file is opened. */
-static int read_prompt(const generate_args *args, pp_prompt *out)
+/* Options that would have no effect together are slips. */
+static int check_options(const generate_args *args)
 {
-    *out = (pp_prompt){0};
-    if (args->logprobs && !args->talk.common.json)
-        return pp_error(PP_EXIT_USAGE,
-                        "--logprobs: found without --json, expected both; a plain text has no place for them");
+    const pp_talk *t = &args->talk;
     const int n_given =
         (args->prompt != NULL) + (args->file != NULL) + (args->tokens != NULL) + (args->messages != NULL);
+    if (args->logprobs && !t->common.json)
+        return pp_error(PP_EXIT_USAGE,
+                        "--logprobs: found without --json, expected both; a plain text has no place for them");
     if (n_given > 1)
         return pp_error(PP_EXIT_USAGE,
                         "prompt: found more than one of --prompt, --file, --tokens and --messages, expected "
                         "one; leave others out");
-    if (args->messages && args->talk.system)
+    if (args->count_tokens && args->show_prompt)
+        return pp_error(PP_EXIT_USAGE, "--show-prompt: found with --count-tokens, expected one of them; leave one out");
+    if (t->raw && (t->template || t->system || args->messages))
+        return pp_error(PP_EXIT_USAGE,
+                        "--raw: found with %s, which needs a chat template, expected one of them; "
+                        "leave one out",
+                        t->template ? "--template"
+                        : t->system ? "--system"
+                                    : "--messages");
+    if (args->tokens && (t->template || t->system))
+        return pp_error(PP_EXIT_USAGE,
+                        "%s: found with --tokens, which are taken as they are, expected one of them; leave one out",
+                        t->template ? "--template" : "--system");
+    if (args->messages && t->system)
         return pp_error(PP_EXIT_USAGE,
                         "--system: found with --messages, expected one of them; put it into the messages");
+    return 0;
+}
+
+/* Reads what does not need the model, so that a slip shows before a large file is opened. */
+static int read_prompt(const generate_args *args, pp_prompt *out)
+{
+    *out = (pp_prompt){0};
+    const int code = check_options(args);
+    if (code) return code;
     if (args->tokens) return pp_read_ids("--tokens", args->tokens, &out->ids);
     if (args->prompt) return pp_append(&out->text, args->prompt, strlen(args->prompt)) ? 0 : pp_no_memory();
     out->is_messages = args->messages != NULL;
@@ -160,15 +186,11 @@ static int echo_prompt(const generate_args *args, const pippin_tokenizer *tokeni
         if (a->streams) pp_print(" ");
         return 0;
     }
-    pippin_error err;
-    size_t n;
-    if (pippin_detokenize(tokenizer, p->ids.items, p->ids.n, NULL, 0, &n, &err) != PIPPIN_OK) return pp_failed(&err);
-    char *text = pp_alloc(n);
-    if (!text) return pp_no_memory();
-    const pippin_status status = pippin_detokenize(tokenizer, p->ids.items, p->ids.n, text, n, &n, &err);
-    if (status == PIPPIN_OK) emit_text(a, text, n);
-    pp_free(text);
-    return status == PIPPIN_OK ? 0 : pp_failed(&err);
+    pp_buffer text;
+    const int code = pp_ids_to_text(tokenizer, &p->ids, &text);
+    if (!code) emit_text(a, text.bytes, text.n);
+    pp_free(text.bytes);
+    return code;
 }
 
 static double rate(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
@@ -247,6 +269,33 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     return code;
 }
 
+/* --count-tokens and --show-prompt: the same prompt that would be run, and nothing is. */
+static int tell_prompt(const generate_args *args, const pippin_model *model, const pp_prompt *p)
+{
+    const pippin_tokenizer *tokenizer = pippin_model_tokenizer(model);
+    pp_buffer text = {0};
+    if (args->count_tokens) {
+        if (args->talk.common.json) return pp_print_json(json_pack("{s:I}", "prompt_tokens", (json_int_t)p->ids.n));
+        pp_print("%zu\n", p->ids.n);
+        return 0;
+    }
+    if (args->tokens && !tokenizer)
+        return pp_error(PP_EXIT_FAILURE,
+                        "--show-prompt: found ids without a tokenizer, expected one that tells their text; pass "
+                        "--tokenizer FILE");
+    int code = args->tokens ? pp_ids_to_text(tokenizer, &p->ids, &text) : 0;
+    const pp_buffer *shown = args->tokens ? &text : &p->text;
+    if (!code && args->talk.common.json)
+        code = pp_print_json(json_pack("{s:o, s:o}", "prompt", pp_json_text(shown->bytes, shown->n), "tokens",
+                                       pp_json_ids(p->ids.items, p->ids.n)));
+    else if (!code) {
+        pp_write(shown->bytes, shown->n);
+        pp_print("\n");
+    }
+    pp_free(text.bytes);
+    return code;
+}
+
 static int run(const void *raw)
 {
     const generate_args *args = raw;
@@ -260,12 +309,7 @@ static int run(const void *raw)
     const double open_seconds = pp_seconds() - opening;
     if (!code) code = tokenize_prompt(args, model, &p);
     if (code || args->count_tokens || args->show_prompt) {
-        if (!code && args->show_prompt)
-            pp_prompt_show(&p);
-        else if (!code && args->talk.common.json)
-            code = pp_print_json(json_pack("{s:I}", "prompt_tokens", (json_int_t)p.ids.n));
-        else if (!code)
-            pp_print("%zu\n", p.ids.n);
+        if (!code) code = tell_prompt(args, model, &p);
         pippin_model_free(model);
     } else
         code = start(args, model, open_seconds, &p);
@@ -282,12 +326,15 @@ static const pp_option_group groups[] = {{"Prompt", prompt_options},        {NUL
 const pp_command pp_command_generate = {
     .name = "generate",
     .summary = "Continue a prompt, and print the continuation as it comes.",
-    .synopsis = "-m MODEL [options] [-p TEXT | -f FILE | --tokens IDS]",
-    .details = "Prints the continuation only, then a newline; with --echo the prompt before it. A text prompt is "
-               "taken to its last byte, and the token that begins a text is put before it where the model has one. "
-               "Without tokenizer the prompt is given as --tokens, and ids are printed. Ctrl-C stops and keeps what "
-               "is there (exit code 130).\n\n"
-               "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60",
+    .synopsis = "-m MODEL [options] [-p TEXT | -f FILE | --messages FILE | --tokens IDS]",
+    .details =
+        "Prints the continuation only, then a newline; with --echo the prompt before it. Where the model has a chat "
+        "template, the prompt is what a user says and the answer is continued; pieces of the template in it "
+        "are text like any other. Without template, or with --raw, a text is taken to its last byte, and the "
+        "token that begins a text is put before it where the model has one. "
+        "Without tokenizer the prompt is given as --tokens, and ids are printed. Ctrl-C stops and keeps what "
+        "is there (exit code 130).\n\n"
+        "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60",
     .groups = groups,
     .args_size = sizeof(generate_args),
     .run = run,

@@ -119,3 +119,17 @@ int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_
     *out = (pp_ids){0};
     return pp_failed(&err);
 }
+
+int pp_ids_to_text(const pippin_tokenizer *tokenizer, const pp_ids *ids, pp_buffer *out)
+{
+    pippin_error err;
+    size_t n;
+    *out = (pp_buffer){0};
+    if (pippin_detokenize(tokenizer, ids->items, ids->n, NULL, 0, &n, &err) != PIPPIN_OK) return pp_failed(&err);
+    out->bytes = pp_alloc(n);
+    if (!out->bytes) return pp_no_memory();
+    out->room = n;
+    return pippin_detokenize(tokenizer, ids->items, ids->n, out->bytes, n, &out->n, &err) == PIPPIN_OK
+               ? 0
+               : pp_failed(&err);
+}

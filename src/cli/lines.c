@@ -1,6 +1,7 @@
-/* lines.c - a line from whoever talks: edited, with a history, at a terminal; plain from a pipe, or without libedit. */
+/* lines.c - a message from whoever talks: edited, with a history, at a terminal; plain from a pipe, or without libedit. */
 #define _POSIX_C_SOURCE 200809L
-#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,209 +10,282 @@
 
 #ifdef PIPPIN_LIBEDIT
 #include <histedit.h>
-#include <locale.h>
 #endif
 
 #include "cli/lines.h"
 
-enum { MAX_HISTORY = 1000 };
+typedef enum line_kind { LINE_END, LINE_TEXT, LINE_CLEARED } line_kind;
 
-/* A folder and those above it; the last one failing says enough. */
-static bool make_folders(char *path)
+#ifdef PIPPIN_LIBEDIT
+
+/* ---- the history ---- */
+
+enum { MAX_PAST = 1000 };
+
+/* All folders of a path, as far as they are not there; false when one cannot be made. */
+static bool create_folders(char *path)
 {
     pippin_error err;
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        pp_dir_create(path, &err);
-        *slash = '/';
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        const bool there = pp_dir_create(path, &err) == PIPPIN_OK;
+        *at = '/';
+        if (!there) return false;
     }
-    return pp_dir_create(path, &err) == PIPPIN_OK;
+    return true;
 }
 
-/* $XDG_STATE_HOME/pippin/history, or below ~/.local/state; made as needed. NULL: no place for it. To be freed. */
+/* $XDG_STATE_HOME/pippin/history, or below ~/.local/state; its folders are made. NULL: no place for it. */
 static char *history_path(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char dir[4096];
-    if (state && *state == '/')
-        snprintf(dir, sizeof dir, "%s", state);
-    else if (home && *home == '/')
-        snprintf(dir, sizeof dir, "%s/.local/state", home);
-    else
-        return NULL;
-    char *own = pp_path_join(dir, "pippin"), *path = NULL;
-    if (own && make_folders(own)) path = pp_path_join(own, "history");
-    pp_free(own);
-    return path;
+    const bool has_state = state && *state == '/';
+    if (!has_state && !(home && *home == '/')) return NULL;
+    char *path = pp_path_join(has_state ? state : home, has_state ? "pippin/history" : ".local/state/pippin/history");
+    if (path && create_folders(path)) return path;
+    pp_free(path);
+    return NULL;
 }
 
-#ifdef PIPPIN_LIBEDIT
-static void remember(const pp_lines *l, const char *line)
+/* What people tell a model is theirs alone to read. */
+static void save_history(const pp_lines *l)
+{
+    pp_writer w;
+    HistEvent event;
+    pippin_error err;
+    if (pp_writer_open(l->history, &w, &err) != PIPPIN_OK || fchmod(fileno(w.file), S_IRUSR | S_IWUSR) != 0 ||
+        history(l->past, &event, H_SAVE_FP, w.file) < 0 || pp_writer_commit(&w, &err) != PIPPIN_OK)
+        pp_error(PP_EXIT_FAILURE,
+                 "%s: the history could not be written, expected a file of your own; leave it out with "
+                 "--no-history",
+                 l->history);
+    pp_writer_abort(&w);
+}
+
+static void remember(pp_lines *l, const char *line, size_t n)
 {
     HistEvent event;
-    history(l->past, &event, H_ENTER, line);
+    char *copy = n ? pp_strndup(line, n) : NULL;
+    if (copy) history(l->past, &event, H_ENTER, copy);
+    pp_free(copy);
 }
 
-/* The last lines of the file become the history; one that has grown twice as long is cut to them. */
-static void load_history(const pp_lines *l)
-{
-    pp_buffer all;
-    pippin_error err;
-    pp_writer w = {0};
-    size_t start, n = 0;
-    if (!pp_path_exists(l->history) || pp_read_all(l->history, &all) != 0) return;
-    for (start = all.n; start > 0; start--)
-        if (all.bytes[start - 1] == '\n' && n++ == MAX_HISTORY) break;
-    for (size_t at = start, end; at < all.n; at = end + 1) {
-        char *newline = memchr(all.bytes + at, '\n', all.n - at);
-        if (!newline) break; /* broken off */
-        end = (size_t)(newline - all.bytes);
-        *newline = 0;
-        remember(l, all.bytes + at);
-        *newline = '\n';
-    }
-    for (size_t i = 0; i < start; i++) n += all.bytes[i] == '\n';
-    if (n > 2 * MAX_HISTORY && pp_writer_open(l->history, &w, &err) == PIPPIN_OK &&
-        pp_writer_write(&w, all.bytes + start, all.n - start, &err) == PIPPIN_OK)
-        pp_writer_commit(&w, &err);
-    pp_writer_abort(&w);
-    pp_free(all.bytes);
-}
-
-/* Now, as Ctrl-C leaves at once; behind what another chat wrote. What one says to a model is nobody else's to read. */
-static void keep_line(const char *path, const char *line)
-{
-    const int made = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    FILE *file = made >= 0 ? fdopen(made, "a") : NULL;
-    if (file) {
-        fprintf(file, "%s\n", line);
-        fclose(file);
-    } else if (made >= 0) {
-        close(made);
-    }
-}
+/* ---- the editor ---- */
 
 static char *prompt_of(EditLine *editor)
 {
-    pp_lines *l;
+    pp_lines *l = NULL;
     el_get(editor, EL_CLIENTDATA, &l);
-    return l->prompt;
+    return (char *)(uintptr_t)l->prompt;
+}
+
+static unsigned char on_ctrl_c(EditLine *editor, int key)
+{
+    pp_lines *l = NULL;
+    (void)key;
+    el_get(editor, EL_CLIENTDATA, &l);
+    l->cleared = true;
+    return CC_EOF;
+}
+
+/*
+ * The editor asks the locale what a letter is, and without one it drops all that is not ASCII. Text is UTF-8 here whatever the
+ * environment says, and numbers have points: so this thread has letters of UTF-8, and only while a line is edited.
+ */
+static locale_t begin_letters(const pp_lines *l) { return l->letters ? uselocale((locale_t)l->letters) : (locale_t)0; }
+
+static void end_letters(locale_t before)
+{
+    if (before) uselocale(before);
+}
+
+/* Stops the program, as the key does elsewhere; libedit gives the terminal back and takes it again. */
+static unsigned char on_ctrl_z(EditLine *editor, int key)
+{
+    (void)editor, (void)key;
+    raise(SIGTSTP);
+    return CC_REFRESH;
+}
+
+static void set_up_editor(pp_lines *l)
+{
+    el_set(l->editor, EL_CLIENTDATA, l);
+    el_set(l->editor, EL_EDITOR, "emacs");
+    el_set(l->editor, EL_SIGNAL, 1); /* what stops the program gives the terminal back first */
+    el_set(l->editor, EL_HIST, history, l->past);
+    el_set(l->editor, EL_PROMPT, prompt_of);
+    /*
+     * While a line is edited Ctrl-C is a key like any other; while an answer runs it is the signal. (A signal cannot be waited
+     * for here: libedit reads on after it.)
+     */
+    el_set(l->editor, EL_ADDFN, "pippin-clear", "Take the message away", on_ctrl_c);
+    el_set(l->editor, EL_ADDFN, "pippin-stop", "Stop the program", on_ctrl_z);
+    el_set(l->editor, EL_SETTY, "-d", "-isig", NULL);
+    el_set(l->editor, EL_BIND, "^C", "pippin-clear", NULL);
+    el_set(l->editor, EL_BIND, "^Z", "pippin-stop", NULL);
 }
 
 static void open_editor(pp_lines *l, bool keeps_history)
 {
     HistEvent event;
-    /* Characters are the user's; numbers stay as they are everywhere. */
-    l->locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
-    if (l->locale) uselocale(l->locale);
+    l->letters = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    const locale_t before = begin_letters(l); /* which keys are letters is asked once, here */
     l->editor = el_init("pippin", stdin, stdout, stderr);
     l->past = history_init();
-    if (!l->editor || !l->past) return; /* lines come plain, then */
-    history(l->past, &event, H_SETSIZE, MAX_HISTORY);
-    history(l->past, &event, H_SETUNIQUE, 1);
-    el_set(l->editor, EL_CLIENTDATA, l);
-    el_set(l->editor, EL_PROMPT, prompt_of);
-    el_set(l->editor, EL_SIGNAL, 1);
-    el_set(l->editor, EL_EDITOR, "emacs");
-    el_set(l->editor, EL_HIST, history, l->past);
-    l->history = keeps_history ? history_path() : NULL;
-    const mode_t others = umask(077);
-    if (l->history) load_history(l);
-    umask(others);
+    if (l->editor && l->past) {
+        history(l->past, &event, H_SETSIZE, MAX_PAST);
+        history(l->past, &event, H_SETUNIQUE, 1);
+        l->history = keeps_history ? history_path() : NULL;
+        if (l->history) history(l->past, &event, H_LOAD, l->history);
+        set_up_editor(l);
+    }
+    end_letters(before);
 }
 
-static char *edited_line(pp_lines *l)
+static void close_editor(pp_lines *l)
 {
-    int n = 0;
-    const char *typed = el_gets(l->editor, &n);
-    if (!typed || n <= 0) return NULL;
-    char *line = pp_strndup(typed, (size_t)n - (typed[n - 1] == '\n'));
-    if (line && *line) {
-        remember(l, line);
-        if (l->history) keep_line(l->history, line);
-    }
+    if (l->history) save_history(l);
+    if (l->editor) el_end(l->editor);
+    if (l->past) history_end(l->past);
+    if (l->letters) freelocale((locale_t)l->letters);
+}
+
+static bool has_editor(const pp_lines *l) { return l->editor && l->past; }
+
+static const char *edited_line(pp_lines *l, size_t *n)
+{
+    int count = 0;
+    const locale_t before = begin_letters(l);
+    el_set(l->editor, EL_PREP_TERM, 1); /* or the prompt is there before Ctrl-C is a key */
+    const char *line = el_gets(l->editor, &count);
+    end_letters(before);
+    if (!line || count <= 0) return NULL;
+    *n = (size_t)count;
+    if (line[*n - 1] == '\n') --*n;
+    remember(l, line, *n);
     return line;
 }
+
 #endif
+
+/* ---- lines ---- */
 
 void pp_lines_open(pp_lines *l, bool keeps_history)
 {
-    *l = (pp_lines){.edits = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
+    *l = (pp_lines){.at_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
+    if (l->at_terminal) pp_interrupt_polled();
 #ifdef PIPPIN_LIBEDIT
-    if (l->edits) open_editor(l, keeps_history);
+    if (l->at_terminal) open_editor(l, keeps_history);
 #else
     (void)keeps_history;
-    (void)history_path;
 #endif
 }
 
 void pp_lines_close(pp_lines *l)
 {
 #ifdef PIPPIN_LIBEDIT
-    if (l->editor) el_end(l->editor);
-    if (l->past) history_end(l->past);
-    if (l->locale) {
-        uselocale(LC_GLOBAL_LOCALE);
-        freelocale(l->locale);
-    }
+    close_editor(l);
 #endif
     pp_free(l->history);
+    pp_free(l->plain.bytes);
     *l = (pp_lines){0};
 }
 
-static char *plain_line(pp_lines *l, const char *prompt)
+static const char *plain_line(pp_lines *l, size_t *n)
 {
-    if (l->edits) {
-        pp_write(prompt, strlen(prompt));
+    if (l->at_terminal) {
+        pp_write(l->prompt, strlen(l->prompt));
         pp_flush();
     }
-    pp_buffer line = {0};
-    int byte;
-    bool ok = true;
-    while (ok && (byte = getc(stdin)) != EOF && byte != '\n') ok = pp_append(&line, &(char){(char)byte}, 1);
-    ok = ok && !(byte == EOF && line.n == 0) && pp_append(&line, "", 1);
-    if (!ok) pp_free(line.bytes);
-    return ok ? line.bytes : NULL;
+    int c;
+    l->plain.n = 0;
+    while ((c = getc(stdin)) != EOF && c != '\n')
+        if (!pp_append(&l->plain, &(char){(char)c}, 1)) {
+            pp_no_memory();
+            return NULL;
+        }
+    if (c == EOF && pp_interrupted()) {
+        l->cleared = true;
+        clearerr(stdin); /* a read that a signal ended is no end */
+        return NULL;
+    }
+    if (c == EOF && (l->plain.n == 0 || ferror(stdin))) return NULL;
+    *n = l->plain.n;
+    return l->plain.bytes ? l->plain.bytes : "";
 }
 
-char *pp_lines_read(pp_lines *l, char *prompt)
+/* The line without its end; it is there until the next one is read. */
+static line_kind read_line(pp_lines *l, const char *prompt, const char **text, size_t *n)
 {
-#ifdef PIPPIN_LIBEDIT
     l->prompt = prompt;
-    if (l->editor && l->past) return edited_line(l);
+    l->cleared = false;
+    pp_interrupt_handled();
+#ifdef PIPPIN_LIBEDIT
+    *text = has_editor(l) ? edited_line(l, n) : plain_line(l, n);
+#else
+    *text = plain_line(l, n);
 #endif
-    return plain_line(l, prompt);
+    return *text ? LINE_TEXT : l->cleared ? LINE_CLEARED : LINE_END;
 }
+
+/* ---- messages ---- */
 
 static bool add(pp_buffer *to, const char *line, size_t n)
 {
     return (to->n == 0 || pp_append(to, "\n", 1)) && pp_append(to, line, n);
 }
 
+static bool has_quotes(const char *text, size_t n) { return n >= 3 && memcmp(text, "\"\"\"", 3) == 0; }
+
 /* A line that ends in a backslash goes on; """ begins and ends a text of several lines. */
-bool pp_lines_message(pp_lines *l, pp_buffer *out)
+static bool add_line(pp_message *m, const char *text, size_t n, bool first, bool *more)
 {
-    static char begin[] = "> ", on[] = "... "; /* libedit wants them so */
-    bool quoted = false, more = true, first = true, ok = true;
-    *out = (pp_buffer){0};
-    while (more && ok) {
-        char *line = pp_lines_read(l, first ? begin : on);
-        if (!line) break;
-        size_t n = strlen(line);
-        const char *text = line;
-        if (!quoted && first && strncmp(line, "\"\"\"", 3) == 0) {
-            quoted = true;
-            text += 3;
-            n -= 3;
-        }
-        const bool ends = quoted && n >= 3 && strcmp(text + n - 3, "\"\"\"") == 0;
-        const bool goes_on = !quoted && n > 0 && text[n - 1] == '\\';
-        if (ends) n -= 3;
-        if (goes_on) n--;
-        if (n > 0 || !(quoted && (first || ends))) ok = add(out, text, n); /* the lines of the quotes alone are none */
-        more = quoted ? !ends : goes_on;
-        first = false;
-        pp_free(line);
+    if (first && has_quotes(text, n)) {
+        m->quoted = true;
+        text += 3;
+        n -= 3;
     }
-    return ok && !first;
+    const bool ends = m->quoted && n >= 3 && has_quotes(text + n - 3, 3);
+    const bool goes_on = !m->quoted && n > 0 && text[n - 1] == '\\';
+    if (ends) n -= 3;
+    if (goes_on) n--;
+    *more = m->quoted ? !ends : goes_on;
+    if (n == 0 && m->quoted && (first || ends)) return true; /* the lines of the quotes alone are none */
+    return add(&m->text, text, n);
+}
+
+static bool end_of_lines(pp_message *m)
+{
+    pp_free(m->text.bytes);
+    *m = (pp_message){0};
+    return false;
+}
+
+bool pp_lines_message(pp_lines *l, pp_message *out)
+{
+    bool more = true, first = true;
+    int n_clear = 0;
+    *out = (pp_message){0};
+    while (more) {
+        const char *text;
+        size_t n = 0;
+        const line_kind kind = read_line(l, first ? "> " : "... ", &text, &n);
+        if (kind == LINE_END) return !first || end_of_lines(out);
+        if (kind == LINE_CLEARED) {
+            pp_print(l->editor ? "^C\n" : "\n"); /* a terminal shows the key by itself */
+            pp_flush();
+            if (++n_clear == 2) return end_of_lines(out);
+            out->text.n = 0;
+            out->quoted = false;
+            first = true;
+            continue;
+        }
+        if (!add_line(out, text, n, first, &more)) {
+            pp_no_memory();
+            return end_of_lines(out);
+        }
+        first = false;
+        n_clear = 0;
+    }
+    return true;
 }

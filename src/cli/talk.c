@@ -73,10 +73,6 @@ const pp_option pp_options_template[] = {
      .target = AT(template),
      .choices = "afm|llama3|chatml|mistral",
      .help = "chat template: afm, llama3, chatml or mistral (default: the tokenizer's own)"},
-    {.name = "raw",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(raw),
-     .help = "the prompt as it is, without chat template; what models without one do anyway"},
     {0}};
 
 pippin_sampling pp_talk_sampling(const pp_talk *t)
@@ -106,19 +102,13 @@ void pp_prompt_free(pp_prompt *p)
     *p = (pp_prompt){0};
 }
 
-void pp_prompt_show(const pp_prompt *p)
-{
-    pp_write(p->text.bytes, p->text.n);
-    pp_print("\n");
-}
-
 static int raw_ids(const pp_talk *t, const pippin_tokenizer *tokenizer, pp_prompt *p)
 {
     if (t->system || p->is_messages)
         return pp_error(PP_EXIT_FAILURE,
-                        "%s: found, but this model has no chat template%s, expected one for a conversation; name it "
-                        "with --template",
-                        t->system ? "--system" : "--messages", t->raw ? " with --raw" : "");
+                        "%s: found, but this model has no chat template that is known, expected one for a "
+                        "conversation; name it with --template",
+                        t->system ? "--system" : "--messages");
     int code = pp_text_to_ids(tokenizer, p->text.bytes, p->text.n, pippin_tokenizer_bos(tokenizer) >= 0, &p->ids);
     if (!code && p->ids.n == 0)
         code = pp_error(PP_EXIT_FAILURE,
@@ -126,18 +116,33 @@ static int raw_ids(const pp_talk *t, const pippin_tokenizer *tokenizer, pp_promp
     return code;
 }
 
-/* A text as the user's words, after what the system says. NULL: it is no UTF-8. */
+/* A text as the user's words, after what the system says; NULL without memory. Both are UTF-8. */
 static json_t *as_messages(const pp_talk *t, const pp_prompt *p)
 {
-    json_t *list = json_array(), *content = json_stringn(p->text.bytes ? p->text.bytes : "", p->text.n);
-    if (!list || !content) {
-        json_decref(list);
-        json_decref(content);
-        return NULL;
-    }
-    if (t->system) json_array_append_new(list, json_pack("{s:s, s:s}", "role", "system", "content", t->system));
-    json_array_append_new(list, json_pack("{s:s, s:o}", "role", "user", "content", content));
-    return list;
+    json_t *list = json_array();
+    json_t *system = t->system ? json_pack("{s:s, s:s}", "role", "system", "content", t->system) : NULL;
+    json_t *user =
+        json_pack("{s:s, s:o}", "role", "user", "content", json_stringn(p->text.bytes ? p->text.bytes : "", p->text.n));
+    bool good = list && user && (system || !t->system);
+    if (system) good = json_array_append_new(list, system) == 0 && good;
+    good = json_array_append_new(list, user) == 0 && good;
+    if (good) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static bool is_utf8(const char *text, size_t n)
+{
+    json_t *string = json_stringn(text, n);
+    json_decref(string);
+    return string != NULL;
+}
+
+static int check_text(const char *what, const char *text, size_t n)
+{
+    if (is_utf8(text ? text : "", n)) return 0;
+    return pp_error(PP_EXIT_FAILURE, "%s: found bytes that are no UTF-8, expected text for a chat template; %s", what,
+                    strcmp(what, "prompt") == 0 ? "pass it with --raw" : "write it in UTF-8");
 }
 
 int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
@@ -175,13 +180,14 @@ int pp_prompt_tokenize(const pp_talk *t, const pippin_model *model, pp_prompt *p
         pp_free(messages.bytes);
         return code;
     }
+    int code = check_text("prompt", p->text.bytes, p->text.n);
+    if (!code && t->system) code = check_text("--system", t->system, strlen(t->system));
+    if (code) return code;
     json_t *list = as_messages(t, p);
-    if (!list)
-        return pp_error(PP_EXIT_FAILURE, "prompt: is no UTF-8, expected text for a chat template; pass it with --raw");
-    pp_buffer text;
-    const bool dumped = pp_json_dump(list, JSON_COMPACT, &text);
+    pp_buffer text = {0};
+    const bool dumped = list && pp_json_dump(list, JSON_COMPACT, &text);
     json_decref(list);
-    const int code = dumped ? pp_prompt_render(tokenizer, kind, text.bytes, text.n, p) : pp_no_memory();
+    code = dumped ? pp_prompt_render(tokenizer, kind, text.bytes, text.n, p) : pp_no_memory();
     pp_free(text.bytes);
     return code;
 }

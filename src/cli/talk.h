@@ -38,7 +38,6 @@ int pp_prompt_tokenize(const pp_talk *talk, const pippin_model *model, pp_prompt
 /* The same from messages as JSON text. */
 int pp_prompt_render(const pippin_tokenizer *tokenizer, pippin_template kind, const char *messages, size_t n,
                      pp_prompt *prompt);
-void pp_prompt_show(const pp_prompt *prompt);
 void pp_prompt_free(pp_prompt *prompt);
 
 #endif

@@ -68,7 +68,7 @@ static int check(const pp_train_args *args, const char *command)
     if (args->precision && strcmp(args->precision, "f32") != 0)
         return pp_error(PP_EXIT_FAILURE, "--precision: found %s, expected f32; this version multiplies in no other",
                         args->precision);
-    if (args->warmup_steps && args->warmup_epochs)
+    if (args->warmup_steps != 0 && args->warmup_epochs != 0)
         return pp_error(PP_EXIT_USAGE,
                         "--warmup-steps: found with --warmup-epochs, expected one of them; leave one out");
     return 0;

@@ -32,15 +32,29 @@ static float k_dot(const float *x, const float *y, int n)
     return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
 }
 
+/* sum_i w[i] dy[i] x[i]; four sums as in sum_of_squares. */
+static float sum_of_products(const float *w, const float *dy, const float *x, int n)
+{
+    vec sum[4];
+    int i = 0;
+    UNROLL for (int j = 0; j < 4; j++) sum[j] = v_zero();
+    for (; i + 4 * LANES <= n; i += 4 * LANES) UNROLL for (int j = 0; j < 4; j++)
+        {
+            const int at = i + j * LANES;
+            sum[j] = v_fma(v_mul(v_load(w + at), v_load(dy + at)), v_load(x + at), sum[j]);
+        }
+    for (; i < n; i += LANES) {
+        const int some = PP_MIN(n - i, LANES);
+        sum[0] = v_fma(v_mul(load_some(w + i, some), load_some(dy + i, some)), load_some(x + i, some), sum[0]);
+    }
+    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
 static void k_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w, int n, float eps)
 {
-    vec sum = v_zero();
-#define SUM(i, some)                                                                                                   \
-    sum = v_fma(v_mul(load_some(w + (i), some), load_some(dy + (i), some)), load_some(x + (i), some), sum)
-    EACH_VECTOR(n, SUM);
-#undef SUM
     const double r = 1.0 / sqrt((double)sum_of_squares(x, n) / n + (double)eps);
-    const vec scale = v_set1((float)r), back = v_set1((float)(-r * r * r / n * (double)v_sum(sum)));
+    const vec scale = v_set1((float)r);
+    const vec back = v_set1((float)(-r * r * r / n * (double)sum_of_products(w, dy, x, n)));
 #define ROW(i, some)                                                                                                   \
     do {                                                                                                               \
         const vec xi = load_some(x + (i), some), dyi = v_mul(load_some(dy + (i), some), scale);                        \
@@ -67,31 +81,44 @@ static void k_swiglu_backward(float *gate, float *up, const float *dy, int n)
 #undef STEP
 }
 
+/* exp(scale * p - less); the product is rounded by itself, as it was when the largest was looked for. */
+INLINE vec exp_less(vec p, vec scale, vec less) { return v_exp(v_sub(v_mul(p, scale), less)); }
+
 static void k_softmax_again(float *p, int n, float scale, float lse)
 {
-    const vec s = v_set1(scale), minus = v_set1(-lse);
-#define STEP(i, some) store_some(p + (i), v_exp(v_fma(load_some(p + (i), some), s, minus)), some)
+    const vec s = v_set1(scale), less = v_set1(lse);
+#define STEP(i, some) store_some(p + (i), exp_less(load_some(p + (i), some), s, less), some)
     EACH_VECTOR(n, STEP);
 #undef STEP
+}
+
+/* Lanes add up a few terms at a time, and double adds those up: over a vocabulary floats would lose five digits. */
+static double sum_of_exp(const float *p, int n, vec scale, vec less)
+{
+    enum { FEW = 16 * LANES };
+    double all = 0;
+    float last[LANES];
+    int i = 0;
+    while (i + LANES <= n) {
+        const int end = PP_MIN(i + FEW, n);
+        vec sum = v_zero();
+        for (; i + LANES <= end; i += LANES) sum = v_add(sum, exp_less(v_load(p + i), scale, less));
+        all += (double)v_sum(sum);
+    }
+    if (i < n) v_store(last, exp_less(v_load_n(p + i, n - i), scale, less));
+    for (int j = 0; j < n - i; j++) all += (double)last[j];
+    return all;
 }
 
 static float k_softmax(float *p, int n, float scale)
 {
     const vec s = v_set1(scale);
-    vec most = v_set1(p[0] * scale), sum = v_zero();
-    float last[LANES];
+    vec most = v_set1(p[0] * scale);
     int i = 0;
     for (; i + LANES <= n; i += LANES) most = v_max(v_mul(v_load(p + i), s), most);
     float max = v_first(v_max_across(most));
     for (; i < n; i++) max = fmaxf(max, p[i] * scale);
-    const vec minus = v_set1(-max);
-    for (i = 0; i + LANES <= n; i += LANES) sum = v_add(sum, v_exp(v_fma(v_load(p + i), s, minus)));
-    double all = (double)v_sum(sum);
-    if (i < n) {
-        v_store(last, v_exp(v_fma(v_load_n(p + i, n - i), s, minus)));
-        for (int j = 0; j < n - i; j++) all += (double)last[j];
-    }
-    const float lse = max + (float)log(all);
+    const float lse = max + (float)log(sum_of_exp(p, n, s, v_set1(max)));
     k_softmax_again(p, n, scale, lse);
     return lse;
 }

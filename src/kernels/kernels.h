@@ -105,16 +105,19 @@ typedef struct pp_adamw {
  * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127), NaN gives 0; scale > 0 (exact)
  * absmax       max |x[i]|, 0 for n = 0; NaNs are ignored                                    (exact)
  * to_bf16      rounds as quant's encoder                                                    (exact)
- * gemm         see pp_gemm; bound as matmul's, with k for n_in
+ * gemm         see pp_gemm; bound as matmul's, with k for n_in. Every level but scalar has one order of additions, so one
+ *              result: a chain of fused multiply-adds from 0 in ascending k for each 256 of k, each chain added to c
  * rmsnorm_backward  of y = rmsnorm(x, w): dx[i] += r w[i] dy[i] - x[i] r^3 / n * sum_j w[j] dy[j] x[j], and where dw is not
  *              NULL dw[i] += dy[i] x[i] r, with r = 1 / sqrt(mean(x^2) + eps)
- *              (2e-6 of |dx| + |r w dy| + |x r^3| / n * sum |w dy x|; 1e-6 of |dw| + |dy x r|)
- * swiglu_backward   of y = swiglu(gate, up): gate[i] and up[i] become the gradients of the loss by them, given dy[i] (exact)
- * softmax      p[i] becomes exp(scale p[i] - lse), lse = log sum_i exp(scale p[i]), which is returned; n >= 1
+ *              (2e-6 of |dx| + |r w dy| + |x r^3| / n * sum |w dy x|; 1e-6 of |dw| + |dy x r|; no product subnormal)
+ * swiglu_backward   of y = swiglu(gate, up): gate[i] and up[i] become the gradients of the loss by them, given dy[i] (exact;
+ *              scalar itself is within 1e-6 of |dy up| for gate, 5e-7 relative for up)
+ * softmax      p[i] becomes exp(scale p[i] - lse), lse = log sum_i exp(scale p[i]), which is returned; n >= 1, some p[i]
+ *              finite; no result is beyond 1, however large scale p[i]
  *              ((2e-6 + 2 ulp of the largest |scale p|) relative; lse 1e-6 of its own size + 2e-6)
- * softmax_again     the same where lse is known                                              (exact)
+ * softmax_again     the same where lse is known                            (exact; the bits that softmax itself gave)
  * softmax_backward  dp[i] becomes scale p[i] (dp[i] - sum), with sum = sum_i p[i] dp[i]      (exact)
- * dot          sum of x[i] y[i]                                  (4 ulp * sqrt(n) of the sum of absolute products)
+ * dot          sum of x[i] y[i], n <= 65536                       (4 ulp * sqrt(n) of the sum of absolute products)
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
  * matmul_q*    see pp_low_matmul                                                             (exact)
  * sum_i8       sum of q[i]                                                                   (exact)

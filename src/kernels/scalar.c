@@ -246,20 +246,21 @@ static void k_swiglu_backward(float *gate, float *up, const float *dy, int n)
     }
 }
 
+/* scale * p is rounded by itself wherever it stands, so that the largest less itself is 0, however large. */
 static float k_softmax(float *p, int n, float scale)
 {
     float max = p[0] * scale;
     double sum = 0;
     for (int i = 1; i < n; i++) max = fmaxf(max, p[i] * scale);
-    for (int i = 0; i < n; i++) sum += (double)exp_of(fmaf(p[i], scale, -max));
+    for (int i = 0; i < n; i++) sum += (double)exp_of(p[i] * scale - max);
     const float lse = max + (float)log(sum);
-    for (int i = 0; i < n; i++) p[i] = exp_of(fmaf(p[i], scale, -lse));
+    for (int i = 0; i < n; i++) p[i] = exp_of(p[i] * scale - lse);
     return lse;
 }
 
 static void k_softmax_again(float *p, int n, float scale, float lse)
 {
-    for (int i = 0; i < n; i++) p[i] = exp_of(fmaf(p[i], scale, -lse));
+    for (int i = 0; i < n; i++) p[i] = exp_of(p[i] * scale - lse);
 }
 
 static void k_softmax_backward(float *dp, const float *p, int n, float scale, float sum)

@@ -52,7 +52,7 @@ static pippin_status fill_options(pp_trainer *t, const pippin_train_options *opt
     if (!o->epochs) o->epochs = 2;
     if (!o->batch_size) o->batch_size = 4;
     if (!o->accumulation) o->accumulation = 1;
-    if (!o->learning_rate) o->learning_rate = 1e-3;
+    if (o->learning_rate == 0) o->learning_rate = 1e-3;
     if (!o->max_length) o->max_length = n_ctx > 0 ? (size_t)PP_MIN(n_ctx, 4096) : 4096;
     if (!o->n_threads) o->n_threads = pp_cpu_count();
     o->weight_decay = or_default(o->weight_decay, 0.01);
