@@ -91,5 +91,17 @@ if [ -e "$tiny/model.safetensors" ] && [ -x "$compare" ]; then
     is 'another vocabulary: both sizes' "$(grep -c 'has 512 ids, expected the 2048' "$scratch/err")" 1
 fi
 
+# ---- an adapter that lies beside the output is somebody's ----
+checkpoint=$shared/golden/base-lora/toolkit.pt
+if [ -e "$checkpoint" ]; then
+    echo mine >"$scratch/base.adapter.safetensors"
+    code=0
+    "$pippin" convert "$checkpoint" -o "$scratch/base.gguf" >/dev/null 2>"$scratch/err" || code=$?
+    is 'an adapter beside is kept' "$code $(cat "$scratch/base.adapter.safetensors") $(grep -c 'adapter.safetensors: exists already' "$scratch/err")" '1 mine 1'
+    is 'and nothing is written' "$([ -e "$scratch/base.gguf" ] && echo written)" ''
+    "$pippin" convert "$checkpoint" -o "$scratch/base.gguf" --force >/dev/null 2>&1
+    is '--force writes both' "$([ -s "$scratch/base.gguf" ] && head -c 4 "$scratch/base.adapter.safetensors" | grep -c mine)" 0
+fi
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

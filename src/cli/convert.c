@@ -66,6 +66,8 @@ static int save_adapter(const convert_args *args, const pippin_model *model, cha
     pippin_error err;
     *path = pp_path_stem(args->output, ".adapter.safetensors");
     if (!*path) return pp_no_memory();
+    if (!args->force && pp_path_exists(*path))
+        return pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", *path);
     return pippin_adapter_save(adapter, model, *path, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
@@ -125,8 +127,8 @@ static int convert(const convert_args *args, pippin_model *model)
                                          .progress = on_progress,
                                          .user = &w};
     pp_interrupt_polled();
+    if (!code) code = save_adapter(args, model, &adapter); /* first: where it is refused, nothing has been written */
     if (!code && pippin_model_save_gguf(model, &options, args->output, &err) != PIPPIN_OK) code = pp_failed(&err);
-    if (!code) code = save_adapter(args, model, &adapter);
     pp_progress_end();
     if (!code) code = report(args, model, adapter, pp_seconds() - start);
     pp_free(adapter);
