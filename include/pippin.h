@@ -171,12 +171,14 @@ typedef struct pippin_model_options {
 PIPPIN_API pippin_status pippin_model_open(const char *path, const pippin_model_options *options, pippin_model **out,
                                            pippin_error *err);
 
-/* A model of this shape with random weights of `type` (F32, F16 or BF16) in memory; norms are 1. Same seed, same bits. */
+/* A model of this shape with random weights of `type` in memory: F32, F16, BF16, Q8, Q4, or Q2, which has a Q4 embedding; norms are 1.
+   Same seed, same bits. */
 PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin_type type, uint64_t seed,
                                              const pippin_model_options *options, pippin_model **out,
                                              pippin_error *err);
 
-/* Writes folder `dir` (created if absent): config.json and model.safetensors, each written aside, synced, renamed. */
+/* Writes folder `dir` (created if absent): config.json, model.safetensors and the tokenizer's files, each written aside,
+   synced, renamed. UNSUPPORTED for low-bit weights, which are stored in GGUF only. */
 PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err);
 
 typedef struct pippin_adapter_use pippin_adapter_use;

@@ -148,6 +148,12 @@ void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
 /* The same of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
 void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
 void pp_progress_end(void); /* takes the line away */
+/* A file that grows: pippin_save_options' callback, with a pp_writing as its user. Ctrl-C stops it. */
+typedef struct pp_writing {
+    const char *path;
+    double since;
+} pp_writing;
+int pp_writing_progress(void *user, uint64_t done, uint64_t total);
 
 void pp_heading(const char *text); /* a line, bold where that is welcome */
 int pp_print_json(json_t *object); /* one line; takes the reference; NULL counts as out of memory */

@@ -101,18 +101,6 @@ static int report(const convert_args *args, const pippin_model *model, const cha
     return 0;
 }
 
-typedef struct writing {
-    const char *path;
-    double since;
-} writing;
-
-static int on_progress(void *user, uint64_t done, uint64_t total)
-{
-    const writing *w = user;
-    pp_progress_of(w->path, done, total, "", w->since);
-    return pp_interrupted();
-}
-
 static int convert(const convert_args *args, pippin_model *model)
 {
     const double start = pp_seconds();
@@ -120,11 +108,11 @@ static int convert(const convert_args *args, pippin_model *model)
     pp_adapters merged;
     char *adapter = NULL;
     int code = find_merged(args, model, &merged);
-    writing w = {args->output, start};
+    pp_writing w = {args->output, start};
     const pippin_save_options options = {.type = args->type,
                                          .merge = merged.uses,
                                          .n_merge = args->merge ? PP_MAX(merged.n, (size_t)1) : 0,
-                                         .progress = on_progress,
+                                         .progress = pp_writing_progress,
                                          .user = &w};
     pp_interrupt_polled();
     if (!code) code = save_adapter(args, model, &adapter); /* first: where it is refused, nothing has been written */

@@ -1,4 +1,4 @@
-/* init.c - a model with random weights, as a folder. */
+/* init.c - a model with random weights, as a folder or one GGUF file. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 
 typedef struct init_args {
     pp_common common;
-    const char *preset, *output;
+    const char *preset, *output, *tokenizer;
     pippin_type type;
     uint64_t seed;
     bool force;
@@ -25,16 +25,23 @@ static const pp_option own_options[] = {
     {.name = "output",
      .letter = 'o',
      .kind = PP_OPTION_TEXT,
-     .argument = "DIR",
+     .argument = "OUT",
      .target = AT(output),
-     .files = "/",
-     .help = "folder to write config.json and model.safetensors into; created if absent"},
+     .files = "gguf|/",
+     .help = "a .gguf file, or a folder for config.json and model.safetensors, which is created if absent"},
     {.name = "type",
      .kind = PP_OPTION_TYPE,
      .argument = "TYPE",
      .target = AT(type),
      .choices = "f32|f16|bf16|q8|q4|q2",
-     .help = "type of the weights: f32, f16 or bf16 (default: f32 up to 500 million parameters, else bf16)"},
+     .help = "type of the weights (default: f32 up to 500 million parameters, else bf16); q2 means a q4 embedding; q8, "
+             "q4 and q2 need a .gguf"},
+    {.name = "tokenizer",
+     .kind = PP_OPTION_TEXT,
+     .argument = "FILE",
+     .target = AT(tokenizer),
+     .files = PP_TOKENIZER_FILES,
+     .help = "tokenizer.json, SentencePiece .model, .gguf or tok*.bin to go with the weights"},
     {.name = "seed",
      .kind = PP_OPTION_SEED,
      .argument = "N",
@@ -50,45 +57,37 @@ static int check_arguments(const init_args *args)
                         "--preset: found none, expected a preset's name or a config.json; see pippin help init");
     if (!args->output)
         return pp_error(PP_EXIT_USAGE, "--output: found none, expected the folder to write; pass -o DIR");
-    if (pp_path_ends(args->output, ".gguf"))
-        return pp_error(PP_EXIT_FAILURE, "%s: GGUF is not written by this version yet; pass a folder", args->output);
+    if ((args->type == PIPPIN_Q8 || args->type == PIPPIN_Q4 || args->type == PIPPIN_Q2) && !pp_path_ends(args->output, ".gguf"))
+        return pp_error(PP_EXIT_FAILURE, "%s: %s is stored in GGUF only; pass -o NAME.gguf", args->output,
+                        pippin_type_name(args->type));
     return 0;
+}
+
+static int refuse_existing(const char *path)
+{
+    if (!pp_path_exists(path)) return 0;
+    return pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", path);
 }
 
 /* A model took long to make or to download; overwriting it is to be asked for. */
-static int check_overwrite(const char *dir)
+static int check_overwrite(const char *output)
 {
     static const char *const names[] = {"model.safetensors", "config.json"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = pp_path_join(dir, names[i]);
-        if (!path) return pp_no_memory();
-        int code = 0;
-        if (pp_path_exists(path))
-            code = pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", path);
+    if (pp_path_ends(output, ".gguf")) return refuse_existing(output);
+    int code = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !code; i++) {
+        char *path = pp_path_join(output, names[i]);
+        code = path ? refuse_existing(path) : pp_no_memory();
         pp_free(path);
-        if (code) return code;
     }
-    return 0;
+    return code;
 }
 
-static int make(const init_args *args, const pippin_config *config, pippin_type type)
+static int report(const init_args *args, const pippin_config *config, pippin_type type, uint64_t n_bytes,
+                  double seconds)
 {
-    const double start = pp_seconds();
-    pippin_model *model;
-    pippin_error err;
-    pp_progress("making %s weights of %s", pippin_type_name(type), config->name);
-    if (pippin_model_random(config, type, args->seed, NULL, &model, &err) != PIPPIN_OK) return pp_failed(&err);
-    pp_progress("writing %s", args->output);
-    pippin_status status = pippin_model_save(model, args->output, &err);
-    uint64_t n_bytes = 0;
-    pippin_tensor_info tensor;
-    for (size_t i = 0; pippin_model_tensor(model, i, &tensor); i++) n_bytes += tensor.bytes;
-    pippin_model_free(model);
-    if (status != PIPPIN_OK) return pp_failed(&err);
-
     pippin_ledger ledger;
     pippin_ledger_compute(config, &ledger);
-    const double seconds = pp_seconds() - start;
     if (args->common.json)
         return pp_print_json(json_pack(
             "{s:o, s:o, s:I, s:s, s:I, s:I, s:f}", "name", pp_json_text(config->name, strlen(config->name)), "path",
@@ -97,6 +96,32 @@ static int make(const init_args *args, const pippin_config *config, pippin_type 
     pp_print("%s: %s, %s parameters, %s, seed %" PRIu64 ", %s in %.1f s\n", args->output, config->name,
              pp_count(ledger.frozen).text, pippin_type_name(type), args->seed, pp_size(n_bytes).text, seconds);
     return 0;
+}
+
+static int make(const init_args *args, const pippin_config *config, pippin_type type)
+{
+    pp_writing w = {args->output, pp_seconds()};
+    pippin_model *model;
+    pippin_error err;
+    pp_progress("making %s weights of %s", pippin_type_name(type), config->name);
+    if (pippin_model_random(config, type, args->seed, &(pippin_model_options){.tokenizer = args->tokenizer}, &model,
+                            &err) != PIPPIN_OK)
+        return pp_failed(&err);
+    uint64_t n_bytes = 0;
+    pippin_tensor_info tensor;
+    for (size_t i = 0; pippin_model_tensor(model, i, &tensor); i++) n_bytes += tensor.bytes;
+    pp_interrupt_polled();
+    pippin_status status;
+    if (pp_path_ends(args->output, ".gguf")) {
+        status = pippin_model_save_gguf(model, &(pippin_save_options){.progress = pp_writing_progress, .user = &w},
+                                        args->output, &err);
+    } else {
+        pp_progress("writing %s", args->output);
+        status = pippin_model_save(model, args->output, &err);
+    }
+    pp_progress_end();
+    pippin_model_free(model);
+    return status == PIPPIN_OK ? report(args, config, type, n_bytes, pp_seconds() - w.since) : pp_failed(&err);
 }
 
 static int run(const void *raw)

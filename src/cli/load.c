@@ -200,10 +200,6 @@ static uint64_t memory_available(void)
 
 int pp_check_random(const char *command, const pippin_config *config, pippin_type type, uint64_t n_bytes)
 {
-    if (type == PIPPIN_Q8 || type == PIPPIN_Q4 || type == PIPPIN_Q2)
-        return pp_error(PP_EXIT_FAILURE,
-                        "--type: found %s, expected f32, f16 or bf16; this version makes no low-bit weights yet",
-                        pippin_type_name(type));
     const uint64_t available = memory_available();
     if (n_bytes <= available) return 0;
     return pp_error(PP_EXIT_FAILURE, "%s: %s at %s needs %s of memory, %s are available; %s", command,

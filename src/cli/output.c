@@ -134,6 +134,13 @@ void pp_progress_end(void)
     progress_shown = 0;
 }
 
+int pp_writing_progress(void *user, uint64_t done, uint64_t total)
+{
+    const pp_writing *w = user;
+    pp_progress_of(w->path, done, total, "", w->since);
+    return pp_interrupted();
+}
+
 /* ---- JSON ---- */
 
 static int write_json(const char *bytes, size_t n, void *user)

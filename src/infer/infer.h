@@ -29,6 +29,9 @@ pippin_status pp_model_gguf_tokenizer(const pp_gguf *g, const char *path, pippin
 pippin_status pp_model_tokenizer_beside(const char *path, pippin_model *m,
                                         pippin_error *err); /* beside a folder's or toolkit's weights */
 
+/* The tokenizer's own files into a model's folder; without any it is logged (model.c). */
+pippin_status pp_model_save_tokenizer(const pippin_model *model, const char *dir, pippin_error *err);
+
 /* ---- K/V cache (cache.c) ---- */
 
 /* The cache type that AUTO means for this model. */

@@ -192,7 +192,17 @@ pippin_status pippin_model_random(const pippin_config *config, pippin_type type,
 
 pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err)
 {
-    return pp_weights_save(&model->weights, dir, err);
+    pippin_status status = pp_weights_save(&model->weights, dir, err);
+    return status == PIPPIN_OK ? pp_model_save_tokenizer(model, dir, err) : status;
+}
+
+pippin_status pp_model_save_tokenizer(const pippin_model *model, const char *dir, pippin_error *err)
+{
+    bool saved = true;
+    const pippin_status status =
+        model->tokenizer ? pp_tokenizer_save(model->tokenizer, dir, &saved, err) : PIPPIN_OK;
+    if (!saved) pp_log("%s: this tokenizer has no file for a folder; pass --tokenizer with the model", dir);
+    return status;
 }
 
 pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options, const char *path,

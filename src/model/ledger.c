@@ -102,7 +102,7 @@ void pippin_plan_compute(const pippin_config *c, const pippin_plan_options *opti
     pippin_ledger_compute(c, &ledger);
     *out = (pippin_plan){0};
     out->type = o.type ? o.type : PIPPIN_BF16;
-    out->embedding_type = o.embedding_type ? o.embedding_type : out->type == PIPPIN_Q2 ? PIPPIN_Q4 : out->type;
+    out->embedding_type = o.embedding_type ? o.embedding_type : pp_type_of_embedding(out->type);
     out->kv_type = o.kv_type ? o.kv_type : c->arch == PIPPIN_ARCH_AFM ? PIPPIN_I8 : PIPPIN_BF16;
     out->n_ctx = o.n_ctx ? o.n_ctx : 4096;
     out->n_sessions = o.n_sessions ? o.n_sessions : 1;

@@ -36,11 +36,47 @@ static double normal_quantile(double p)
 typedef struct fill {
     pippin_type type;
     void *data;
-    size_t n;
+    size_t n, rows, columns; /* n elements; of low-bit types the matrix's two sides */
     uint64_t seed, stream;
+    float scale; /* of every row of a low-bit matrix */
     float values[N_QUANTILE];
     uint16_t halves[N_QUANTILE];
+    uint8_t codes[N_QUANTILE];
 } fill;
+
+/* One block's bytes, each of codes that 4 columns lie apart; those past the last row or column stay 0. */
+static void fill_block(const fill *f, int bits, size_t row, size_t k, uint64_t index, uint8_t *to)
+{
+    const size_t each = 8 / (size_t)bits; /* codes of a byte */
+    uint64_t random = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < PP_LOW_BLOCK; i++) {
+        unsigned byte = 0;
+        for (size_t j = 0; j < each; j++, n++, random >>= 16) {
+            if (n % 4 == 0) random = pp_random_fast(f->seed, f->stream, index * (PP_LOW_BLOCK * each / 4) + n / 4);
+            if (k + 4 * j + i % 4 < f->columns) byte |= (unsigned)f->codes[random & 0xffff] << (size_t)bits * j;
+        }
+        to[i] = row + i / 4 < f->rows ? (uint8_t)byte : 0;
+    }
+}
+
+static void fill_low_share(void *arg, int thread, int n_thread)
+{
+    const fill *f = arg;
+    const int bits = pp_low_bits(f->type);
+    const size_t group_bytes = pp_low_group_bytes(bits, f->columns), width = 32 / (size_t)bits;
+    const size_t n_block = pp_low_columns(bits, f->columns) / width;
+    size_t first, last;
+    pp_team_share((f->rows + PP_LOW_ROWS - 1) / PP_LOW_ROWS, 1, thread, n_thread, &first, &last);
+    for (size_t group = first; group < last; group++) {
+        uint8_t *at = (uint8_t *)f->data + group * group_bytes;
+        for (size_t r = 0; r < PP_LOW_ROWS; r++)
+            ((float *)(void *)at)[r] = group * PP_LOW_ROWS + r < f->rows ? f->scale : 0;
+        at += PP_LOW_ROWS * sizeof(float);
+        for (size_t b = 0; b < n_block; b++, at += PP_LOW_BLOCK)
+            fill_block(f, bits, group * PP_LOW_ROWS, b * width, group * n_block + b, at);
+    }
+}
 
 static void fill_share(void *arg, int thread, int n_thread)
 {
@@ -60,7 +96,7 @@ static void fill_share(void *arg, int thread, int n_thread)
 
 typedef struct maker {
     const pippin_config *config;
-    pippin_type type;
+    pippin_type type, embedding_type;
     pp_tensors tensors;
     pp_team *team;
     fill *fill;
@@ -68,60 +104,93 @@ typedef struct maker {
     pippin_error *err;
 } maker;
 
-/* Adds a tensor of ones (deviation 0, f32), or of normal values in the maker's type. */
-static pippin_status make(maker *m, const char *name, const int64_t *shape, int32_t n_dim, double deviation)
+/* Fills one tensor with normal values of its type. */
+static void fill_normal(maker *m, const pp_tensor *t, void *data, double deviation)
 {
-    pp_tensor t = {.type = deviation > 0 ? m->type : PIPPIN_F32, .n_dim = n_dim, .n_elem = 1};
+    fill *f = m->fill;
+    const int bits = pp_low_bits(t->type);
+    f->type = t->type;
+    f->data = data;
+    f->n = t->n_elem;
+    f->rows = (size_t)t->shape[0];
+    f->columns = t->n_elem / f->rows;
+    f->stream = m->tensors.n;
+    for (int i = 0; i < N_QUANTILE; i++) f->values[i] = (float)(deviation * (double)m->quantiles[i]);
+    if (bits) {
+        f->scale = pp_low_best_scale(bits, f->values, N_QUANTILE);
+        for (int i = 0; i < N_QUANTILE; i++) f->codes[i] = pp_low_code(bits, f->values[i] / f->scale);
+    } else if (t->type != PIPPIN_F32) {
+        pp_encode_row(t->type, f->values, f->halves, N_QUANTILE);
+    }
+    pp_team_run(m->team, bits ? fill_low_share : fill_share, f);
+}
+
+/* Adds a tensor of `type`: normal values where deviation > 0, else f32 and all `constant`. */
+static pippin_status make(maker *m, const char *name, pippin_type type, const int64_t *shape, int32_t n_dim,
+                          double deviation, float constant)
+{
+    pp_tensor t = {.type = deviation > 0 ? type : PIPPIN_F32, .n_dim = n_dim, .n_elem = 1};
     for (int32_t i = 0; i < n_dim; i++) {
         t.shape[i] = shape[i];
         t.n_elem *= (size_t)shape[i];
     }
-    t.bytes = pp_type_bytes(t.type, t.n_elem);
+    t.bytes = pp_matrix_bytes(t.type, n_dim == 2 ? (size_t)shape[0] : 1, (size_t)shape[n_dim - 1]);
     void *data = pp_alloc(t.bytes);
     if (!data) return pp_fail_memory(m->err, name, t.bytes);
     t.data = data;
     pp_advise_whole(data, t.bytes);
-    if (deviation > 0) {
-        fill *f = m->fill;
-        f->type = t.type;
-        f->data = data;
-        f->n = t.n_elem;
-        f->stream = m->tensors.n;
-        for (int i = 0; i < N_QUANTILE; i++) f->values[i] = (float)(deviation * (double)m->quantiles[i]);
-        if (t.type != PIPPIN_F32) pp_encode_row(t.type, f->values, f->halves, N_QUANTILE);
-        pp_team_run(m->team, fill_share, f);
-    } else {
-        for (size_t i = 0; i < t.n_elem; i++) ((float *)data)[i] = deviation == 0 ? 1.0f : 0.0f;
-    }
+    if (deviation > 0)
+        fill_normal(m, &t, data, deviation);
+    else
+        for (size_t i = 0; i < t.n_elem; i++) ((float *)data)[i] = constant;
     pippin_status status = pp_tensors_own_block(&m->tensors, data, m->err);
     return status == PIPPIN_OK ? pp_tensors_add(&m->tensors, name, strlen(name), &t, m->err) : status;
 }
 
-/* Deviation of a part: 0 stands for ones (norms), negative for zeros (biases). */
-static double deviation_of(const pippin_config *c, pp_part part, const int64_t *shape, int32_t n_dim)
+static pippin_status make_part(maker *m, pp_naming naming, int32_t layer, pp_part part)
 {
-    if (part == PP_PART_Q_BIAS || part == PP_PART_K_BIAS || part == PP_PART_V_BIAS) return -1;
-    if (n_dim == 1) return 0;
+    const pippin_config *c = m->config;
+    int32_t n_dim;
+    int64_t shape[2];
+    char name[PP_NAME_SIZE];
+    if (!pp_part_shape(c, naming, layer, part, &n_dim, shape)) return PIPPIN_OK;
+    pp_part_name(c, naming, layer, part, false, name);
+    const bool bias = part == PP_PART_Q_BIAS || part == PP_PART_K_BIAS || part == PP_PART_V_BIAS;
+    if (n_dim == 1) return make(m, name, PIPPIN_F32, shape, 1, 0, bias ? 0 : 1);
     const double residual = part == PP_PART_O || part == PP_PART_DOWN ? 2.0 * c->n_layer : 1.0;
-    return 1 / sqrt((double)shape[1] * residual);
+    return make(m, name, m->type, shape, 2, 1 / sqrt((double)shape[1] * residual), 0);
+}
+
+/*
+ * Static K/V scales, where the model is to run as AFM does on its device, low-bit weights and all: K after its norm and V are
+ * near one in size, and four deviations of them fit int8.
+ */
+static pippin_status make_kv_scales(maker *m, pp_naming naming, int32_t layer)
+{
+    const int64_t one = 1;
+    char name[PP_NAME_SIZE];
+    pippin_status status = PIPPIN_OK;
+    for (int value = 0; value < 2 && status == PIPPIN_OK; value++)
+        if (pp_scale_name(m->config, naming, layer, value, name))
+            status = make(m, name, PIPPIN_F32, &one, 1, 0, 4.0f / 127);
+    return status;
 }
 
 static pippin_status make_all(maker *m, pp_naming naming)
 {
     const pippin_config *c = m->config;
     const int64_t matrix[2] = {c->n_vocab, c->d_model};
-    pippin_status status = make(m, pp_top_name(naming, PP_TOP_EMBEDDING), matrix, 2, 0.02);
-    for (int32_t layer = 0; layer < c->n_layer; layer++)
-        for (pp_part part = PP_PART_ATTN_NORM; part < PP_N_PART && status == PIPPIN_OK; part++) {
-            int32_t n_dim;
-            int64_t shape[2];
-            char name[PP_NAME_SIZE];
-            if (!pp_part_shape(c, naming, layer, part, &n_dim, shape)) continue;
-            pp_part_name(c, naming, layer, part, false, name);
-            status = make(m, name, shape, n_dim, deviation_of(c, part, shape, n_dim));
-        }
-    if (status == PIPPIN_OK) status = make(m, pp_top_name(naming, PP_TOP_NORM), matrix + 1, 1, 0);
-    if (status == PIPPIN_OK && !c->tied_head) status = make(m, pp_top_name(naming, PP_TOP_HEAD), matrix, 2, 0.02);
+    const bool kv_scales = pp_low_bits(m->type) && c->qk_norm != PIPPIN_QK_NORM_NONE;
+    pippin_status status =
+        make(m, pp_top_name(naming, PP_TOP_EMBEDDING), m->embedding_type, matrix, 2, 0.02, 0);
+    for (int32_t layer = 0; layer < c->n_layer; layer++) {
+        for (pp_part part = PP_PART_ATTN_NORM; part < PP_N_PART && status == PIPPIN_OK; part++)
+            status = make_part(m, naming, layer, part);
+        if (status == PIPPIN_OK && kv_scales) status = make_kv_scales(m, naming, layer);
+    }
+    if (status == PIPPIN_OK) status = make(m, pp_top_name(naming, PP_TOP_NORM), PIPPIN_F32, matrix + 1, 1, 0, 1);
+    if (status == PIPPIN_OK && !c->tied_head)
+        status = make(m, pp_top_name(naming, PP_TOP_HEAD), m->embedding_type, matrix, 2, 0.02, 0);
     return status == PIPPIN_OK ? pp_tensors_finish(&m->tensors, m->err) : status;
 }
 
@@ -131,12 +200,13 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err)
 {
     *out = (pp_weights){0};
-    if (pp_type_block(type) != 1 || !pp_type_is_weight(type))
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be made by this version, expected f32, f16 or bf16",
+    if (!pp_low_bits(type) && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                       "type %s: cannot be made by this version, expected f32, f16, bf16, q8, q4 or q2",
                        pippin_type_name(type));
     pippin_status status = pp_config_check(config, config->name, err);
     if (status != PIPPIN_OK) return status;
-    maker m = {.config = config, .type = type, .err = err};
+    maker m = {.config = config, .type = type, .embedding_type = pp_type_of_embedding(type), .err = err};
     m.team = pp_team_create(pp_cpu_count());
     m.fill = pp_alloc(sizeof *m.fill);
     m.quantiles = pp_alloc(N_QUANTILE * sizeof *m.quantiles);

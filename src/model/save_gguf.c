@@ -113,7 +113,7 @@ static pippin_type type_of(const saver *s, const pp_linear *l, pp_site site)
 {
     if (!s->o->type) return l->type;
     if (site != PP_N_SITE) return s->o->type;
-    return s->o->embedding_type ? s->o->embedding_type : s->o->type == PIPPIN_Q2 ? PIPPIN_Q4 : s->o->type;
+    return s->o->embedding_type ? s->o->embedding_type : pp_type_of_embedding(s->o->type);
 }
 
 /* Bytes to other readers, a matrix to us: see formats/gguf.c. */

@@ -39,16 +39,21 @@ float pp_low_level(int bits, float u)
     return fminf(most, fmaxf(-most, floorf(u) + 0.5f));
 }
 
+uint8_t pp_low_code(int bits, float u)
+{
+    return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2);
+}
+
+pippin_type pp_type_of_embedding(pippin_type linear) { return linear == PIPPIN_Q2 ? PIPPIN_Q4 : linear; }
+
 void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale)
 {
     uint8_t *bytes = matrix;
-    const float zero = (float)pp_low_zero2(bits) / 2;
     memcpy(bytes + scale_at(bits, columns, row), &scale, sizeof scale);
     for (size_t k = 0; k < columns; k++) {
         int shift;
         const size_t at = code_at(bits, columns, row, k, &shift);
-        const float level = scale > 0 ? pp_low_level(bits, w[k] / scale) : bits == 8 ? 0 : 0.5f;
-        bytes[at] = (uint8_t)(bytes[at] | (unsigned)(level + zero) << shift);
+        bytes[at] = (uint8_t)(bytes[at] | pp_low_code(bits, scale > 0 ? w[k] / scale : 0) << shift);
     }
 }
 

@@ -63,6 +63,10 @@ size_t pp_low_group_bytes(int bits, size_t columns);
 float pp_low_best_scale(int bits, const float *w, size_t n);
 /* The level, in units of the scale, that u = w / scale is rounded to. */
 float pp_low_level(int bits, float u);
+/* The code of that level. */
+uint8_t pp_low_code(int bits, float u);
+/* What embedding and head are stored in beside linear layers of this type: q4 with q2, which would cost them too much. */
+pippin_type pp_type_of_embedding(pippin_type linear);
 /* Puts a row into a matrix that was zeroed. */
 void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale);
 void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, size_t first, size_t n, float *dst);

@@ -190,18 +190,6 @@ static pippin_status one_step(pp_trainer *t, bool *stop, pippin_error *err)
     return status == PIPPIN_OK && due ? checkpoint(t, err) : status;
 }
 
-/* A trained model opens by itself where its tokenizer can lie beside it. */
-static pippin_status write_tokenizer(const pp_trainer *t, pippin_error *err)
-{
-    bool saved = true;
-    const pippin_status status =
-        t->model->tokenizer ? pp_tokenizer_save(t->model->tokenizer, t->options.output, &saved, err) : PIPPIN_OK;
-    if (!saved)
-        pp_log("%s: this tokenizer has no file for a folder; pass --tokenizer with the trained model",
-               t->options.output);
-    return status;
-}
-
 static pippin_status write_adapter(const pp_trainer *t, pippin_error *err)
 {
     char *path = pp_path_join(t->options.output, "adapter.safetensors");
@@ -221,7 +209,7 @@ static pippin_status write_result(pp_trainer *t, pippin_error *err)
     else
         status =
             t->options.qat ? pp_qat_save(&t->qat, &t->params, dir, err) : pp_weights_save(&t->params.weights, dir, err);
-    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER) status = write_tokenizer(t, err);
+    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER) status = pp_model_save_tokenizer(t->model, t->options.output, err);
     return status == PIPPIN_OK ? plot(t, err) : status;
 }
 
