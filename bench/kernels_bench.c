@@ -69,6 +69,44 @@ static void bench_matmul(const pp_kernels *k, pippin_type type)
     printf("\n");
 }
 
+/* Low-bit weights; of the codes only the bytes count. */
+static void bench_low(const pp_kernels *k, int bits)
+{
+    enum { OUT_STREAM = 1 << 17 };
+    static int32_t sums[N_TOK];
+    static float half[N_TOK];
+    pp_low_matmul m = {.x = (const int8_t *)x,
+                       .x_stride = N_IN + 64,
+                       .x_half = half,
+                       .x_sum = sums,
+                       .w = w,
+                       .y = y,
+                       .n_tok = 1,
+                       .n_in = N_IN,
+                       .n_out = OUT_STREAM / bits,
+                       .y_stride = (size_t)OUT_STREAM / (size_t)bits};
+    void (*kernel)(const pp_low_matmul *) = bits == 2 ? k->matmul_q2 : bits == 4 ? k->matmul_q4 : k->matmul_q8;
+    const size_t bytes = pp_low_group_bytes(bits, N_IN) * (size_t)m.n_out / PP_LOW_ROWS;
+    double s;
+    BEST_SECONDS(s, kernel(&m));
+    printf("  matmul_q%-4d n_tok 1 %6.1f GB/s", bits, 1e-9 * (double)bytes / s);
+    for (m.n_tok = 2; m.n_tok <= 8; m.n_tok *= 2) {
+        double many;
+        BEST_SECONDS(many, kernel(&m));
+        printf("   x%d %.2f", m.n_tok, many / s);
+    }
+    m.n_out = N_OUT_BLOCK;
+    m.y_stride = N_OUT_BLOCK;
+    m.n_tok = 1;
+    BEST_SECONDS(s, kernel(&m));
+    printf("   from L2 %6.1f GB/s", 1e-9 * (double)pp_low_group_bytes(bits, N_IN) * N_OUT_BLOCK / PP_LOW_ROWS / s);
+    for (m.n_tok = 64; m.n_tok <= N_TOK; m.n_tok *= 8) {
+        BEST_SECONDS(s, kernel(&m));
+        printf("   n_tok %d %6.1f GMAC/s", m.n_tok, 1e-9 * m.n_tok * N_IN * N_OUT_BLOCK / s);
+    }
+    printf("\n");
+}
+
 static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
 {
     static int32_t slots[N_SLOT];
@@ -133,7 +171,7 @@ static void bench_rows(const pp_kernels *k)
 
 int main(int argc, char **argv)
 {
-    const size_t n_x = (size_t)N_TOK * N_IN, n_y = (size_t)8 * N_OUT_STREAM;
+    const size_t n_x = (size_t)N_TOK * N_IN, n_y = (size_t)8 * (1 << 16);
     x = pp_alloc(n_x * sizeof *x);
     y = pp_alloc_zero(PP_MAX(n_y, (size_t)N_TOK * N_IN), sizeof *y);
     w = pp_alloc((size_t)N_OUT_STREAM * N_IN * sizeof(float));
@@ -148,6 +186,9 @@ int main(int argc, char **argv)
         bench_matmul(&k, PIPPIN_F32);
         bench_matmul(&k, PIPPIN_F16);
         bench_matmul(&k, PIPPIN_BF16);
+        bench_low(&k, 2);
+        bench_low(&k, 4);
+        bench_low(&k, 8);
         bench_gemm(&k);
         bench_attend(k.attend_f32, PIPPIN_F32);
         bench_attend(k.attend_bf16, PIPPIN_BF16);

@@ -57,7 +57,8 @@ static int check_arguments(const init_args *args)
                         "--preset: found none, expected a preset's name or a config.json; see pippin help init");
     if (!args->output)
         return pp_error(PP_EXIT_USAGE, "--output: found none, expected the folder to write; pass -o DIR");
-    if ((args->type == PIPPIN_Q8 || args->type == PIPPIN_Q4 || args->type == PIPPIN_Q2) && !pp_path_ends(args->output, ".gguf"))
+    if ((args->type == PIPPIN_Q8 || args->type == PIPPIN_Q4 || args->type == PIPPIN_Q2) &&
+        !pp_path_ends(args->output, ".gguf"))
         return pp_error(PP_EXIT_FAILURE, "%s: %s is stored in GGUF only; pass -o NAME.gguf", args->output,
                         pippin_type_name(args->type));
     return 0;

@@ -115,7 +115,8 @@ pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, 
                            "%s: tensor %.*s: the shape is impossible, expected up to 4 sizes whose product fits",
                            t->source, n, name);
     const size_t block = pp_type_block(tensor->type);
-    const bool low = pp_low_bits(tensor->type) && tensor->n_dim == 2 && PP_MAX(tensor->shape[0], tensor->shape[1]) <= INT32_MAX;
+    const bool low =
+        pp_low_bits(tensor->type) && tensor->n_dim == 2 && PP_MAX(tensor->shape[0], tensor->shape[1]) <= INT32_MAX;
     if (low && tensor->bytes == pp_matrix_bytes(tensor->type, (size_t)tensor->shape[0], (size_t)tensor->shape[1]))
         bytes = tensor->bytes;
     else if (block == 0 || n_elem % block || !pp_mul(n_elem / block, pp_type_bytes(tensor->type, block), &bytes) ||

@@ -199,8 +199,7 @@ pippin_status pippin_model_save(const pippin_model *model, const char *dir, pipp
 pippin_status pp_model_save_tokenizer(const pippin_model *model, const char *dir, pippin_error *err)
 {
     bool saved = true;
-    const pippin_status status =
-        model->tokenizer ? pp_tokenizer_save(model->tokenizer, dir, &saved, err) : PIPPIN_OK;
+    const pippin_status status = model->tokenizer ? pp_tokenizer_save(model->tokenizer, dir, &saved, err) : PIPPIN_OK;
     if (!saved) pp_log("%s: this tokenizer has no file for a folder; pass --tokenizer with the model", dir);
     return status;
 }

@@ -168,11 +168,24 @@ INLINE ivec i_broadcast4(const int8_t *p)
     return _mm256_set1_epi32(four);
 }
 
-/* acc + sum of four products in each lane: u of at most 15, so that two products fit 16 bits. */
+INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
+
+/*
+ * acc + sums of two products in each int16: u of at most 3 or 15. An accumulator holds as many as the largest, 2 * 3 * 127
+ * or 2 * 15 * 127, go into int16; then it is widened, to the sums of four columns in each int32.
+ */
+#define LOW_STEPS(bits) ((bits) == 2 ? 40 : 8)
+enum { LOW_TOKENS = 2, LOW_SETS = 1 };
+#define LOW_PANEL_TOKENS 5
+/* As assembly, because gcc 12 copies and spills the accumulators of the intrinsics. */
 INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+    ivec products;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(acc), "=&x"(products) : "x"(u), "x"(x));
+    return acc;
 }
+
+INLINE ivec i_widen(ivec acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
 
 /* The same for codes up to 255: of them 128 is taken off, so that two products fit; what a code is off is then 0. */
 enum { DOT8_ZERO2 = 0 };
@@ -180,7 +193,8 @@ enum { DOT8_ZERO2 = 0 };
 INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
 {
     const __m256i w = _mm256_xor_si256(u, _mm256_set1_epi8((char)0x80));
-    return i_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(acc, i_widen(pairs));
 }
 
 INLINE int32_t i_sum(ivec a)

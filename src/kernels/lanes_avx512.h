@@ -117,7 +117,16 @@ INLINE ivec i_broadcast4(const int8_t *p)
     return _mm512_set1_epi32(four);
 }
 
+INLINE void i_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
+
+enum { LOW_TOKENS = 8 };
 #ifdef __AVX512VNNI__
+/* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
+#define LOW_STEPS(bits) (1 << 20)
+enum { LOW_SETS = 4 };
+#define LOW_PANEL_TOKENS 0
+INLINE ivec i_widen(ivec acc) { return acc; }
+
 /* As assembly, because gcc 12 copies every accumulator of the intrinsic once more than needed. */
 enum { DOT8_ZERO2 = 256 };
 
@@ -129,17 +138,22 @@ INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 
 INLINE ivec i_dot8(ivec acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 #else
-enum { DOT8_ZERO2 = 0 };
-
+#define LOW_STEPS(bits)  ((bits) == 2 ? 40 : 8)
+enum { LOW_SETS = 1, DOT8_ZERO2 = 0 };
+#define LOW_PANEL_TOKENS 5
 INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 {
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, x), _mm512_set1_epi16(1)));
+    ivec products;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+v"(acc), "=&v"(products) : "v"(u), "v"(x));
+    return acc;
 }
+
+INLINE ivec i_widen(ivec acc) { return _mm512_madd_epi16(acc, _mm512_set1_epi16(1)); }
 
 INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
 {
     const __m512i w = _mm512_xor_si512(u, _mm512_set1_epi8((char)0x80));
     const __m512i signed_x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
-    return i_dot(acc, _mm512_abs_epi8(w), signed_x);
+    return _mm512_add_epi32(acc, i_widen(_mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_x)));
 }
 #endif

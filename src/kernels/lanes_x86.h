@@ -38,6 +38,12 @@ INLINE void quad_store_n(float *p, quad v, int n)
     for (int i = 0; i < n; i++) p[i] = a[i];
 }
 
+INLINE void prefetch_l1(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INLINE void prefetch_for_writing(const void *p, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)p + at, 1);
+}
+
 INLINE void prefetch_l2(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

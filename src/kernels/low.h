@@ -1,48 +1,151 @@
 /*
  * low.h - products with pippin's own low-bit weights (quant/quant.h), for any lanes_*.h. A lane is a row of the group, so that no
  * sum is ever taken across lanes; sums are integers and exact, whatever the tile.
+ *
+ * What a level brings (lanes_*.h): i_dot adds products of unsigned codes and activations to an accumulator that holds
+ * `LOW_STEPS(bits)` of these sums, and i_widen makes int32 of it. With VNNI an accumulator is int32 from the start; without,
+ * it is pairs of int16, and i_dot costs one addition instead of two and a multiplication.
+ *
+ * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. Without VNNI the additions fill the pipes that
+ * unpacking needs, so for many tokens codes are unpacked once into a panel in L1 that all tokens pass (low_panel).
  */
-enum { ROW_VECTORS = PP_LOW_ROWS / LANES, LOW_TOKENS = LANES == 16 ? 8 : 2 };
+enum {
+    ROW_VECTORS = PP_LOW_ROWS / LANES,
+    PANEL_TOKENS = 40, /* whose sums and inputs share L1 with the panel */
+    PANEL_STEPS = 40,  /* steps of four columns: what int16 can hold of two-bit codes */
+    PANEL_ENOUGH = 3,  /* tokens from which the panel pays */
+    AHEAD = 4096       /* bytes in front of the codes in use that are asked from memory */
+};
 
-/* Tokens t .. t + n_x - 1 with one group of rows: y[o .. o + 31], of which `n` are there. */
+/* Tokens t .. t + n_x - 1, rows o .. o + 31 of which n are there: y = sums as pp_low_matmul defines it. */
+INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n, int v, ivec sum)
+{
+    const int some = PP_MAX(0, PP_MIN(LANES, n - v * LANES));
+    if (some == 0) return;
+    float *y = m->y + (size_t)t * m->y_stride + o + v * LANES;
+    const ivec twice = i_sub(i_add(sum, sum), i_set1((bits == 8 ? DOT8_ZERO2 : (1 << bits) - 1) * m->x_sum[t]));
+    const vec scale = v_load((const float *)(const void *)group + v * LANES);
+    vec r = v_mul(v_mul(i_to_float(twice), scale), v_set1(m->x_half[t]));
+    if (m->bias) r = v_add(r, v_load_n(m->bias + o + v * LANES, some));
+    if (m->accumulate) r = v_add(v_load_n(y, some), r);
+    v_store_n(y, r, some);
+}
+
+/* Codes j of a block's bytes. */
+INLINE ivec low_codes(int bits, ivec w, int j)
+{
+    if (bits == 8) return w;
+    return i_and(j ? i_shift_right(w, bits * j) : w, i_set1((int)(0x01010101u * ((1u << bits) - 1))));
+}
+
+/* Tokens t .. t + n_x - 1 with one group of rows; accumulators of several sets where few tokens would wait for their own sums. */
 INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n)
 {
+    enum { SETS = LOW_SETS };
+    const int n_set = PP_MAX(1, PP_MIN(SETS / n_x, 8 / bits)), columns = 32 / bits;
+    const int n_block = m->n_in / columns, run = LOW_STEPS(bits) * bits / 8; /* blocks before the sums are full */
     const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
-    const int columns = 32 / bits;
-    const ivec mask = i_set1((int)(0x01010101u * ((1u << bits) - 1)));
-    ivec acc[LOW_TOKENS][ROW_VECTORS];
-    UNROLL for (int x = 0; x < n_x; x++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) acc[x][v] = i_set1(0);
-    for (int k = 0; k < m->n_in; k += columns, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        {
-            ivec w = i_load(codes + v * LANES * 4);
-            UNROLL for (int j = 0; j < 8 / bits; j++)
+    const int8_t *x = m->x + (size_t)t * m->x_stride;
+    ivec acc[LOW_TOKENS][ROW_VECTORS], sum[LOW_TOKENS][ROW_VECTORS][SETS];
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) acc[i][v] = i_set1(0);
+    for (int b = 0; b < n_block;) {
+        const int end = PP_MIN(b + run, n_block);
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+            UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_set1(0);
+        for (; b < end; b++, codes += PP_LOW_BLOCK, x += columns) {
+            UNROLL for (int line = 0; line < PP_LOW_BLOCK; line += 64) prefetch_l1(codes + AHEAD + line);
+            UNROLL for (int v = 0; v < ROW_VECTORS; v++)
             {
-                const ivec u = bits == 8 ? w : i_and(j ? i_shift_right(w, bits * j) : w, mask);
-                UNROLL for (int x = 0; x < n_x; x++)
+                const ivec w = i_load(codes + v * LANES * 4);
+                UNROLL for (int j = 0; j < 8 / bits; j++)
                 {
-                    const int8_t *at = m->x + (size_t)(t + x) * m->x_stride + k + 4 * j;
-                    acc[x][v] =
-                        bits == 8 ? i_dot8(acc[x][v], u, i_broadcast4(at)) : i_dot(acc[x][v], u, i_broadcast4(at));
+                    const ivec u = low_codes(bits, w, j);
+                    UNROLL for (int i = 0; i < n_x; i++)
+                    {
+                        const ivec four = i_broadcast4(x + (size_t)i * m->x_stride + 4 * j);
+                        ivec *to = &sum[i][v][j % n_set];
+                        *to = bits == 8 ? i_dot8(*to, u, four) : i_dot(*to, u, four);
+                    }
                 }
             }
         }
-    UNROLL for (int x = 0; x < n_x; x++)
-    {
-        const ivec less = i_set1((bits == 8 ? DOT8_ZERO2 : (1 << bits) - 1) * m->x_sum[t + x]);
-        const vec half = v_set1(m->x_half[t + x]);
-        float *y = m->y + (size_t)(t + x) * m->y_stride + o;
-        UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+            UNROLL for (int s = 0; s < n_set; s++) acc[i][v] =
+                i_add(acc[i][v], bits == 8 ? sum[i][v][s] : i_widen(sum[i][v][s]));
+    }
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        low_put(bits, m, t + i, group, o, n, v, acc[i][v]);
+}
+
+#if LOW_PANEL_TOKENS
+#define LOW_SIZES_PANEL(X) X(1) X(2) X(3) X(4) X(5)
+
+/* One group's codes of n_step times four columns from block b on, a byte each: [n_step][32][4]. */
+INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *panel)
+{
+    for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
         {
-            const int some = PP_MAX(0, PP_MIN(LANES, n - v * LANES));
-            if (some == 0) break;
-            const ivec twice = i_sub(i_add(acc[x][v], acc[x][v]), less);
-            vec r = v_mul(v_mul(i_to_float(twice), v_load((const float *)(const void *)group + v * LANES)), half);
-            if (m->bias) r = v_add(r, v_load_n(m->bias + o + v * LANES, some));
-            if (m->accumulate) r = v_add(v_load_n(y + v * LANES, some), r);
-            v_store_n(y + v * LANES, r, some);
+            const ivec w = i_load(codes + v * LANES * 4);
+            UNROLL for (int j = 0; j < 8 / bits; j++)
+                i_store(panel + (s + j) * PP_LOW_BLOCK + v * LANES * 4, low_codes(bits, w, j));
         }
+}
+
+/* sums[i] += tokens i .. i + n_x - 1 times two vectors of the panel's rows. */
+INLINE void low_panel_tile(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
+                           int32_t *sums)
+{
+    ivec acc[LOW_PANEL_TOKENS][2];
+    UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_set1(0);
+    for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits)
+        UNROLL for (int j = 0; j < 8 / bits; j++)
+        {
+            const ivec w0 = i_load(panel + j * PP_LOW_BLOCK), w1 = i_load(panel + j * PP_LOW_BLOCK + 4 * LANES);
+            UNROLL for (int i = 0; i < n_x; i++)
+            {
+                const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
+                acc[i][0] = i_dot(acc[i][0], w0, four);
+                acc[i][1] = i_dot(acc[i][1], w1, four);
+            }
+        }
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < 2; v++)
+    {
+        int32_t *sum = sums + i * PP_LOW_ROWS + v * LANES;
+        i_store(sum, i_add(i_load(sum), i_widen(acc[i][v])));
     }
 }
+
+/* At most PANEL_TOKENS tokens from t on with one group of rows. */
+INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const uint8_t *group, int o, int n)
+{
+    _Alignas(64) uint8_t panel[PANEL_STEPS * PP_LOW_BLOCK];
+    _Alignas(64) int32_t sums[PANEL_TOKENS * PP_LOW_ROWS];
+    const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
+    const int most = PP_MIN(LOW_STEPS(bits), PANEL_STEPS), n_step = m->n_in / 4;
+    memset(sums, 0, (size_t)n_tok * PP_LOW_ROWS * sizeof *sums);
+    for (int i = 0; i < n_tok; i++)
+        prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
+    for (int s = 0; s < n_step; s += most) {
+        const int some = PP_MIN(most, n_step - s);
+        low_unpack(bits, codes + (size_t)s * (size_t)bits / 8 * PP_LOW_BLOCK, some, panel);
+        for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
+            for (int v = 0; v < ROW_VECTORS; v += 2) {
+                const int8_t *x = m->x + (size_t)(t + i) * m->x_stride + 4 * s;
+                switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
+#define CASE(size)                                                                                                     \
+    case size:                                                                                                         \
+        low_panel_tile(bits, size, x, m->x_stride, panel + v * LANES * 4, some, sums + i * PP_LOW_ROWS + v * LANES);   \
+        break;
+                    LOW_SIZES_PANEL(CASE)
+#undef CASE
+                }
+            }
+    }
+    for (int i = 0; i < n_tok; i++)
+        for (int v = 0; v < ROW_VECTORS; v++)
+            low_put(bits, m, t + i, group, o, n, v, i_load(sums + i * PP_LOW_ROWS + v * LANES));
+}
+#endif
 
 #define LOW_SIZES_16(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #define LOW_SIZES_8(X)  X(1) X(2)
@@ -50,6 +153,16 @@ INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uin
 INLINE void low_matmul(int bits, const pp_low_matmul *m)
 {
     const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in);
+#if LOW_PANEL_TOKENS
+    if (bits < 8 && m->n_tok >= PANEL_ENOUGH) {
+        for (int t = 0; t < m->n_tok; t += PANEL_TOKENS) {
+            const uint8_t *group = m->w;
+            for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes)
+                low_panel(bits, m, t, PP_MIN(PANEL_TOKENS, m->n_tok - t), group, o, PP_MIN(PP_LOW_ROWS, m->n_out - o));
+        }
+        return;
+    }
+#endif
     const uint8_t *group = m->w;
     for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes) {
         const int n = PP_MIN(PP_LOW_ROWS, m->n_out - o);
@@ -70,7 +183,8 @@ static int32_t k_sum_i8(const int8_t *q, int n)
 {
     ivec sum = i_set1(0);
     int i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES) sum = i_dot(sum, i_set1(0x01010101), i_load(q + i));
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        sum = i_add(sum, i_widen(i_dot(i_set1(0), i_set1(0x01010101), i_load(q + i))));
     int32_t all = i_sum(sum);
     for (; i < n; i++) all += q[i];
     return all;

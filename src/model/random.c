@@ -181,8 +181,7 @@ static pippin_status make_all(maker *m, pp_naming naming)
     const pippin_config *c = m->config;
     const int64_t matrix[2] = {c->n_vocab, c->d_model};
     const bool kv_scales = pp_low_bits(m->type) && c->qk_norm != PIPPIN_QK_NORM_NONE;
-    pippin_status status =
-        make(m, pp_top_name(naming, PP_TOP_EMBEDDING), m->embedding_type, matrix, 2, 0.02, 0);
+    pippin_status status = make(m, pp_top_name(naming, PP_TOP_EMBEDDING), m->embedding_type, matrix, 2, 0.02, 0);
     for (int32_t layer = 0; layer < c->n_layer; layer++) {
         for (pp_part part = PP_PART_ATTN_NORM; part < PP_N_PART && status == PIPPIN_OK; part++)
             status = make_part(m, naming, layer, part);
