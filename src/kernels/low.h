@@ -86,6 +86,7 @@ INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *pane
     for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
         {
             const ivec w = i_load(codes + v * LANES * 4);
+            if (v * LANES * 4 % 64 == 0) prefetch_l1(codes + AHEAD + v * LANES * 4);
             UNROLL for (int j = 0; j < 8 / bits; j++)
                 i_store(panel + (s + j) * PP_LOW_BLOCK + v * LANES * 4, low_codes(bits, w, j));
         }

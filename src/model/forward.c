@@ -43,7 +43,7 @@ static void lay_out(pp_scratch *s, const pippin_config *c, cutter *k)
     s->slots = cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
     s->decoded = cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
-    s->codes_stride = (s->widest + 63) / 64 * 64;
+    s->codes_stride = ((s->widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */
     s->codes = cut(k, rows * s->codes_stride, sizeof *s->codes);
     s->code_half = cut(k, rows, sizeof *s->code_half);
     s->code_sum = cut(k, rows, sizeof *s->code_sum);
@@ -70,6 +70,7 @@ pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_lo
         pp_free(s);
         return pp_fail_memory(err, "session scratch", bytes);
     }
+    pp_advise_whole(s->block, bytes);
     s->n_row = n_row;
     s->n_logits = n_logits;
     s->n_ctx = n_ctx;
