@@ -380,8 +380,15 @@ PIPPIN_API pippin_status pippin_session_set_adapters(pippin_session *session, co
  */
 PIPPIN_API pippin_status pippin_session_sync(pippin_session *session, const int32_t *tokens, size_t n_tok,
                                              pippin_error *err);
-PIPPIN_API const float *
-pippin_session_logits(const pippin_session *session);                  /* [n_vocab]; NULL before the first sync */
+/* The same with the predictions after each of the last n_last tokens, 1 to the session's n_logits: what a guess of several
+   tokens is checked with. Each is the one that it would be alone, bit for bit. */
+PIPPIN_API pippin_status pippin_session_sync_last(pippin_session *session, const int32_t *tokens, size_t n_tok,
+                                                  int32_t n_last, pippin_error *err);
+PIPPIN_API int32_t pippin_session_n_logits(const pippin_session *session);
+/* [n_vocab] after the last token, valid until the session is used again; NULL before the first sync. */
+PIPPIN_API const float *pippin_session_logits(const pippin_session *session);
+/* After the token that is `back` before the last; NULL where the last sync gave none. */
+PIPPIN_API const float *pippin_session_logits_of(const pippin_session *session, int32_t back);
 PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session); /* tokens in the cache */
 PIPPIN_API size_t
 pippin_session_n_reused(const pippin_session *session); /* of the last sync's, those found in the cache */
@@ -411,6 +418,17 @@ PIPPIN_API pippin_status pippin_session_score(pippin_session *session, const pip
 /* The same into a float32 .npy file [n_tok, n_vocab], written aside and renamed; score->row may be NULL and is called too. */
 PIPPIN_API pippin_status pippin_session_score_npy(pippin_session *session, const pippin_score *score, const char *path,
                                                   pippin_error *err);
+
+/* ---- what the machine could do -------------------------------------------------------------------------------------- */
+
+/* Reads memory and multiplies int8 as fast as the machine can, with nothing else to do: what a model's speed is held against. */
+typedef struct pippin_probe pippin_probe;
+
+/* n_threads: 0 for one a core; cpu as in pippin_model_options, or NULL. Holds 256 MB. Errors: ARGUMENT, MEMORY. */
+PIPPIN_API pippin_status pippin_probe_create(int32_t n_threads, const char *cpu, pippin_probe **out, pippin_error *err);
+PIPPIN_API void pippin_probe_free(pippin_probe *probe);
+PIPPIN_API double pippin_probe_read(pippin_probe *probe); /* bytes a second, of one read of its memory (some 10 ms) */
+PIPPIN_API double pippin_probe_multiply(pippin_probe *probe); /* multiply-adds of int8 a second, in some 10 ms */
 
 /* ---- generation --------------------------------------------------------------------------------------------------- */
 

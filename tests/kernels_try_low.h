@@ -98,6 +98,29 @@ static bool try_sum_i8(const pp_kernels *k, const pp_kernels *truth)
     return true;
 }
 
+static bool try_probe_read(const pp_kernels *k, const pp_kernels *truth)
+{
+    for (int round = 0; round < 200; round++) {
+        const size_t n = (size_t)size(300);
+        uint32_t *p = input(0, n * sizeof *p);
+        for (size_t i = 0; i < n; i++) p[i] = (uint32_t)between(INT32_MIN, INT32_MAX);
+        CHECK(k->probe_read(p, n) == truth->probe_read(p, n), "sum of %zu words", n);
+    }
+    return true;
+}
+
+static bool try_probe_multiply(const pp_kernels *k, const pp_kernels *truth)
+{
+    for (int round = 0; round < 20; round++) {
+        int8_t x[4];
+        for (int i = 0; i < 4; i++) x[i] = (int8_t)(round ? between(-127, 127) : 127);
+        const int n = between(0, 9);
+        const uint32_t want = 3u * PP_PROBE_PRODUCTS / 4 * (uint32_t)n * (uint32_t)(x[0] + x[1] + x[2] + x[3]);
+        CHECK(truth->probe_multiply(x, n) == want && k->probe_multiply(x, n) == want, "%d turns", n);
+    }
+    return true;
+}
+
 /* What an encoded matrix gives against its own decoded values in double. */
 static void scalar_low_is_true(const pp_kernels *k)
 {

@@ -86,7 +86,7 @@ static pippin_status run(generation *g, pippin_error *err)
         if (!deliver(g, id) || g->n_done == limit) break;
         const int32_t at = s->kv.n_tok;
         s->tokens[at] = id;
-        pippin_status status = pp_session_extend(s, at, at + 1, true, err);
+        pippin_status status = pp_session_extend(s, at, at + 1, 1, err);
         if (status == PIPPIN_E_CANCELLED) g->result->finish = PIPPIN_FINISH_CANCELLED;
         if (status != PIPPIN_OK) return status;
     }

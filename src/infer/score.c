@@ -68,7 +68,7 @@ pippin_status pippin_session_score(pippin_session *s, const pippin_score *in, pi
                            (int)in->positions[i]);
     complete(s, in, &score);
     pp_kv_rewind(&s->kv, 0);
-    s->has_logits = false;
+    s->logits = NULL;
     if (score.reference)
         status = pp_reference_score(&s->model->weights, s->loras, s->n_lora, &score, err);
     else

@@ -41,17 +41,16 @@ static void take_options(pippin_session *s, const pippin_session_options *o)
 static pippin_status allocate(pippin_session *s, const pippin_session_options *o, pippin_error *err)
 {
     const pp_weights *w = &s->model->weights;
-    const size_t n_ctx = (size_t)s->n_ctx, n_vocab = (size_t)w->config.n_vocab;
+    const size_t n_ctx = (size_t)s->n_ctx;
     const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
     s->team = pp_team_create(n_thread);
     if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
     s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
-    s->logits = pp_alloc_zero(n_vocab, sizeof *s->logits);
     s->segments = pp_alloc_zero(n_ctx, sizeof(int32_t));
     s->positions = pp_alloc_zero(n_ctx, sizeof(int32_t));
-    if (!s->tokens || !s->rows || !s->logits || !s->segments || !s->positions)
-        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t) + n_vocab * sizeof(float));
+    if (!s->tokens || !s->rows || !s->segments || !s->positions)
+        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
@@ -90,7 +89,6 @@ void pippin_session_free(pippin_session *s)
     pp_stream_free(&s->stream);
     pp_free(s->tokens);
     pp_free(s->rows);
-    pp_free(s->logits);
     pp_sampler_free(&s->sampler);
     pp_free(s->segments);
     pp_free(s->positions);
@@ -101,7 +99,16 @@ void pippin_session_free(pippin_session *s)
 int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
 int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->team); }
 pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
-const float *pippin_session_logits(const pippin_session *s) { return s->has_logits ? s->logits : NULL; }
+int32_t pippin_session_n_logits(const pippin_session *s) { return s->n_logits; }
+
+const float *pippin_session_logits(const pippin_session *s) { return pippin_session_logits_of(s, 0); }
+
+const float *pippin_session_logits_of(const pippin_session *s, int32_t back)
+{
+    if (!s->logits || back < 0 || back >= s->n_wanted) return NULL;
+    return s->logits + (size_t)(s->n_wanted - 1 - back) * (size_t)s->model->weights.config.n_vocab;
+}
+
 size_t pippin_session_n_tok(const pippin_session *s) { return (size_t)s->kv.n_tok; }
 size_t pippin_session_n_reused(const pippin_session *s) { return s->n_reused; }
 void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
@@ -109,7 +116,7 @@ void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
 static void forget(pippin_session *s)
 {
     pp_kv_rewind(&s->kv, 0);
-    s->has_logits = false;
+    s->logits = NULL;
 }
 
 pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const pippin_model *model,
@@ -165,46 +172,54 @@ pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_err
     return status;
 }
 
-pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err)
+pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, int32_t n_wanted, pippin_error *err)
 {
     const pp_engine engine = pp_session_engine(s);
     const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
-    s->has_logits = false;
-    for (int32_t at = first; at < last;) {
-        const int32_t n = PP_MIN(last - at, s->n_batch);
+    s->logits = NULL;
+    for (int32_t at = first, n; at < last; at += n) {
+        n = PP_MIN(last - at, s->n_batch);
+        if (at + n < last) n = PP_MIN(n, last - n_wanted - at); /* what is wanted comes from one pass */
         for (int32_t i = 0; i < n; i++)
             s->rows[i] = (pp_row){.token = s->tokens[at + i],
                                   .position = at + i,
                                   .slot = at + i,
-                                  .wants_logits = want && at + i == last - 1};
+                                  .wants_logits = at + i >= last - n_wanted};
         const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
         pippin_status status = pp_session_pass(s, &pass, err);
         if (status != PIPPIN_OK) return status;
-        at += n;
     }
-    if (want) {
-        memcpy(s->logits, pp_forward_logits(&engine, 0, 1),
-               (size_t)s->model->weights.config.n_vocab * sizeof *s->logits);
-        s->has_logits = true;
-    }
+    s->n_wanted = n_wanted;
+    if (n_wanted) s->logits = pp_forward_logits(&engine, 0, n_wanted);
     return PIPPIN_OK;
 }
 
 pippin_status pippin_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
 {
+    return pippin_session_sync_last(s, tokens, n_tok, 1, err);
+}
+
+pippin_status pippin_session_sync_last(pippin_session *s, const int32_t *tokens, size_t n_tok, int32_t n_last,
+                                       pippin_error *err)
+{
     pippin_status status = pp_session_check_tokens(s, tokens, n_tok, err);
     if (status != PIPPIN_OK) return status;
-    const int32_t n = (int32_t)n_tok;
+    const int32_t n = (int32_t)n_tok, most = PP_MIN(n, s->n_logits);
+    if (n_last < 1 || n_last > most)
+        return pp_fail(err, PIPPIN_E_ARGUMENT,
+                       "logits of the last %d tokens: expected 1 to %d; create the session with "
+                       "more n_logits",
+                       (int)n_last, (int)most);
     int32_t same = 0;
     while (same < PP_MIN(n, s->kv.n_tok) && s->tokens[same] == tokens[same]) same++;
-    if (same == n && s->kv.n_tok == n && s->has_logits) {
+    if (same == n && s->kv.n_tok == n && s->logits && s->n_wanted >= n_last) {
         s->n_reused = n_tok;
         return PIPPIN_OK;
     }
-    /* The last token is evaluated again even if it is cached: its logits are wanted. */
-    same = PP_MIN(same, n - 1);
+    /* Tokens whose logits are wanted are evaluated again even if they are cached. */
+    same = PP_MIN(same, n - n_last);
     s->n_reused = (size_t)same;
     pp_kv_rewind(&s->kv, same);
     memcpy(s->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
-    return pp_session_extend(s, same, n, true, err);
+    return pp_session_extend(s, same, n, n_last, err);
 }

@@ -16,18 +16,18 @@ struct pippin_session {
     atomic_int cancel;
     int32_t *tokens; /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
     pp_row *rows;    /* [n_batch] of the next pass */
-    float *logits;   /* [n_vocab] after the last token */
+    const float *logits; /* [n_wanted][n_vocab] of the last tokens, in the scratch; NULL: there are none */
+    int32_t n_wanted;
     pp_sampler sampler;
     int32_t *segments, *positions; /* [n_ctx] where a score gives none */
     pp_stream stream;
-    bool has_logits;
     size_t n_reused;
 };
 
 /* pp_forward on the session's engine; a cancel request that it served is cleared. */
 pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err);
-/* Evaluates tokens[first..last) as one sequence from slot `first` on; logits of the last one if `want`. */
-pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, bool want, pippin_error *err);
+/* Evaluates tokens[first..last) as one sequence from slot `first` on, and gives logits of the last n_wanted of them. */
+pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, int32_t n_wanted, pippin_error *err);
 /* Every id inside the vocabulary? */
 pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err);
 /* An engine over the session's parts. */

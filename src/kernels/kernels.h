@@ -90,6 +90,9 @@ typedef struct pp_adamw {
     float gradient; /* what each gradient is multiplied by first: clipping */
 } pp_adamw;
 
+/* Multiply-adds of one turn of probe_multiply: 40 steps, which int16 sums hold, of 12 vectors of 32. */
+enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
+
 /*
  * The one list: X(name, return type, parameters). Types, table, prototypes, test names and benchmark names come from it.
  * Float bounds are relative to the sum of absolute products (matmul: 4 ulp * sqrt(n_in) of it), or as stated.
@@ -121,6 +124,8 @@ typedef struct pp_adamw {
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
  * matmul_q*    see pp_low_matmul                                                             (exact)
  * sum_i8       sum of q[i]                                                                   (exact)
+ * probe_read   sum of n words, modulo 2^32: a plain read of memory                          (exact)
+ * probe_multiply  n * PP_PROBE_PRODUCTS multiply-adds of codes 3 with x[0 .. 3] in turn, their sum modulo 2^32 (exact)
  * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
  *              exponential of a score, whose rounding grows with the products that it is the sum of)
  */
@@ -150,6 +155,8 @@ typedef struct pp_adamw {
     X(matmul_q4, void, (const pp_low_matmul *m))                                                                       \
     X(matmul_q8, void, (const pp_low_matmul *m))                                                                       \
     X(sum_i8, int32_t, (const int8_t *q, int n))                                                                       \
+    X(probe_read, uint32_t, (const uint32_t *p, size_t n))                                                             \
+    X(probe_multiply, uint32_t, (const int8_t x[4], int n))                                                            \
     X(attend_f32, void, (const pp_attend *a))                                                                          \
     X(attend_bf16, void, (const pp_attend *a))                                                                         \
     X(attend_i8, void, (const pp_attend *a))

@@ -208,6 +208,24 @@ static int32_t k_sum_i8(const int8_t *q, int n)
     return sum;
 }
 
+/* ---- probes ---- */
+
+static uint32_t k_probe_read(const uint32_t *p, size_t n)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += p[i];
+    return sum;
+}
+
+static uint32_t k_probe_multiply(const int8_t x[4], int n)
+{
+    int32_t sum = 0;
+    uint32_t all = 0;
+    for (int turn = 0; turn < n; turn++, all += (uint32_t)sum, sum = 0)
+        for (int i = 0; i < PP_PROBE_PRODUCTS; i++) sum += 3 * x[i % 4];
+    return all;
+}
+
 /* ---- training ---- */
 
 static void k_gemm(const pp_gemm *g)

@@ -1,4 +1,4 @@
-/* x86_avx512vnni.c - products with low-bit weights for AVX-512 with VNNI; all else is as AVX-512 has it. */
+/* x86_avx512vnni.c - products with low-bit weights, and the probes, for AVX-512 with VNNI; all else is as AVX-512 has it. */
 #if defined(__x86_64__)
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "kernels/lanes_avx512.h"
 
 #include "kernels/low.h"
+#include "kernels/probe.h"
 
 void pp_kernels_set_avx512vnni(pp_kernels *t)
 {
@@ -14,5 +15,7 @@ void pp_kernels_set_avx512vnni(pp_kernels *t)
     t->matmul_q4 = k_matmul_q4;
     t->matmul_q8 = k_matmul_q8;
     t->sum_i8 = k_sum_i8;
+    t->probe_read = k_probe_read;
+    t->probe_multiply = k_probe_multiply;
 }
 #endif

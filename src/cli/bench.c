@@ -1,0 +1,421 @@
+/*
+ * bench.c - how fast a model runs here, and how much of the machine that is: prompts, single tokens, and several tokens checked at
+ * once. What memory and multipliers give at best is measured in turns with it, since both move on a machine that is shared.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct bench_args {
+    pp_common common;
+    const char *preset, *verify;
+    pippin_type type;
+    int32_t n_prompt, n_generate, n_round;
+    bool markdown;
+} bench_args;
+
+#define AT(field) offsetof(bench_args, field)
+
+static const pp_option own_options[] = {
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_prompt),
+     .low = 1,
+     .high = 1 << 20,
+     .help = "tokens of a prompt (default: 512)"},
+    {.name = "generate",
+     .letter = 'n',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_generate),
+     .low = 1,
+     .high = 1 << 20,
+     .help = "tokens that are computed one by one (default: 128)"},
+    {.name = "verify",
+     .kind = PP_OPTION_TEXT,
+     .argument = "K,K,...",
+     .target = AT(verify),
+     .help = "tokens that one pass checks at once, as guesses are, 1 to 16 each (default: 2,4,8)"},
+    {.name = "rounds",
+     .letter = 'r',
+     .kind = PP_OPTION_INT,
+     .argument = "N",
+     .target = AT(n_round),
+     .low = 1,
+     .high = 100,
+     .help = "times that everything is measured (default: 3)"},
+    {.name = "preset",
+     .kind = PP_OPTION_TEXT,
+     .argument = "NAME",
+     .target = AT(preset),
+     .files = "json",
+     .offers = PP_OFFER_PRESETS,
+     .help = "in place of --model: random weights of this shape, or of a config.json's"},
+    {.name = "type",
+     .kind = PP_OPTION_TYPE,
+     .argument = "TYPE",
+     .target = AT(type),
+     .choices = "f32|f16|bf16|q8|q4|q2",
+     .help = "type of the random weights (default: f32 up to 500 million parameters, else bf16)"},
+    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "print the table as markdown"},
+    {0}};
+
+enum {
+    MAX_SAMPLE = 4096,
+    MAX_TEST = 8,
+    PIECE = 16,
+    SHORT = 8 /* tokens in the cache before the first that is timed */
+};
+
+typedef struct series {
+    double items[MAX_SAMPLE];
+    size_t n;
+} series;
+
+typedef struct test {
+    char name[32];
+    int32_t n;                     /* tokens of a pass */
+    double bytes, macs;            /* a token's, 0: not counted */
+    series rate;                   /* tokens a second */
+    series bandwidth, peak, ratio; /* shares of the machine's; time against that of one token */
+} test;
+
+typedef struct bench {
+    const bench_args *args;
+    pp_loaded loaded;
+    pippin_probe *probe;
+    int32_t *tokens; /* [n_ctx] */
+    int32_t n_ctx;
+    test tests[MAX_TEST];
+    size_t n_test;
+    series read, multiply; /* all that the probes gave */
+    uint64_t random;
+} bench;
+
+/* ---- samples ---- */
+
+static void add(series *s, double value)
+{
+    if (s->n < MAX_SAMPLE) s->items[s->n++] = value;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* share 0: the smallest, 0.5: the median, 1: the largest; NaN of nothing. */
+static double quantile(const series *s, double share)
+{
+    static double sorted[MAX_SAMPLE];
+    if (!s->n) return NAN;
+    memcpy(sorted, s->items, s->n * sizeof *sorted);
+    qsort(sorted, s->n, sizeof *sorted, by_size);
+    return sorted[(size_t)(share * (double)(s->n - 1) + 0.5)];
+}
+
+static double median(const series *s) { return quantile(s, 0.5); }
+
+static double probe_read(bench *b)
+{
+    const double rate = pippin_probe_read(b->probe);
+    add(&b->read, rate);
+    return rate;
+}
+
+static double probe_multiply(bench *b)
+{
+    const double rate = pippin_probe_multiply(b->probe);
+    add(&b->multiply, rate);
+    return rate;
+}
+
+/* ---- what is measured ---- */
+
+/* New tokens from `first` on, so that no part of the cache is found again. */
+static void draw(bench *b, int32_t first, int32_t n)
+{
+    const int32_t n_vocab = pippin_model_config(b->loaded.model)->n_vocab;
+    for (int32_t i = first; i < first + n; i++)
+        b->tokens[i] = (int32_t)(pp_random_unit(1, 2, b->random++) * (double)n_vocab);
+}
+
+/* Evaluates the timeline up to n tokens, predictions after the last n_last; *seconds is what it took. */
+static int evaluate(bench *b, int32_t n, int32_t n_last, double *seconds)
+{
+    pippin_error err;
+    const double start = pp_seconds();
+    if (pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) != PIPPIN_OK)
+        return pp_failed(&err);
+    *seconds = pp_seconds() - start;
+    return 0;
+}
+
+static int bench_prompt(bench *b, test *t)
+{
+    double seconds;
+    draw(b, 0, t->n);
+    const double before = probe_multiply(b);
+    int code = evaluate(b, t->n, 1, &seconds);
+    if (code) return code;
+    const double peak = (before + probe_multiply(b)) / 2, rate = (double)t->n / seconds;
+    add(&t->rate, rate);
+    add(&t->peak, rate * t->macs / peak);
+    return 0;
+}
+
+static int bench_generate(bench *b, test *t)
+{
+    double seconds, before = probe_read(b);
+    draw(b, 0, SHORT + t->n);
+    int code = evaluate(b, SHORT, 1, &seconds);
+    for (int32_t done = 0; done < t->n && !code; done += PIECE) {
+        const int32_t n = PP_MIN(PIECE, t->n - done);
+        double sum = 0;
+        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, SHORT + done + i, 1, &seconds);
+        if (code) break;
+        const double after = probe_read(b), rate = (double)n / sum;
+        add(&t->rate, rate);
+        add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
+        before = after;
+    }
+    return code;
+}
+
+/* Passes of n tokens, each between two of one. */
+static int bench_verify(bench *b, test *t)
+{
+    double seconds, one, many;
+    draw(b, 0, SHORT);
+    int code = evaluate(b, SHORT, 1, &seconds);
+    int32_t at = SHORT;
+    for (int i = 0; i < PIECE && at + 1 + t->n <= b->n_ctx && !code; i++) {
+        draw(b, at, 1 + t->n);
+        code = evaluate(b, at + 1, 1, &one);
+        if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
+        at += 1 + t->n;
+        add(&t->rate, (double)t->n / many);
+        add(&t->ratio, many / one);
+    }
+    return code;
+}
+
+static int run_round(bench *b, int32_t round)
+{
+    int code = 0;
+    for (size_t i = 0; i < b->n_test && !code; i++) {
+        test *t = &b->tests[i];
+        pp_progress("round %d of %d: %s", (int)round + 1, (int)b->args->n_round, t->name);
+        code = t->name[0] == 'p' ? bench_prompt(b, t) : t->name[0] == 't' ? bench_generate(b, t) : bench_verify(b, t);
+    }
+    return code;
+}
+
+/* ---- preparing ---- */
+
+/* Stored bytes of what one token multiplies: all matrices, an embedding only where it is the head too. */
+static double bytes_per_token(const pippin_model *model)
+{
+    double bytes = 0;
+    pippin_tensor_info tensor;
+    for (size_t i = 0; pippin_model_tensor(model, i, &tensor); i++)
+        if (tensor.n_dim == 2 && (pippin_model_config(model)->tied_head || !strstr(tensor.name, "emb")))
+            bytes += (double)tensor.bytes;
+    return bytes;
+}
+
+static int add_tests(bench *b)
+{
+    const bench_args *a = b->args;
+    const double bytes = bytes_per_token(b->loaded.model);
+    pippin_ledger ledger;
+    pippin_ledger_compute(pippin_model_config(b->loaded.model), &ledger);
+    test *t = &b->tests[b->n_test++];
+    *t = (test){.n = a->n_prompt, .macs = (double)ledger.linear_weights_full};
+    snprintf(t->name, sizeof t->name, "pp%d", (int)a->n_prompt);
+    t = &b->tests[b->n_test++];
+    *t = (test){.n = a->n_generate, .bytes = bytes};
+    snprintf(t->name, sizeof t->name, "tg%d", (int)a->n_generate);
+    pp_ids sizes = {0};
+    int code = pp_parse_ids("--verify", a->verify, strlen(a->verify), &sizes);
+    for (size_t i = 0; i < sizes.n && !code; i++) {
+        if (sizes.items[i] < 1 || sizes.items[i] > PIECE || b->n_test == MAX_TEST) {
+            code = pp_error(PP_EXIT_USAGE, "--verify: found \"%s\", expected up to %d numbers from 1 to %d", a->verify,
+                            MAX_TEST - 2, PIECE);
+            break;
+        }
+        t = &b->tests[b->n_test++];
+        *t = (test){.n = sizes.items[i]};
+        snprintf(t->name, sizeof t->name, "verify%d", (int)t->n);
+    }
+    pp_free(sizes.items);
+    return code;
+}
+
+static int open_model(bench *b)
+{
+    const bench_args *a = b->args;
+    pippin_model *model;
+    pippin_config config;
+    pippin_error err;
+    int code;
+    if (!a->preset) {
+        code = pp_load_model(&a->common, &model);
+    } else if (a->common.model) {
+        code = pp_error(PP_EXIT_USAGE, "--preset: found %s and --model %s, expected one of them; leave one out",
+                        a->preset, a->common.model);
+    } else {
+        code = pp_load_preset(a->preset, &config);
+        if (code) return code;
+        const pippin_type type = a->type ? a->type : pp_random_type(&config);
+        pippin_plan plan;
+        pippin_plan_compute(&config, &(pippin_plan_options){.type = type}, &plan);
+        code = pp_check_random("bench", &config, type, plan.weights);
+        pp_progress("making %s weights of %s", pippin_type_name(type), config.name);
+        if (!code && pippin_model_random(&config, type, 0, &(pippin_model_options){.cpu = a->common.cpu}, &model,
+                                         &err) != PIPPIN_OK)
+            code = pp_failed(&err);
+    }
+    if (code) return code;
+    /* No more context than is measured: a session's memory is part of what is reported. */
+    const int32_t most = PP_MAX(PP_MAX(a->n_prompt, SHORT + a->n_generate), SHORT + PIECE * (PIECE + 1));
+    return pp_load_session(&a->common, model, most, &b->loaded);
+}
+
+static int prepare(bench *b)
+{
+    int code = open_model(b);
+    if (code) return code;
+    b->n_ctx = pippin_session_n_ctx(b->loaded.session);
+    if (b->n_ctx < PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate))
+        return pp_error(PP_EXIT_FAILURE, "--ctx: %d tokens, expected at least the %d that are to be measured",
+                        (int)b->n_ctx, (int)PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate));
+    b->tokens = pp_alloc_zero((size_t)b->n_ctx, sizeof *b->tokens);
+    return b->tokens ? add_tests(b) : pp_no_memory();
+}
+
+/* ---- results ---- */
+
+static json_t *test_json(const test *t)
+{
+    return json_pack("{s:s, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}", "test", t->name, "tokens_per_second", "min",
+                     pp_json_number(quantile(&t->rate, 0)), "median", pp_json_number(median(&t->rate)), "max",
+                     pp_json_number(quantile(&t->rate, 1)), "bytes_per_token",
+                     t->bytes > 0 ? json_integer((json_int_t)t->bytes) : json_null(), "bandwidth_share",
+                     pp_json_number(median(&t->bandwidth)), "peak_share", pp_json_number(median(&t->peak)),
+                     "time_ratio", pp_json_number(median(&t->ratio)));
+}
+
+static int report_json(const bench *b, uint64_t peak_rss)
+{
+    const pippin_model *model = b->loaded.model;
+    const char *name = pippin_model_config(model)->name;
+    json_t *results = json_array();
+    for (size_t i = 0; i < b->n_test; i++) json_array_append_new(results, test_json(&b->tests[i]));
+    return pp_print_json(json_pack(
+        "{s:s, s:i, s:o, s:o, s:o, s:s, s:o, s:f, s:I}", "cpu", pippin_model_cpu(model), "threads",
+        (int)pippin_session_n_threads(b->loaded.session), "bandwidth_gb_s", pp_json_number(1e-9 * median(&b->read)),
+        "int8_peak_gmac_s", pp_json_number(1e-9 * median(&b->multiply)), "model", pp_json_text(name, strlen(name)),
+        "type", pippin_type_name(pippin_model_type(model)), "results", results, "load_ms", 1e3 * b->loaded.seconds,
+        "peak_rss_bytes", (json_int_t)peak_rss));
+}
+
+static void share_cell(pp_table *table, const series *s, const char *format, double factor)
+{
+    if (s->n)
+        pp_cell(table, format, factor * median(s));
+    else
+        pp_cell(table, "%s", "");
+}
+
+static int report_text(const bench *b, uint64_t peak_rss)
+{
+    const pippin_model *model = b->loaded.model;
+    pp_print("%s, %s, %s, %d threads; loaded in %.2f s, %s at the peak\n", pippin_model_config(model)->name,
+             pippin_type_name(pippin_model_type(model)), pippin_model_cpu(model),
+             (int)pippin_session_n_threads(b->loaded.session), b->loaded.seconds, pp_size(peak_rss).text);
+    pp_print("this machine reads %.1f GB/s (%.1f to %.1f) and multiplies int8 at %.0f GMAC/s (%.0f to %.0f)\n\n",
+             1e-9 * median(&b->read), 1e-9 * quantile(&b->read, 0), 1e-9 * quantile(&b->read, 1),
+             1e-9 * median(&b->multiply), 1e-9 * quantile(&b->multiply, 0), 1e-9 * quantile(&b->multiply, 1));
+    pp_table table = pp_table_of(NULL, "lrrrrrr");
+    static const char *const heads[] = {"test", "tokens/s", "from", "to", "bandwidth", "int8 peak", "time of one"};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) pp_cell(&table, "%s", heads[i]);
+    for (size_t i = 0; i < b->n_test; i++) {
+        const test *t = &b->tests[i];
+        pp_cell(&table, "%s", t->name);
+        pp_cell(&table, "%.1f", median(&t->rate));
+        pp_cell(&table, "%.1f", quantile(&t->rate, 0));
+        pp_cell(&table, "%.1f", quantile(&t->rate, 1));
+        share_cell(&table, &t->bandwidth, "%.0f %%", 100);
+        share_cell(&table, &t->peak, "%.0f %%", 100);
+        share_cell(&table, &t->ratio, "%.2f", 1);
+    }
+    return pp_table_print(&table, b->args->markdown);
+}
+
+/* A prompt that brings the weights in; the memory at most is taken here, before the probe takes its own. */
+static int warm_up(bench *b, uint64_t *peak_rss)
+{
+    double seconds;
+    pippin_error err;
+    draw(b, 0, b->args->n_prompt);
+    int code = evaluate(b, b->args->n_prompt, 1, &seconds);
+    *peak_rss = pp_peak_rss();
+    if (code) return code;
+    return pippin_probe_create(pippin_session_n_threads(b->loaded.session), b->args->common.cpu, &b->probe, &err) ==
+                   PIPPIN_OK
+               ? 0
+               : pp_failed(&err);
+}
+
+static int run(const void *raw)
+{
+    bench_args args = *(const bench_args *)raw;
+    if (!args.n_prompt) args.n_prompt = 512;
+    if (!args.n_generate) args.n_generate = 128;
+    if (!args.n_round) args.n_round = 3;
+    if (!args.verify) args.verify = "2,4,8";
+    const char *path;
+    int code = pp_model_path(&args.common, &path);
+    args.common.model = path;
+    if (code) return code;
+    bench *b = pp_alloc_zero(1, sizeof *b);
+    if (!b) return pp_no_memory();
+    b->args = &args;
+    code = prepare(b);
+    uint64_t peak_rss;
+    if (!code) code = warm_up(b, &peak_rss);
+    for (int32_t round = 0; round < args.n_round && !code; round++) code = run_round(b, round);
+    pp_progress_end();
+    if (!code) code = args.common.json ? report_json(b, peak_rss) : report_text(b, peak_rss);
+    pippin_probe_free(b->probe);
+    if (b->loaded.model) pp_unload(&b->loaded);
+    pp_free(b->tokens);
+    pp_free(b);
+    return code;
+}
+
+static const pp_option_group groups[] = {{"Options", own_options},        {"Model", pp_options_model},
+                                         {NULL, pp_options_session},      {"Computing", pp_options_compute},
+                                         {"General", pp_options_general}, {0}};
+
+const pp_command pp_command_bench = {
+    .name = "bench",
+    .summary = "Measure prompts, generation and verification, and the share of this machine that they use.",
+    .synopsis = "-m MODEL|--preset NAME [options]",
+    .details =
+        "Tokens are random. Between measurements a plain read of memory and a loop of multiplications show what the "
+        "machine gives at that moment; shares are medians of what was measured side by side. Let nothing else run.\n\n"
+        "  pippin bench -m base.gguf\n"
+        "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown",
+    .groups = groups,
+    .args_size = sizeof(bench_args),
+    .max_operands = 1,
+    .operand = pp_options_model,
+    .run = run,
+};
