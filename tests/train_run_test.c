@@ -83,9 +83,10 @@ static int tear_down(void **state)
 
 /* ---- the kinds of run ---- */
 
-typedef enum kind { FULL = 0, Q2, ADAPTER, DRAFT, N_KIND } kind;
+typedef enum kind { FULL = 0, Q2, MUON, ADAPTER, DRAFT, N_KIND } kind;
 
-static const char *const kind_names[] = {"train", "train --qat q2", "adapter train", "distill"};
+static const char *const kind_names[] = {"train", "train --qat q2", "train --optimizer muon", "adapter train",
+                                         "distill"};
 
 static pippin_config tiny_afm(void)
 {
@@ -125,6 +126,7 @@ static pippin_train_options options_of(kind k, const char *output)
                               .checkpoint_every = 2,
                               .n_threads = 1};
     if (k == Q2) o.qat = PIPPIN_Q2;
+    if (k == MUON) o.optimizer = PIPPIN_OPTIMIZER_MUON;
     if (k == ADAPTER) {
         o.checkpoint_every = 1000; /* only when it ends or is stopped */
         o.rank = 3;
@@ -295,6 +297,7 @@ static void test_another_run_is_not_resumed(void **state)
     EXPECT_NAMED(FULL, max_steps, 2, "steps");
     EXPECT_NAMED(FULL, batch_size, 3, "batch size");
     EXPECT_NAMED(FULL, accumulation, 3, "accumulation");
+    EXPECT_NAMED(FULL, optimizer, PIPPIN_OPTIMIZER_MUON, "optimizer");
     EXPECT_NAMED(FULL, learning_rate, 2e-2, "learning rate");
     EXPECT_NAMED(FULL, schedule, PIPPIN_SCHEDULE_CONSTANT, "schedule");
     EXPECT_NAMED(FULL, warmup_steps, 1, "warmup steps");
@@ -316,6 +319,7 @@ static void test_another_run_is_not_resumed(void **state)
     o.max_steps = 1;
     OK(start(ADAPTER, &o, NULL, err));
     o.resume = true;
+    EXPECT_NAMED(ADAPTER, optimizer, PIPPIN_OPTIMIZER_MUON, "optimizer");
     EXPECT_NAMED(ADAPTER, rank, 4, "rank");
     EXPECT_NAMED(ADAPTER, alpha, 9, "alpha");
     EXPECT_NAMED(ADAPTER, lora_dropout, 0.1, "lora dropout");

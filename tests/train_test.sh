@@ -210,6 +210,8 @@ is 'a run over another one: the result' "$(sum "$scratch/train-1/model.safetenso
 # shellcheck disable=SC2046
 refused 'other settings' 1 'dropout: the run of' $(kind train) --dropout 0.2 --learning-rate 1e-3 -o "$scratch/train-1" --resume
 # shellcheck disable=SC2046
+refused 'another optimizer' 1 'optimizer: the run of' $(kind train) --optimizer muon -o "$scratch/train-1" --resume
+# shellcheck disable=SC2046
 refused 'another command' 1 'command: the run of' $(kind adapter) -o "$scratch/train-1" --resume
 # shellcheck disable=SC2046
 refused 'other data' 1 'data: the run of' $(kind train) --data "$scratch/valid.jsonl" -o "$scratch/train-1" --resume

@@ -74,41 +74,43 @@ static int check(const pp_train_args *args, const char *command)
     return 0;
 }
 
+static bool is(const char *choice, const char *name) { return choice && strcmp(choice, name) == 0; }
+
 static pippin_train_options options_of(const pp_train_args *a, watch *w)
 {
-    return (pippin_train_options){.data = a->data,
-                                  .eval_data = a->eval_data,
-                                  .output = a->output,
-                                  .separator = a->separator,
-                                  .max_length = (size_t)a->max_length,
-                                  .pack = a->pack,
-                                  .no_shuffle = a->shuffle && strcmp(a->shuffle, "none") == 0,
-                                  .seed = a->seed,
-                                  .epochs = a->epochs,
-                                  .max_steps = (uint64_t)a->max_steps,
-                                  .batch_size = a->batch_size,
-                                  .accumulation = a->accumulation,
-                                  .learning_rate = a->rate,
-                                  .schedule = a->schedule && strcmp(a->schedule, "constant") == 0
-                                                  ? PIPPIN_SCHEDULE_CONSTANT
-                                                  : PIPPIN_SCHEDULE_COSINE,
-                                  .warmup_epochs = a->warmup_epochs,
-                                  .warmup_steps = (int64_t)a->warmup_steps,
-                                  .weight_decay = a->weight_decay,
-                                  .clip_grad_norm = a->clip,
-                                  .dropout = a->dropout,
-                                  .lora_dropout = a->lora_dropout,
-                                  .activation_checkpointing = a->checkpointing,
-                                  .qat = a->qat,
-                                  .eval_every = (uint64_t)a->eval_every,
-                                  .checkpoint_every = (uint64_t)a->checkpoint_every,
-                                  .resume = a->resume,
-                                  .n_threads = a->common.n_threads,
-                                  .rank = a->rank,
-                                  .alpha = (float)a->alpha,
-                                  .init = a->init,
-                                  .on_event = on_event,
-                                  .user = w};
+    return (pippin_train_options){
+        .data = a->data,
+        .eval_data = a->eval_data,
+        .output = a->output,
+        .separator = a->separator,
+        .max_length = (size_t)a->max_length,
+        .pack = a->pack,
+        .no_shuffle = is(a->shuffle, "none"),
+        .seed = a->seed,
+        .epochs = a->epochs,
+        .max_steps = (uint64_t)a->max_steps,
+        .batch_size = a->batch_size,
+        .accumulation = a->accumulation,
+        .optimizer = is(a->optimizer, "muon") ? PIPPIN_OPTIMIZER_MUON : PIPPIN_OPTIMIZER_ADAMW,
+        .learning_rate = a->rate,
+        .schedule = is(a->schedule, "constant") ? PIPPIN_SCHEDULE_CONSTANT : PIPPIN_SCHEDULE_COSINE,
+        .warmup_epochs = a->warmup_epochs,
+        .warmup_steps = (int64_t)a->warmup_steps,
+        .weight_decay = a->weight_decay,
+        .clip_grad_norm = a->clip,
+        .dropout = a->dropout,
+        .lora_dropout = a->lora_dropout,
+        .activation_checkpointing = a->checkpointing,
+        .qat = a->qat,
+        .eval_every = (uint64_t)a->eval_every,
+        .checkpoint_every = (uint64_t)a->checkpoint_every,
+        .resume = a->resume,
+        .n_threads = a->common.n_threads,
+        .rank = a->rank,
+        .alpha = (float)a->alpha,
+        .init = a->init,
+        .on_event = on_event,
+        .user = w};
 }
 
 static int finish(const pp_train_args *args, const char *name, pippin_status status, const pippin_train_result *result,
@@ -220,7 +222,7 @@ static int run_adapter(const void *raw)
 
 static const pp_option_group train_groups[] = {
     {"Model", pp_options_model},       {NULL, pp_options_train_preset},   {NULL, pp_options_tokenizer},
-    {"Data", pp_options_train_data},   {"Steps", pp_options_train_steps}, {NULL, pp_options_train_qat},
+    {"Data", pp_options_train_data},   {"Steps", pp_options_train_steps}, {NULL, pp_options_train_weights},
     {"Computing", pp_options_compute}, {"General", pp_options_general},   {0}};
 
 const pp_command pp_command_train = {
@@ -237,7 +239,7 @@ const pp_command pp_command_train = {
 static const pp_option_group distill_groups[] = {{"Models", pp_options_model},     {NULL, pp_options_train_preset},
                                                  {NULL, pp_options_train_teacher}, {NULL, pp_options_tokenizer},
                                                  {"Data", pp_options_train_data},  {"Steps", pp_options_train_steps},
-                                                 {NULL, pp_options_train_qat},     {"Computing", pp_options_compute},
+                                                 {NULL, pp_options_train_weights}, {"Computing", pp_options_compute},
                                                  {"General", pp_options_general},  {0}};
 
 const pp_command pp_command_distill = {

@@ -120,7 +120,7 @@ const pp_option pp_options_train_steps[] = {
      .argument = "X",
      .target = AT(weight_decay),
      .high = 10,
-     .help = "of AdamW (default: 0.01)"},
+     .help = "share of a weight that a step of rate 1 takes off (default: 0.01)"},
     {.name = "clip-grad-norm",
      .kind = PP_OPTION_AMOUNT,
      .argument = "X",
@@ -197,7 +197,13 @@ const pp_option pp_options_train_preset[] = {
      .help = "in place of --model: random weights of this shape, or of a config.json's"},
     {0}};
 
-const pp_option pp_options_train_qat[] = {
+const pp_option pp_options_train_weights[] = {
+    {.name = "optimizer",
+     .kind = PP_OPTION_CHOICE,
+     .argument = "NAME",
+     .target = AT(optimizer),
+     .choices = "adamw|muon",
+     .help = "adamw (default), or muon for the matrices of the layers and adamw for the rest; the same rate and decay"},
     {.name = "qat",
      .kind = PP_OPTION_TYPE,
      .argument = "TYPE",

@@ -87,6 +87,7 @@ void pp_trainer_describe(pp_trainer *t)
     set(s, "steps", "%" PRIu64, t->n_step);
     set(s, "batch size", "%d", (int)o->batch_size);
     set(s, "accumulation", "%d", (int)o->accumulation);
+    set(s, "optimizer", "%s", o->optimizer == PIPPIN_OPTIMIZER_MUON ? "muon" : "adamw");
     set(s, "learning rate", "%.17g", o->learning_rate);
     set(s, "schedule", "%s", o->schedule == PIPPIN_SCHEDULE_CONSTANT ? "constant" : "cosine");
     set(s, "warmup steps", "%" PRId64, t->schedule.warmup);
