@@ -486,6 +486,10 @@ PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t 
 /* Muon: for the matrices of attention and feed-forward, with AdamW for the rest; rates and decay are AdamW's. */
 typedef enum pippin_optimizer { PIPPIN_OPTIMIZER_ADAMW = 0, PIPPIN_OPTIMIZER_MUON } pippin_optimizer;
 
+/* KL(draft || teacher), which has the draft write nothing that the teacher would not; KL(teacher || draft), which has it know all
+   that the teacher may write, and is what one from random weights begins with. */
+typedef enum pippin_distill_loss { PIPPIN_DISTILL_REVERSE_KL = 0, PIPPIN_DISTILL_FORWARD_KL } pippin_distill_loss;
+
 typedef enum pippin_schedule { PIPPIN_SCHEDULE_COSINE = 0, PIPPIN_SCHEDULE_CONSTANT } pippin_schedule;
 
 /* What a run tells after every optimiser step and every evaluation. */
@@ -541,6 +545,7 @@ typedef struct pippin_train_options {
      */
     int32_t continuations;
     pippin_sampling sampling;
+    pippin_distill_loss distill_loss;
     uint64_t eval_every;       /* steps; 0: once an epoch */
     uint64_t checkpoint_every; /* steps; 0: once an epoch; a run that ends or is stopped always writes one */
     bool resume;               /* go on from the output folder's newest checkpoint, bit for bit */
@@ -573,7 +578,7 @@ typedef struct pippin_train_result {
 /* All weights of a model: model.safetensors and config.json. */
 PIPPIN_API pippin_status pippin_train(const pippin_model *model, const pippin_train_options *options,
                                       pippin_train_result *result, pippin_error *err);
-/* All weights of a draft, towards a teacher with the same vocabulary: reverse KL divergence at the data's targets. */
+/* All weights of a draft, towards a teacher with the same vocabulary: `distill_loss` at the data's targets. */
 PIPPIN_API pippin_status pippin_distill(const pippin_model *draft, pippin_model *teacher,
                                         const pippin_train_options *options, pippin_train_result *result,
                                         pippin_error *err);

@@ -311,6 +311,7 @@ static void test_another_run_is_not_resumed(void **state)
     EXPECT_NAMED(FULL, data, eval_path, "data");
     EXPECT_NAMED(FULL, seed, 12, "seed");
     EXPECT_NAMED(FULL, qat, PIPPIN_Q2, "qat");
+    EXPECT_NAMED(FULL, distill_loss, PIPPIN_DISTILL_FORWARD_KL, "distill loss");
     expect_refused(ADAPTER, &o, "command");
     OK(start(FULL, &o, NULL, err)); /* none of them did any harm */
     remove_folder(folder);
@@ -338,6 +339,7 @@ static void test_another_run_is_not_resumed(void **state)
     o.resume = true;
     EXPECT_NAMED(DRAFT, continuations, 6, "continuations");
     EXPECT_NAMED(DRAFT, continuations, 0, "continuations");
+    EXPECT_NAMED(DRAFT, distill_loss, PIPPIN_DISTILL_FORWARD_KL, "loss");
     EXPECT_NAMED(DRAFT, sampling.temperature, 0.5, "temp");
     EXPECT_NAMED(DRAFT, sampling.seed, 5, "sampling seed");
     EXPECT_NAMED(DRAFT, data, eval_path, "data"); /* though what is learned was written long ago */

@@ -183,6 +183,7 @@ static int run_distill(const void *raw)
     if (!code) {
         pippin_train_options options = options_of(args, &w);
         if (!args->schedule) options.schedule = PIPPIN_SCHEDULE_CONSTANT;
+        options.distill_loss = is(args->loss, "forward-kl") ? PIPPIN_DISTILL_FORWARD_KL : PIPPIN_DISTILL_REVERSE_KL;
         options.continuations = args->continuations;
         options.sampling = (pippin_sampling){.temperature = args->temperature, .seed = args->seed};
         pp_interrupt_polled();
@@ -246,8 +247,7 @@ const pp_command pp_command_distill = {
     .name = "distill",
     .summary = "Train a draft model towards its teacher's predictions.",
     .synopsis = "-m DRAFT|--preset NAME --teacher MODEL --data FILE [options] -o DIR",
-    .details = "The loss is the reverse Kullback-Leibler divergence of the draft from the teacher at the data's "
-               "targets, averaged "
+    .details = "The loss is the Kullback-Leibler divergence between draft and teacher at the data's targets, averaged "
                "over each sequence, then over the batch.\n\n" LINES
                "  pippin distill --preset afm-draft --teacher base --data replies.jsonl -o draft",
     .groups = distill_groups,

@@ -7,7 +7,7 @@
 typedef struct pp_train_args {
     pp_common common;
     const char *preset, *teacher, *data, *eval_data, *output, *separator, *init, *schedule, *shuffle, *precision,
-        *optimizer;
+        *optimizer, *loss;
     int32_t epochs, max_steps, batch_size, accumulation, max_length, eval_every, checkpoint_every, rank, continuations;
     double temperature, rate, warmup_epochs, warmup_steps, weight_decay, clip, dropout, lora_dropout, alpha;
     bool pack, fixed, checkpointing, resume;

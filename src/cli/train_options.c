@@ -213,6 +213,12 @@ const pp_option pp_options_train_weights[] = {
     {0}};
 
 const pp_option pp_options_train_teacher[] = {
+    {.name = "loss",
+     .kind = PP_OPTION_CHOICE,
+     .argument = "NAME",
+     .target = AT(loss),
+     .choices = "reverse-kl|forward-kl",
+     .help = "KL(draft || teacher) (default), or KL(teacher || draft), for a draft with random weights"},
     {.name = "continuations",
      .kind = PP_OPTION_INT,
      .argument = "N",

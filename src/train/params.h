@@ -33,7 +33,7 @@ typedef struct pp_params {
     size_t n;
     size_t n_weights;        /* the first ones are the model's; those after them have no weight decay */
     float *value, *grad, *m; /* [n] m: AdamW's first moment or Muon's momentum */
-    pp_param_span *spans;          /* all that AdamW moves */
+    pp_param_span *spans;    /* all that AdamW moves */
     size_t n_span;
     float *v; /* [n_v] their second moments */
     size_t n_v;

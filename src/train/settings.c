@@ -61,6 +61,7 @@ static void describe_models(const pp_trainer *t, pp_settings *s)
     if (!t->teacher) return;
     w = &t->teacher->weights;
     set(s, "teacher", "%.24s, %016" PRIx64, w->config.name, fingerprint_weights(&w->tensors));
+    set(s, "loss", "%s", t->options.distill_loss == PIPPIN_DISTILL_FORWARD_KL ? "forward-kl" : "reverse-kl");
     set(s, "continuations", "%d", (int)t->options.continuations);
     set(s, "temp", "%.17g", p->temperature);
     set(s, "top-k", "%d", (int)p->top_k);

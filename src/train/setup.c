@@ -24,6 +24,11 @@ static pippin_status check_options(pp_job_kind kind, const pippin_train_options 
         return pp_fail(err, PIPPIN_E_ARGUMENT,
                        "optimizer: found %s, expected AdamW, or for all weights of a model Muon",
                        o->optimizer == PIPPIN_OPTIMIZER_MUON ? "Muon for an adapter" : "none that is known");
+    if (o->distill_loss != PIPPIN_DISTILL_REVERSE_KL &&
+        (o->distill_loss != PIPPIN_DISTILL_FORWARD_KL || kind != PP_TRAIN_DISTILL))
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "distill loss: found %s, expected reverse, or for a draft forward KL",
+                       o->distill_loss == PIPPIN_DISTILL_FORWARD_KL ? "forward KL without a teacher"
+                                                                    : "none that is known");
     const struct {
         const char *name;
         double value, low, high;

@@ -32,7 +32,7 @@ static double batch_loss(pp_trainer *t, const pp_batch *b, double weight, bool b
     pp_net_forward(&t->net, b);
     if (!t->teacher) return pp_net_cross_entropy(&t->net, weight, backward);
     pp_net_forward(&t->teacher_net, b);
-    return pp_net_distill(&t->net, &t->teacher_net, weight, backward);
+    return pp_net_distill(&t->net, &t->teacher_net, t->options.distill_loss, weight, backward);
 }
 
 static bool asked_to_stop(const pp_trainer *t, const pippin_train_event *event)
