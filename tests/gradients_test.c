@@ -193,11 +193,7 @@ static void add_adapter(subject *s, const kind *k)
 
 static void setup(subject *s, const kind *k)
 {
-    pippin_config c = small_afm();
-    c.n_vocab = 97;
-    c.d_model = 24;
-    c.d_head = 6;
-    c.d_ffn = 40;
+    pippin_config c = tiny_afm();
     k->change(&c);
     pp_kernels *none = NULL;
     pp_net_options options = k->options;

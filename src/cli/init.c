@@ -15,32 +15,13 @@ typedef struct init_args {
 #define AT(field) offsetof(init_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset",
-     .kind = PP_OPTION_TEXT,
-     .argument = "NAME",
-     .target = AT(preset),
-     .files = "json",
-     .offers = PP_OFFER_PRESETS,
-     .help = "shape of the model, or the path of a config.json"},
-    {.name = "output",
-     .letter = 'o',
-     .kind = PP_OPTION_TEXT,
-     .argument = "DIR",
-     .target = AT(output),
-     .files = "/",
+    {PP_OPT_PRESET(AT(preset)), .help = "shape of the model, or the path of a config.json"},
+    {PP_OPT_OUTPUT("DIR", AT(output), "/"),
      .help = "folder to write config.json and model.safetensors into; created if absent"},
-    {.name = "type",
-     .kind = PP_OPTION_TYPE,
-     .argument = "TYPE",
-     .target = AT(type),
-     .choices = "f32|f16|bf16|q8|q4|q2",
+    {PP_OPT_WEIGHT_TYPE(AT(type)),
      .help = "type of the weights: f32, f16 or bf16 (default: f32 up to 500 million parameters, else bf16)"},
-    {.name = "seed",
-     .kind = PP_OPTION_SEED,
-     .argument = "N",
-     .target = AT(seed),
-     .help = "same seed, same weights, bit for bit (default: 0)"},
-    {.name = "force", .kind = PP_OPTION_FLAG, .target = AT(force), .help = "overwrite a model that is there already"},
+    {PP_OPT_SEED(AT(seed)), .help = "same seed, same weights, bit for bit (default: 0)"},
+    {PP_OPT_FLAG("force", AT(force)), .help = "overwrite a model that is there already"},
     {0}};
 
 static int check_arguments(const init_args *args)
