@@ -503,6 +503,13 @@ PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t 
 
 /* ---- training ----------------------------------------------------------------------------------------------------------- */
 
+/* Muon: for the matrices of attention and feed-forward, with AdamW for the rest; rates and decay are AdamW's. */
+typedef enum pippin_optimizer { PIPPIN_OPTIMIZER_ADAMW = 0, PIPPIN_OPTIMIZER_MUON } pippin_optimizer;
+
+/* KL(draft || teacher), which has the draft write nothing that the teacher would not; KL(teacher || draft), which has it know all
+   that the teacher may write, and is what one from random weights begins with. */
+typedef enum pippin_distill_loss { PIPPIN_DISTILL_REVERSE_KL = 0, PIPPIN_DISTILL_FORWARD_KL } pippin_distill_loss;
+
 typedef enum pippin_schedule { PIPPIN_SCHEDULE_COSINE = 0, PIPPIN_SCHEDULE_CONSTANT } pippin_schedule;
 
 /* What a run tells after every optimiser step and every evaluation. */
@@ -531,12 +538,13 @@ typedef struct pippin_train_options {
     bool no_shuffle;   /* every epoch in the file's order */
     uint64_t seed;     /* of order, initial adapter and dropout */
 
-    int32_t epochs;           /* 0: 2 */
-    uint64_t max_steps;       /* ends the run earlier; 0: no bound */
-    int32_t batch_size;       /* sequences; 0: 4 */
-    int32_t accumulation;     /* batches that make a step; 0: 1 */
-    double learning_rate;     /* 0: 1e-3 */
-    pippin_schedule schedule; /* after the warm-up: down along a cosine to 0, or as it is */
+    int32_t epochs;             /* 0: 2 */
+    uint64_t max_steps;         /* ends the run earlier; 0: no bound */
+    int32_t batch_size;         /* sequences; 0: 4 */
+    int32_t accumulation;       /* batches that make a step; 0: 1 */
+    pippin_optimizer optimizer; /* not of adapters, which AdamW trains */
+    double learning_rate;       /* 0: 1e-3 */
+    pippin_schedule schedule;   /* after the warm-up: down along a cosine to 0, or as it is */
     double
         warmup_epochs; /* 0: one epoch for an adapter, as the toolkit has it, but at most half of the run; else a twentieth of the run; negative: none */
     int64_t warmup_steps;          /* in place of warmup_epochs; 0: that holds; negative: none */
@@ -557,6 +565,7 @@ typedef struct pippin_train_options {
      */
     int32_t continuations;
     pippin_sampling sampling;
+    pippin_distill_loss distill_loss;
     uint64_t eval_every;       /* steps; 0: once an epoch */
     uint64_t checkpoint_every; /* steps; 0: once an epoch; a run that ends or is stopped always writes one */
     bool resume;               /* go on from the output folder's newest checkpoint, bit for bit */
@@ -580,7 +589,7 @@ typedef struct pippin_train_result {
 } pippin_train_result;
 
 /*
- * Each reads and checks the data, trains with AdamW in f32, and writes its result into the output folder. The result does not
+ * Each reads and checks the data, trains in f32, and writes its result into the output folder. The result does not
  * depend on the number of threads, and a run that was stopped and resumed gives the same bits as one that was not.
  * `result` may be NULL. Errors: ARGUMENT, FORMAT (data; or a checkpoint of another run), IO, MEMORY, CANCELLED (a checkpoint
  * was written), UNSUPPORTED; DIVERGED where loss or gradient are no numbers any more (a checkpoint from before was written).
@@ -589,7 +598,7 @@ typedef struct pippin_train_result {
 /* All weights of a model: model.safetensors and config.json. */
 PIPPIN_API pippin_status pippin_train(const pippin_model *model, const pippin_train_options *options,
                                       pippin_train_result *result, pippin_error *err);
-/* All weights of a draft, towards a teacher with the same vocabulary: reverse KL divergence at the data's targets. */
+/* All weights of a draft, towards a teacher with the same vocabulary: `distill_loss` at the data's targets. */
 PIPPIN_API pippin_status pippin_distill(const pippin_model *draft, pippin_model *teacher,
                                         const pippin_train_options *options, pippin_train_result *result,
                                         pippin_error *err);

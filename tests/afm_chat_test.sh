@@ -2,28 +2,12 @@
 # afm_chat_test.sh PIPPIN [SHARED] - prompts and conversations in AFM's template by the command, with a vocabulary that is made
 # here and a model of random weights: prompts written by hand, their ids as spm_encode gives them, what is refused, and what a
 # terminal does. SHARED is not used.
-set -u
-export LC_ALL=C # the hardest place for letters
-pippin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-root=$(cd "$(dirname "$0")/.." && pwd)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# LC_ALL is C: the hardest place for letters.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 unset XDG_STATE_HOME
 export HOME=$scratch/home
 mkdir "$HOME"
-passed=0 failed=0
-# is NAME GOT WANTED
-is() {
-    if [ "$2" = "$3" ]; then passed=$((passed + 1)); else
-        failed=$((failed + 1))
-        echo "FAILED $1: found \"${2:0:300}\", expected \"${3:0:300}\""
-    fi
-}
-finish() {
-    echo "$passed passed, $failed failed"
-    [ $failed = 0 ]
-    exit
-}
 if ! command -v spm_train >/dev/null || ! command -v spm_encode >/dev/null; then
     echo 'SKIPPED chat in AFM'\''s template: spm_train is not here (package sentencepiece)'
     finish

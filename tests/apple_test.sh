@@ -1,15 +1,10 @@
 #!/bin/bash
 # apple_test.sh PIPPIN SHARED - every command in docs/APPLE.md runs, on a stand-in for the toolkit's folder: the same names and
 # kinds of file, small random weights. Every figure on the page is one that `pippin plan` or `inspect` prints.
-set -u
-export LC_ALL=C
-pippin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-golden=$2/golden
-root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+golden=$shared/golden
 page=$root/docs/APPLE.md
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
 report() { # STATUS NAME
     if [ "$1" = 0 ]; then echo "ok apple/$2"; else echo "FAILED apple/$2"; failed=$((failed + 1)); fi
 }

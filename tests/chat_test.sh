@@ -1,26 +1,10 @@
 #!/bin/bash
 # chat_test.sh PIPPIN [SHARED] - conversations by the command, with a model of random weights and a real vocabulary: prompts
 # through the template, turns that find what was read already, commands between turns, Ctrl-C.
-set -u
-export LC_ALL=C.UTF-8
-pippin=$1
-vocabulary=${2:-}/data/tokenizers/qwen3/tokenizer.json.xz
-scratch=$(mktemp -d)
-export XDG_STATE_HOME=$scratch/state
-trap 'rm -rf "$scratch"' EXIT
-passed=0 failed=0
-# is NAME GOT WANTED
-is() {
-    if [ "$2" = "$3" ]; then passed=$((passed + 1)); else
-        failed=$((failed + 1))
-        echo "FAILED $1: found \"${2:0:300}\", expected \"$3\""
-    fi
-}
-finish() {
-    echo "$passed passed, $failed failed"
-    [ $failed = 0 ]
-    exit
-}
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+export LC_ALL=C.UTF-8 XDG_STATE_HOME=$scratch/state
+vocabulary=$shared/data/tokenizers/qwen3/tokenizer.json.xz
 
 code=0
 "$pippin" chat -m nowhere </dev/null >/dev/null 2>"$scratch/err" || code=$?

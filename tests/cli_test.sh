@@ -1,29 +1,9 @@
 #!/bin/bash
 # cli_test.sh PIPPIN [SHARED] - the command as users and scripts meet it: help, errors, JSON, figures, texts, logits,
 # signals, full disks. SHARED is the folder with golden/ and data/; what needs it is skipped where it is absent.
-set -u
-export LC_ALL=C
-unset NO_COLOR
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 
-pippin=$1
-shared=${2:-}
-here=$(cd "$(dirname "$0")" && pwd)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-passed=0
-failed=0
-
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED $1: $2"
-}
-skip() { echo "SKIPPED $1"; }
-
-# is NAME GOT WANTED
-is() { if [ "$2" = "$3" ]; then pass; else fail "$1" "found \"${2:0:300}\", expected \"${3:0:300}\""; fi; }
-# holds NAME TEXT PART
-holds() { case $2 in *"$3"*) pass ;; *) fail "$1" "found no \"$3\" in \"${2:0:400}\"" ;; esac; }
 # run ARGUMENTS... - leaves $code, $out, $err
 run() {
     "$pippin" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
@@ -366,7 +346,7 @@ find_compare() {
     compare=$(dirname "$pippin")/tests/npy_compare
     [ -x "$compare" ] && return 0
     compare=$scratch/npy_compare
-    "${CC:-cc}" -std=c11 -O1 -o "$compare" "$here/npy_compare.c" -lm 2>"$scratch/err"
+    "${CC:-cc}" -std=c11 -O1 -o "$compare" "$root/tests/npy_compare.c" -lm 2>"$scratch/err"
 }
 
 # golden NAME CASE BOUND ARGUMENTS... - logits of a case against its own
@@ -555,5 +535,4 @@ test_tokenizers() {
 }
 
 for part in help usage ledger plan init check generate streams interrupt golden stories; do "test_$part"; done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

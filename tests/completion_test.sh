@@ -1,25 +1,10 @@
 #!/bin/bash
 # completion_test.sh PIPPIN [SHARED] - the manual and the completions hold every command and every option that the help
 # texts name, the shells take the scripts, and bash, zsh and fish really complete with them.
-set -u
-export LC_ALL=C
-unset NO_COLOR
-pippin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 export HOME=$scratch/home XDG_CONFIG_HOME=$scratch/home XDG_DATA_HOME=$scratch/home
 mkdir "$HOME" "$scratch/files"
-passed=0
-failed=0
-
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED $1: $2"
-}
-skip() { echo "SKIPPED $1"; }
-is() { if [ "$2" = "$3" ]; then pass; else fail "$1" "found \"${2:0:400}\", expected \"${3:0:400}\""; fi; }
-holds() { case $2 in *"$3"*) pass ;; *) fail "$1" "found no \"$3\"" ;; esac; }
 sorted() { tr ' ' '\n' | grep -v '^$' | sort -u; }
 
 # The commands and options as the help texts have them.
@@ -204,5 +189,4 @@ test_bash
 test_zsh
 test_fish
 test_usage
-echo "$passed checks passed, $failed failed"
-[ $failed = 0 ]
+finish

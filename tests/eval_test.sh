@@ -1,25 +1,10 @@
 #!/bin/bash
 # eval_test.sh PIPPIN [SHARED] - eval, convert, and what generate does with stop texts and log-probabilities, on a trained
 # model of others: losses a story against llama2.c's, and the same after conversion.
-set -u
-export LC_ALL=C
-pippin=$1
-shared=${2:-}
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 stories=$shared/data/stories260K
 texts=$shared/data/tinystories-text
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-passed=0
-failed=0
-# is NAME GOT WANTED
-is() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED $1: found \"${2:0:300}\", expected \"$3\""
-    fi
-}
 # refused NAME PART ARGUMENTS... - exit code 2 and a line that holds PART
 refused() {
     local name=$1 part=$2 code=0
@@ -38,9 +23,7 @@ refused 'logprobs without json' '--json' generate -m model -p x --logprobs 2
 
 if [ ! -e "$stories/stories260K.bin" ] || [ ! -e "$texts/stories.txt" ]; then
     echo 'SKIPPED eval: no shared folder'
-    echo "$passed passed, $failed failed"
-    [ $failed = 0 ]
-    exit
+    finish
 fi
 
 # losses MODEL... - "tokens nll" of each story
@@ -103,5 +86,4 @@ if [ -e "$checkpoint" ]; then
     is '--force writes both' "$([ -s "$scratch/base.gguf" ] && head -c 4 "$scratch/base.adapter.safetensors" | grep -c mine)" 0
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -316,6 +316,7 @@ static pippin_status train_twice(job j)
                                     .pack = true,
                                     .epochs = 1,
                                     .batch_size = 1,
+                                    .optimizer = j == TRAIN ? PIPPIN_OPTIMIZER_MUON : PIPPIN_OPTIMIZER_ADAMW,
                                     .dropout = 0.1,
                                     .qat = j == TRAIN ? PIPPIN_Q2 : PIPPIN_TYPE_AUTO,
                                     .continuations = j == DISTILL ? 3 : 0,

@@ -19,6 +19,8 @@
 
 enum { N_TOK = 90, N_SEGMENT = 4, MAX_PARAM = 200 };
 
+typedef enum objective { ENTROPY = 0, REVERSE_KL, FORWARD_KL } objective;
+
 /* One tensor that is trained. */
 typedef struct param {
     char name[200];
@@ -37,7 +39,7 @@ typedef struct subject {
     pp_team *team;
     pp_weights teacher_weights;
     pp_batch batch;
-    bool distill;
+    objective objective;
 } subject;
 
 static int32_t tokens[N_TOK], position[N_TOK], target[N_TOK];
@@ -118,7 +120,9 @@ typedef struct kind {
     const char *name;
     void (*change)(pippin_config *c);
     int32_t rank;
-    bool frozen, distill, is_long;
+    bool frozen;
+    objective objective;
+    bool is_long;
     pp_net_options options;
 } kind;
 
@@ -147,16 +151,17 @@ static void as_qwen3(pippin_config *c)
 }
 
 static const kind kinds[] = {
-    {"afm", as_afm, 0, false, false, true, {0}},
-    {"afm, activation checkpointing", as_afm, 0, false, false, false, {.checkpointing = true}},
-    {"afm, dropout", as_afm, 3, false, false, false, {.dropout = 0.3f, .lora_dropout = 0.2f, .checkpointing = true}},
-    {"afm, adapter on frozen weights", as_afm, 3, true, false, false, {0}},
-    {"afm, all weights and an adapter", as_afm, 3, false, false, false, {0}},
-    {"uniform", as_uniform, 0, false, false, false, {0}},
-    {"uniform, distilled", as_uniform, 0, false, true, false, {0}},
-    {"llama", as_llama, 0, false, false, false, {0}},
-    {"qwen2, biases, adapter", as_qwen2, 2, false, false, false, {0}},
-    {"qwen3", as_qwen3, 0, false, false, false, {0}},
+    {"afm", as_afm, 0, false, ENTROPY, true, {0}},
+    {"afm, activation checkpointing", as_afm, 0, false, ENTROPY, false, {.checkpointing = true}},
+    {"afm, dropout", as_afm, 3, false, ENTROPY, false, {.dropout = 0.3f, .lora_dropout = 0.2f, .checkpointing = true}},
+    {"afm, adapter on frozen weights", as_afm, 3, true, ENTROPY, false, {0}},
+    {"afm, all weights and an adapter", as_afm, 3, false, ENTROPY, false, {0}},
+    {"uniform", as_uniform, 0, false, ENTROPY, false, {0}},
+    {"uniform, distilled", as_uniform, 0, false, REVERSE_KL, false, {0}},
+    {"uniform, distilled by forward KL", as_uniform, 0, false, FORWARD_KL, false, {0}},
+    {"llama", as_llama, 0, false, ENTROPY, false, {0}},
+    {"qwen2, biases, adapter", as_qwen2, 2, false, ENTROPY, false, {0}},
+    {"qwen3", as_qwen3, 0, false, ENTROPY, false, {0}},
 };
 
 enum { N_KIND = sizeof kinds / sizeof *kinds };
@@ -188,15 +193,11 @@ static void add_adapter(subject *s, const kind *k)
 
 static void setup(subject *s, const kind *k)
 {
-    pippin_config c = small_afm();
-    c.n_vocab = 97;
-    c.d_model = 24;
-    c.d_head = 6;
-    c.d_ffn = 40;
+    pippin_config c = tiny_afm();
     k->change(&c);
     pp_kernels *none = NULL;
     pp_net_options options = k->options;
-    *s = (subject){.distill = k->distill};
+    *s = (subject){.objective = k->objective};
     make_batch(s, c.n_vocab, k->is_long ? N_TOK : 36);
     OK(pp_weights_random(&c, PIPPIN_F32, 1, &s->weights, err));
     if (!k->frozen) add_weights(s);
@@ -206,7 +207,7 @@ static void setup(subject *s, const kind *k)
     options.max_segment = N_SEGMENT;
     OK(pp_net_create(&s->weights, s->adapter ? &s->adapter->lora : NULL, none, s->team, &options, &s->net, err));
     s->net.training = options.dropout > 0;
-    if (k->distill) {
+    if (k->objective != ENTROPY) {
         options.inference = true;
         OK(pp_weights_random(&c, PIPPIN_F32, 2, &s->teacher_weights, err));
         OK(pp_net_create(&s->teacher_weights, NULL, none, s->team, &options, &s->teacher, err));
@@ -229,8 +230,10 @@ static void teardown(subject *s)
 static double loss_of(subject *s, bool backward)
 {
     pp_net_forward(&s->net, &s->batch);
-    return s->distill ? pp_net_distill(&s->net, &s->teacher, 0.5, backward)
-                      : pp_net_cross_entropy(&s->net, 0.25, backward);
+    if (s->objective == ENTROPY) return pp_net_cross_entropy(&s->net, 0.25, backward);
+    return pp_net_distill(&s->net, &s->teacher,
+                          s->objective == FORWARD_KL ? PIPPIN_DISTILL_FORWARD_KL : PIPPIN_DISTILL_REVERSE_KL, 0.5,
+                          backward);
 }
 
 /* The loss with p moved by `steps` of 2^-15 along a direction of -1, 0 and 1. */
@@ -300,12 +303,26 @@ static void a_planted_fault_is_seen(void **state)
     teardown(&s);
 }
 
+/* KL(q || p) is KL(p || q) of the two in each other's place. */
+static void forward_kl_is_the_teachers_reverse_one(void **state)
+{
+    (void)state;
+    subject s;
+    setup(&s, &(kind){.change = as_uniform, .objective = FORWARD_KL});
+    const double forward = loss_of(&s, false);
+    const double teachers = pp_net_distill(&s.teacher, &s.net, PIPPIN_DISTILL_REVERSE_KL, 0.5, false);
+    const double own = pp_net_distill(&s.net, &s.teacher, PIPPIN_DISTILL_REVERSE_KL, 0.5, false);
+    assert_true(forward > 0 && fabs(forward / teachers - 1) < 1e-12 && fabs(forward / own - 1) > 1e-3);
+    teardown(&s);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[N_KIND + 1];
+    struct CMUnitTest tests[N_KIND + 2];
     for (size_t i = 0; i < N_KIND; i++)
         tests[i] = (struct CMUnitTest){kinds[i].name, gradients_are_those_of_the_loss, NULL, NULL,
                                        (void *)(uintptr_t)&kinds[i]};
     tests[N_KIND] = (struct CMUnitTest)cmocka_unit_test(a_planted_fault_is_seen);
+    tests[N_KIND + 1] = (struct CMUnitTest)cmocka_unit_test(forward_kl_is_the_teachers_reverse_one);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

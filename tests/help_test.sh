@@ -1,20 +1,9 @@
 #!/bin/bash
 # help_test.sh PIPPIN [SHARED] - help texts as a newcomer meets them: examples that parse, lines that fit the terminal, names
 # that are near suggested for misspelt ones.
-set -u
-export LC_ALL=C
-pippin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 cd "$scratch" || exit 1
-passed=0
-failed=0
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED $1: $2"
-}
-skip() { echo "SKIPPED $1"; }
 commands=$("$pippin" help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p')
 
 # An example with --help after it is parsed up to there, and runs nothing. What stands around the call is left out.
@@ -104,5 +93,4 @@ test_suggestions() {
 }
 
 for part in examples width suggestions; do "test_$part"; done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -49,22 +49,28 @@ static bool gemm_bound(const pp_gemm *g, const float *want, const float *old)
     return true;
 }
 
+static pp_gemm gemm_of(const operand *a, const operand *b, int m, int n, int depth)
+{
+    return (pp_gemm){.a = a->p,
+                     .b = b->p,
+                     .a_row = a->row,
+                     .a_col = a->col,
+                     .b_row = b->row,
+                     .b_col = b->col,
+                     .c_row = (size_t)n,
+                     .m = m,
+                     .n = n,
+                     .k = depth,
+                     .scratch = gemm_scratch(6)};
+}
+
 static bool gemm_random(const pp_kernels *k, const pp_kernels *truth, int m, int n, int depth)
 {
     const values kind = finite_values();
     const operand a = make_operand(0, m, depth, kind), b = make_operand(1, depth, n, kind == HUGE_ ? PLAIN : kind);
-    pp_gemm g = {.a = a.p,
-                 .b = b.p,
-                 .a_row = a.row,
-                 .a_col = a.col,
-                 .b_row = b.row,
-                 .b_col = b.col,
-                 .m = m,
-                 .n = n,
-                 .k = depth,
-                 .c_row = (size_t)(n + between(0, 3)),
-                 .accumulate = between(0, 1),
-                 .scratch = gemm_scratch(6)};
+    pp_gemm g = gemm_of(&a, &b, m, n, depth);
+    g.c_row += (size_t)between(0, 3);
+    g.accumulate = between(0, 1);
     const size_t n_c = (size_t)(m - 1) * g.c_row + (size_t)n;
     g.c = output(2, n_c * sizeof(float));
     for (int i = 0; g.accumulate && i < m; i++)
@@ -86,17 +92,7 @@ static bool gemm_random(const pp_kernels *k, const pp_kernels *truth, int m, int
 static bool gemm_law(const pp_kernels *k, int m, int n, int depth)
 {
     const operand a = make_operand(0, m, depth, MIXED), b = make_operand(1, depth, n, PLAIN);
-    pp_gemm g = {.a = a.p,
-                 .b = b.p,
-                 .a_row = a.row,
-                 .a_col = a.col,
-                 .b_row = b.row,
-                 .b_col = b.col,
-                 .m = m,
-                 .n = n,
-                 .k = depth,
-                 .c_row = (size_t)n,
-                 .scratch = gemm_scratch(6)};
+    pp_gemm g = gemm_of(&a, &b, m, n, depth);
     float *all = g.c = output(2, (size_t)(m * n) * sizeof(float)), *part = output(3, (size_t)(m * n) * sizeof(float));
     k->gemm(&g);
     for (int round = 0; round < 30; round++) {

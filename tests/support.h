@@ -51,6 +51,17 @@ static inline pippin_config small_afm(void)
     return c;
 }
 
+/* Smaller still, where every number of it is tried. */
+static inline pippin_config tiny_afm(void)
+{
+    pippin_config c = small_afm();
+    c.n_vocab = 97;
+    c.d_model = 24;
+    c.d_head = 6;
+    c.d_ffn = 40;
+    return c;
+}
+
 /* Deterministic ids in [1, n_vocab). */
 static inline void make_tokens(int32_t *tokens, size_t n, int32_t n_vocab, uint64_t seed)
 {

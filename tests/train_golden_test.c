@@ -4,13 +4,11 @@
  * other type the same as on their float copy.
  */
 #define _DEFAULT_SOURCE
-#include <dirent.h>
 #include <jansson.h>
 #include <math.h>
-#include <unistd.h>
 
 #include "formats/formats.h"
-#include "tests/support.h"
+#include "tests/training.h"
 
 enum { MAX_STEP = 8 };
 
@@ -24,26 +22,6 @@ static const char *in_place(const char *name)
     char *p = path[next++ % 4];
     snprintf(p, sizeof *path, "%s/%s", place, name);
     return p;
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *list = opendir(path);
-    if (!list) return;
-    for (const struct dirent *e; (e = readdir(list));) {
-        char file[400];
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
-        unlink(file);
-    }
-    closedir(list);
-    rmdir(path);
-}
-
-/* In place of the system's: nothing here is about power cuts. */
-int fsync(int fd)
-{
-    (void)fd;
-    return 0;
 }
 
 /* ---- one run ---- */

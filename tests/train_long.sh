@@ -3,39 +3,11 @@
 # writes, flushes, syncs, renames or removes a file. After each: every file in the folder is whole, no more than a checkpoint
 # interval is lost, --resume goes on, nothing is left over, and the bits in the end are those of a run that was let alone.
 # `make check-long` runs it; it takes minutes.
-set -u
-export LC_ALL=C
-pippin=$(realpath "$1")
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 kills=${2:-50}
-here=$(cd "$(dirname "$0")" && pwd)
 compare=$(dirname "$pippin")/tests/run_compare
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED $1"
-}
-sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
-
-cat >"$scratch/tiny.json" <<'END'
-{"model_type": "afm7", "rms_norm_eps": 1e-5, "rope_theta": 500000, "vocab_size": 120, "hidden_dim": 32, "num_layers": 4,
- "num_kv_reuse_layers": 1, "num_heads": 4, "num_kv_heads": 2, "hidden_dim_scale_factor": 3.0}
-END
-# samples N SEED
-samples() {
-    awk -v n="$1" -v seed="$2" 'BEGIN {
-        for (srand(seed); n > 0; n--) {
-            length_ = 4 + int(rand() * 20)
-            tokens = ""
-            for (k = 0; k < length_; k++) tokens = tokens (k ? "," : "") (1 + int(rand() * 119))
-            print "{\"tokens\":[" tokens "]}"
-        }
-    }'
-}
-samples 40 3 >"$scratch/train.jsonl"
-samples 6 4 >"$scratch/valid.jsonl"
-"$pippin" init --preset "$scratch/tiny.json" --seed 5 -o "$scratch/base" >/dev/null 2>&1 || exit 1
+train_small || exit 1
 common="-m $scratch/base --data $scratch/train.jsonl --eval-data $scratch/valid.jsonl -t 1 --dropout 0.1 --batch-size 2
     --grad-accumulation 2 --pack-sequences --max-sequence-length 32 --resume"
 
@@ -46,7 +18,6 @@ job() {
     q2) echo "train $common --qat q2 --checkpoint-every $interval" ;;
     esac
 }
-file_of() { [ "$1" = adapter ] && echo adapter.safetensors || echo model.safetensors; }
 
 lost_most=0 torn=0
 # inspect_killed NAME FOLDER - what a killed run left behind
@@ -120,7 +91,7 @@ done
 
 # ---- at each call ----
 
-if ! "${CC:-cc}" -shared -fPIC -O1 -o "$scratch/kill_at.so" "$here/preload/kill_at.c" -ldl 2>"$scratch/err"; then
+if ! "${CC:-cc}" -shared -fPIC -O1 -o "$scratch/kill_at.so" "$root/tests/preload/kill_at.c" -ldl 2>"$scratch/err"; then
     echo "SKIPPED kills at each call: preload/kill_at.c does not compile: $(head -n 1 "$scratch/err")"
 else
     interval=1

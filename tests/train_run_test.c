@@ -4,37 +4,15 @@
  * itself adds up; a run that cannot go on leaves a checkpoint.
  */
 #define _DEFAULT_SOURCE
-#include <dirent.h>
 #include <math.h>
-#include <unistd.h>
 
 #include "formats/formats.h"
-#include "tests/support.h"
+#include "tests/training.h"
 #include "train/files.h"
-
-/* In place of the system's: nothing here is about power cuts, and thousands of files are written. */
-int fsync(int fd)
-{
-    (void)fd;
-    return 0;
-}
 
 /* ---- folders and data, in a place of their own ---- */
 
 static char place[] = "/tmp/pippin-run-XXXXXX", data_path[64], eval_path[64];
-
-static void remove_folder(const char *path)
-{
-    DIR *list = opendir(path);
-    if (!list) return;
-    for (const struct dirent *e; (e = readdir(list));) {
-        char file[400];
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
-        unlink(file);
-    }
-    closedir(list);
-    rmdir(path);
-}
 
 static const char *fresh(const char *name)
 {
@@ -54,7 +32,7 @@ static void write_samples(const char *path, int n_sample, uint64_t seed)
     for (int i = 0; i < n_sample; i++) {
         int32_t tokens[17];
         const size_t n = 3 + (size_t)(pp_random_bits(seed, 1, (uint64_t)i) % 15);
-        make_tokens(tokens, n, 90, seed + 1000 * (uint64_t)i);
+        make_tokens(tokens, n, 97, seed + 1000 * (uint64_t)i);
         for (size_t k = 0; k < n; k++) fprintf(file, "%s%d", k ? "," : "{\"tokens\":[", (int)tokens[k]);
         for (size_t k = 0; k < n; k++) fprintf(file, "%s%d", k ? "," : "],\"loss_mask\":[", k >= n / 3);
         fprintf(file, "]}\n");
@@ -83,25 +61,16 @@ static int tear_down(void **state)
 
 /* ---- the kinds of run ---- */
 
-typedef enum kind { FULL = 0, Q2, ADAPTER, DRAFT, N_KIND } kind;
+typedef enum kind { FULL = 0, Q2, MUON, ADAPTER, DRAFT, N_KIND } kind;
 
-static const char *const kind_names[] = {"train", "train --qat q2", "adapter train", "distill"};
-
-static pippin_config tiny_afm(void)
-{
-    pippin_config c = small_afm();
-    c.n_vocab = 90;
-    c.d_model = 24;
-    c.d_head = 6;
-    c.d_ffn = 40;
-    c.n_layer = 3;
-    c.n_reuse = 1;
-    return c;
-}
+static const char *const kind_names[] = {"train", "train --qat q2", "train --optimizer muon", "adapter train",
+                                         "distill"};
 
 static pippin_model *random_model(uint64_t seed)
 {
-    const pippin_config c = tiny_afm();
+    pippin_config c = tiny_afm();
+    c.n_layer = 3;
+    c.n_reuse = 1;
     pippin_model *model = NULL;
     OK(pippin_model_random(&c, PIPPIN_F32, seed, NULL, &model, err));
     return model;
@@ -125,6 +94,7 @@ static pippin_train_options options_of(kind k, const char *output)
                               .checkpoint_every = 2,
                               .n_threads = 1};
     if (k == Q2) o.qat = PIPPIN_Q2;
+    if (k == MUON) o.optimizer = PIPPIN_OPTIMIZER_MUON;
     if (k == ADAPTER) {
         o.checkpoint_every = 1000; /* only when it ends or is stopped */
         o.rank = 3;
@@ -295,6 +265,7 @@ static void test_another_run_is_not_resumed(void **state)
     EXPECT_NAMED(FULL, max_steps, 2, "steps");
     EXPECT_NAMED(FULL, batch_size, 3, "batch size");
     EXPECT_NAMED(FULL, accumulation, 3, "accumulation");
+    EXPECT_NAMED(FULL, optimizer, PIPPIN_OPTIMIZER_MUON, "optimizer");
     EXPECT_NAMED(FULL, learning_rate, 2e-2, "learning rate");
     EXPECT_NAMED(FULL, schedule, PIPPIN_SCHEDULE_CONSTANT, "schedule");
     EXPECT_NAMED(FULL, warmup_steps, 1, "warmup steps");
@@ -308,6 +279,7 @@ static void test_another_run_is_not_resumed(void **state)
     EXPECT_NAMED(FULL, data, eval_path, "data");
     EXPECT_NAMED(FULL, seed, 12, "seed");
     EXPECT_NAMED(FULL, qat, PIPPIN_Q2, "qat");
+    EXPECT_NAMED(FULL, distill_loss, PIPPIN_DISTILL_FORWARD_KL, "distill loss");
     expect_refused(ADAPTER, &o, "command");
     OK(start(FULL, &o, NULL, err)); /* none of them did any harm */
     remove_folder(folder);
@@ -316,6 +288,7 @@ static void test_another_run_is_not_resumed(void **state)
     o.max_steps = 1;
     OK(start(ADAPTER, &o, NULL, err));
     o.resume = true;
+    EXPECT_NAMED(ADAPTER, optimizer, PIPPIN_OPTIMIZER_MUON, "optimizer");
     EXPECT_NAMED(ADAPTER, rank, 4, "rank");
     EXPECT_NAMED(ADAPTER, alpha, 9, "alpha");
     EXPECT_NAMED(ADAPTER, lora_dropout, 0.1, "lora dropout");
@@ -334,6 +307,7 @@ static void test_another_run_is_not_resumed(void **state)
     o.resume = true;
     EXPECT_NAMED(DRAFT, continuations, 6, "continuations");
     EXPECT_NAMED(DRAFT, continuations, 0, "continuations");
+    EXPECT_NAMED(DRAFT, distill_loss, PIPPIN_DISTILL_FORWARD_KL, "loss");
     EXPECT_NAMED(DRAFT, sampling.temperature, 0.5, "temp");
     EXPECT_NAMED(DRAFT, sampling.seed, 5, "sampling seed");
     EXPECT_NAMED(DRAFT, data, eval_path, "data"); /* though what is learned was written long ago */

@@ -1,25 +1,10 @@
 #!/bin/bash
 # train_test.sh PIPPIN [SHARED] - training runs by the command: golden runs of an independent program; bits that do not
 # depend on threads, recomputed activations or an interruption; what is refused; what a low-bit run leaves; that it learns.
-set -u
-export LC_ALL=C
-pippin=$1
-shared=${2:-}
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 compare=$(dirname "$pippin")/tests/run_compare
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-passed=0
-failed=0
 
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED $1: $2"
-}
-# is NAME GOT WANTED
-is() { if [ "$2" = "$3" ]; then pass; else fail "$1" "found \"${2:0:300}\", expected \"${3:0:300}\""; fi; }
-# holds NAME TEXT PART
-holds() { case $2 in *"$3"*) pass ;; *) fail "$1" "found no \"$3\" in \"${2:0:400}\"" ;; esac; }
 # below NAME GOT BOUND
 below() {
     if awk -v a="$2" -v b="$3" 'BEGIN { exit !(a ~ /^[0-9]/ && a + 0 <= b + 0) }'; then pass; else fail "$1" "found \"$2\", at most $3"; fi
@@ -37,8 +22,6 @@ good() {
     run "$@"
     [ $code = 0 ] && pass || fail "$1" "exit code $code: ${err: -300}"
 }
-# sum FILE - what stands for its bytes
-sum() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo "no ${1##*/}"; fi; }
 # same NAME RUN RUN FILE
 same() { is "$1" "$(sum "$scratch/$3/$4")" "$(sum "$scratch/$2/$4")"; is "$1: there" "$([ -s "$scratch/$2/$4" ] && echo yes)" yes; }
 
@@ -90,30 +73,9 @@ else
     echo 'SKIPPED golden training runs: no shared folder'
 fi
 
-
 # ---- runs of a small model from random weights, which need no other files ----
 
-cat >"$scratch/tiny.json" <<'END'
-{"model_type": "afm7", "rms_norm_eps": 1e-5, "rope_theta": 500000, "vocab_size": 120, "hidden_dim": 32, "num_layers": 4,
- "num_kv_reuse_layers": 1, "num_heads": 4, "num_kv_heads": 2, "hidden_dim_scale_factor": 3.0}
-END
-# samples N SEED - lines of tokens
-samples() {
-    awk -v n="$1" -v seed="$2" 'BEGIN {
-        for (srand(seed); n > 0; n--) {
-            length_ = 4 + int(rand() * 20)
-            tokens = mask = ""
-            for (k = 0; k < length_; k++) {
-                tokens = tokens (k ? "," : "") (1 + int(rand() * 119))
-                mask = mask (k ? "," : "") (k >= length_ / 3 ? 1 : 0)
-            }
-            print "{\"tokens\":[" tokens "],\"loss_mask\":[" mask "]}"
-        }
-    }'
-}
-samples 40 3 >"$scratch/train.jsonl"
-samples 6 4 >"$scratch/valid.jsonl"
-"$pippin" init --preset "$scratch/tiny.json" --seed 5 -o "$scratch/base" >/dev/null 2>&1 || fail init "cannot make a model"
+train_small || fail init "cannot make a model"
 "$pippin" init --preset "$scratch/tiny.json" --seed 6 -o "$scratch/teacher" >/dev/null 2>&1
 data="--data $scratch/train.jsonl --eval-data $scratch/valid.jsonl --max-sequence-length 32 --pack-sequences"
 # Everything that has a state: order, dropout, packing, accumulation, evaluation, a falling rate.
@@ -127,7 +89,6 @@ kind() {
     distill) echo "distill -m $scratch/base --teacher $scratch/teacher $varied" ;;
     esac
 }
-file_of() { [ "$1" = adapter ] && echo adapter.safetensors || echo model.safetensors; }
 
 # shellcheck disable=SC2046
 for kind in train q2 adapter distill; do
@@ -209,6 +170,8 @@ refused 'a run over another one' 1 "$scratch/train-1/model.safetensors: exists a
 is 'a run over another one: the result' "$(sum "$scratch/train-1/model.safetensors")" "$before"
 # shellcheck disable=SC2046
 refused 'other settings' 1 'dropout: the run of' $(kind train) --dropout 0.2 --learning-rate 1e-3 -o "$scratch/train-1" --resume
+# shellcheck disable=SC2046
+refused 'another optimizer' 1 'optimizer: the run of' $(kind train) --optimizer muon -o "$scratch/train-1" --resume
 # shellcheck disable=SC2046
 refused 'another command' 1 'command: the run of' $(kind adapter) -o "$scratch/train-1" --resume
 # shellcheck disable=SC2046
@@ -297,5 +260,4 @@ else
     echo 'SKIPPED by heart: no text or tokenizer'
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

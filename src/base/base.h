@@ -49,6 +49,14 @@ void pp_free(void *block);
 bool pp_mul(size_t a, size_t b, size_t *out) PP_MUST_USE;
 bool pp_add(size_t a, size_t b, size_t *out) PP_MUST_USE;
 
+/* Many arrays in one block: hands out the next n elements, aligned to 64 bytes, or only counts them where there is no block yet. */
+typedef struct pp_cutter {
+    uint8_t *block;
+    uint64_t at; /* bytes so far */
+} pp_cutter;
+
+void *pp_cut(pp_cutter *k, uint64_t n, size_t size);
+
 /* ---- bounded reader (bytes.c): never reads past the end; after a failure every read gives 0 and `failed` stays set ---- */
 
 typedef struct pp_bytes {

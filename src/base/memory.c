@@ -80,6 +80,13 @@ void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size)
     return bigger;
 }
 
+void *pp_cut(pp_cutter *k, uint64_t n, size_t size)
+{
+    void *p = k->block ? k->block + k->at : NULL;
+    k->at += (n * size + 63) / 64 * 64;
+    return p;
+}
+
 void pp_advise_whole(void *block, size_t size)
 {
 #ifdef MADV_HUGEPAGE

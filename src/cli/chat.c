@@ -14,11 +14,8 @@ typedef struct chat_args {
 
 #define AT(field) offsetof(chat_args, field)
 
-static const pp_option own_options[] = {{.name = "no-history",
-                                         .kind = PP_OPTION_FLAG,
-                                         .target = AT(no_history),
-                                         .help = "keep no file of the lines that were typed"},
-                                        {0}};
+static const pp_option own_options[] = {
+    {PP_OPT_FLAG("no-history", AT(no_history)), .help = "keep no file of the lines that were typed"}, {0}};
 
 typedef struct chat {
     const chat_args *args;

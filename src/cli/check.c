@@ -17,24 +17,10 @@ typedef struct check_args {
 #define AT(field) offsetof(check_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset",
-     .kind = PP_OPTION_TEXT,
-     .argument = "NAME",
-     .target = AT(preset),
-     .files = "json",
-     .offers = PP_OFFER_PRESETS,
-     .help = "check random weights of this shape, or of the shape in a config.json"},
-    {.name = "type",
-     .kind = PP_OPTION_TYPE,
-     .argument = "TYPE",
-     .target = AT(type),
-     .choices = "f32|f16|bf16|q8|q4|q2",
+    {PP_OPT_PRESET(AT(preset)), .help = "check random weights of this shape, or of the shape in a config.json"},
+    {PP_OPT_WEIGHT_TYPE(AT(type)),
      .help = "type of random weights: f32, f16 or bf16 (default: f32 up to 500 million parameters, else bf16)"},
-    {.name = "seed",
-     .kind = PP_OPTION_SEED,
-     .argument = "N",
-     .target = AT(seed),
-     .help = "seed of the random weights and of the tokens (default: 0)"},
+    {PP_OPT_SEED(AT(seed)), .help = "seed of the random weights and of the tokens (default: 0)"},
     {0}};
 
 typedef struct statistics {

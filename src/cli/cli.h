@@ -39,6 +39,29 @@ typedef struct pp_option {
     unsigned offers;     /* PP_OFFER_..., what shells offer beside these */
 } pp_option;
 
+/* What an entry of a table begins with, by its kind; .help follows, and the rest where it is wanted. */
+#define PP_OPT_FLAG(named, at)      .name = named, .kind = PP_OPTION_FLAG, .target = at
+#define PP_OPT_TEXT(named, of, at)  .name = named, .kind = PP_OPTION_TEXT, .argument = of, .target = at
+#define PP_OPT_TEXTS(named, of, at) .name = named, .kind = PP_OPTION_TEXTS, .argument = of, .target = at
+#define PP_OPT_CHOICE(named, of, at, list)                                                                             \
+    .name = named, .kind = PP_OPTION_CHOICE, .argument = of, .target = at, .choices = list
+#define PP_OPT_TYPE(named, at, list)                                                                                   \
+    .name = named, .kind = PP_OPTION_TYPE, .argument = "TYPE", .target = at, .choices = list
+#define PP_OPT_INT(named, of, at, least, most)                                                                         \
+    .name = named, .kind = PP_OPTION_INT, .argument = of, .target = at, .low = least, .high = most
+#define PP_OPT_REAL(named, of, at, least, most)                                                                        \
+    .name = named, .kind = PP_OPTION_REAL, .argument = of, .target = at, .low = least, .high = most
+#define PP_OPT_AMOUNT(named, of, at, most)                                                                             \
+    .name = named, .kind = PP_OPTION_AMOUNT, .argument = of, .target = at, .high = most
+
+/* Of options that several tables have, each with a help of its own. */
+#define PP_OPT_PRESET(at)           PP_OPT_TEXT("preset", "NAME", at), .files = "json", .offers = PP_OFFER_PRESETS
+#define PP_OPT_OUTPUT(of, at, ends) PP_OPT_TEXT("output", of, at), .letter = 'o', .files = ends
+#define PP_OPT_WEIGHT_TYPE(at)      PP_OPT_TYPE("type", at, "f32|f16|bf16|q8|q4|q2")
+#define PP_OPT_KV_TYPE(at)          PP_OPT_TYPE("kv-type", at, "int8|bf16|f32")
+#define PP_OPT_CTX(at)              PP_OPT_INT("ctx", "N", at, 1, 1 << 20)
+#define PP_OPT_SEED(at)             .name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = at
+
 enum { PP_OFFER_PRESETS = 1, PP_OFFER_COMMANDS = 2, PP_OFFER_LIST = 4 /* several, with commas between */ };
 
 /* Ends of names, for `files`. Folders are offered with all of them. */

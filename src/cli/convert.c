@@ -13,32 +13,16 @@ typedef struct convert_args {
 #define AT(field) offsetof(convert_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "output",
-     .letter = 'o',
-     .kind = PP_OPTION_TEXT,
-     .argument = "OUT.gguf",
-     .target = AT(output),
-     .files = "gguf",
-     .help = "the file to write"},
-    {.name = "type",
-     .kind = PP_OPTION_TYPE,
-     .argument = "TYPE",
-     .target = AT(type),
-     .choices = "f32|f16|bf16|q8|q4|q2",
+    {PP_OPT_OUTPUT("OUT.gguf", AT(output), "gguf"), .help = "the file to write"},
+    {PP_OPT_WEIGHT_TYPE(AT(type)),
      .help = "type of the matrices: f32, f16, bf16, q8, q4 or q2 (default: as they are); q2 is for the layers, "
              "embedding and head "
              "are then q4"},
-    {.name = "merge",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(merge),
+    {PP_OPT_FLAG("merge", AT(merge)),
      .help = "make an adapter part of the matrices: the one inside SRC, or those of --adapter"},
-    {.name = "adapter",
-     .letter = 'a',
-     .kind = PP_OPTION_TEXTS,
-     .argument = "FILE[=S]",
-     .target = AT(common.adapters),
+    {PP_OPT_TEXTS("adapter", "FILE[=S]", AT(common.adapters)), .letter = 'a',
      .help = "with --merge: the LoRA adapter to merge, its effect multiplied by S (default 1); may be repeated"},
-    {.name = "force", .kind = PP_OPTION_FLAG, .target = AT(force), .help = "overwrite a file that is there already"},
+    {PP_OPT_FLAG("force", AT(force)), .help = "overwrite a file that is there already"},
     {0}};
 
 static int check_arguments(const convert_args *args)

@@ -12,24 +12,11 @@ typedef struct eval_args {
 #define AT(field) offsetof(eval_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "text",
-     .letter = 'f',
-     .kind = PP_OPTION_TEXT,
-     .argument = "FILE",
-     .target = AT(text),
-     .files = "",
-     .help = "the text to predict, - for stdin"},
-    {.name = "separator",
-     .kind = PP_OPTION_TEXT,
-     .argument = "STR",
-     .target = AT(separator),
+    {PP_OPT_TEXT("text", "FILE", AT(text)), .letter = 'f', .files = "", .help = "the text to predict, - for stdin"},
+    {PP_OPT_TEXT("separator", "STR", AT(separator)),
      .help = "what stands between documents; each is trimmed of white space, begins anew, and is cut at the context "
              "(default: all is one document, predicted a context at a time)"},
-    {.name = "against",
-     .kind = PP_OPTION_TEXT,
-     .argument = "MODEL",
-     .target = AT(against),
-     .files = PP_MODEL_FILES,
+    {PP_OPT_TEXT("against", "MODEL", AT(against)), .files = PP_MODEL_FILES,
      .help =
          "a model of the same vocabulary: how far the predictions are from its own, as KL divergence and as the share "
          "of tokens where both find the same one likeliest (contexts of 512 tokens unless --ctx says otherwise)"},

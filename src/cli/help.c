@@ -130,11 +130,9 @@ typedef struct help_args {
     bool man;
 } help_args;
 
-static const pp_option own_options[] = {{.name = "man",
-                                         .kind = PP_OPTION_FLAG,
-                                         .target = offsetof(help_args, man),
-                                         .help = "print the manual page pippin(1) instead, as man(7) source"},
-                                        {0}};
+static const pp_option own_options[] = {
+    {PP_OPT_FLAG("man", offsetof(help_args, man)), .help = "print the manual page pippin(1) instead, as man(7) source"},
+    {0}};
 
 static const pp_option operand = {.name = "command", .argument = "COMMAND", .offers = PP_OFFER_COMMANDS};
 

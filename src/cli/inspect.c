@@ -13,25 +13,11 @@ typedef struct inspect_args {
 #define AT(field) offsetof(inspect_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "preset",
-     .kind = PP_OPTION_TEXT,
-     .argument = "NAME",
-     .target = AT(preset),
-     .files = "json",
-     .offers = PP_OFFER_PRESETS,
-     .help = "a shape without weights, or the path of a config.json"},
-    {.name = "tensors",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(tensors),
-     .help = "list the stored tensors of MODEL: name, type, shape, bytes"},
-    {.name = "compare",
-     .kind = PP_OPTION_TEXT,
-     .argument = "P1,P2,..",
-     .target = AT(compare),
-     .files = PP_MODEL_FILES,
-     .offers = PP_OFFER_PRESETS | PP_OFFER_LIST,
-     .help = "put several presets or models side by side"},
-    {.name = "markdown", .kind = PP_OPTION_FLAG, .target = AT(markdown), .help = "print tables in markdown"},
+    {PP_OPT_PRESET(AT(preset)), .help = "a shape without weights, or the path of a config.json"},
+    {PP_OPT_FLAG("tensors", AT(tensors)), .help = "list the stored tensors of MODEL: name, type, shape, bytes"},
+    {PP_OPT_TEXT("compare", "P1,P2,..", AT(compare)), .files = PP_MODEL_FILES,
+     .offers = PP_OFFER_PRESETS | PP_OFFER_LIST, .help = "put several presets or models side by side"},
+    {PP_OPT_FLAG("markdown", AT(markdown)), .help = "print tables in markdown"},
     {0}};
 
 /* ---- JSON ---- */

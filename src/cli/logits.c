@@ -14,17 +14,9 @@ typedef struct logits_args {
 #define AT(field) offsetof(logits_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "tokens",
-     .kind = PP_OPTION_TEXT,
-     .argument = "IDS",
-     .target = AT(tokens),
+    {PP_OPT_TEXT("tokens", "IDS", AT(tokens)),
      .help = "the text as token ids, separated by commas or white space; @FILE reads them from a file, - from stdin"},
-    {.name = "output",
-     .letter = 'o',
-     .kind = PP_OPTION_TEXT,
-     .argument = "FILE.npy",
-     .target = AT(output),
-     .files = "npy",
+    {PP_OPT_OUTPUT("FILE.npy", AT(output), "npy"),
      .help = "the file to write: float32 [tokens, vocabulary], a row a token"},
     {.name = "segments",
      .kind = PP_OPTION_ID,
@@ -32,19 +24,11 @@ static const pp_option own_options[] = {
      .target = AT(segments),
      .help = "several texts in one: a new segment starts at each token ID, and tokens see their own segment only "
              "(default: one segment)"},
-    {.name = "positions",
-     .kind = PP_OPTION_CHOICE,
-     .argument = "HOW",
-     .target = AT(positions),
-     .choices = "reset|continue",
+    {PP_OPT_CHOICE("positions", "HOW", AT(positions), "reset|continue"),
      .help = "where positions count from: reset, 0 in each segment; continue, the whole text (default: reset)"},
-    {.name = "padding",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(padding),
+    {PP_OPT_FLAG("padding", AT(padding)),
      .help = "tokens with the padding id (0) are padding that no token sees; AFM models only"},
-    {.name = "reference",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(reference),
+    {PP_OPT_FLAG("reference", AT(reference)),
      .help = "compute with the plain f32 network instead of the kernels; slow"},
     {0}};
 

@@ -18,69 +18,34 @@
 
 const pp_option pp_options_help[] = {HELP_OPTIONS};
 const pp_option pp_options_general[] = {
-    {.name = "json", .kind = PP_OPTION_FLAG, .target = AT(json), .help = "print one JSON object instead of text"},
-    HELP_OPTIONS};
+    {PP_OPT_FLAG("json", AT(json)), .help = "print one JSON object instead of text"}, HELP_OPTIONS};
 
 const pp_option pp_options_model[] = {
-    {.name = "model",
-     .letter = 'm',
-     .kind = PP_OPTION_TEXT,
-     .argument = "MODEL",
-     .target = AT(model),
-     .files = PP_MODEL_FILES,
+    {PP_OPT_TEXT("model", "MODEL", AT(model)), .letter = 'm', .files = PP_MODEL_FILES,
      .help = "the model: a .gguf, a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin"},
     {0}};
 
 const pp_option pp_options_tokenizer[] = {
-    {.name = "tokenizer",
-     .kind = PP_OPTION_TEXT,
-     .argument = "FILE",
-     .target = AT(tokenizer),
-     .files = PP_TOKENIZER_FILES,
+    {PP_OPT_TEXT("tokenizer", "FILE", AT(tokenizer)), .files = PP_TOKENIZER_FILES,
      .help =
          "tokenizer.json, SentencePiece .model, .gguf or tok*.bin; by default the one inside the model or beside it"},
     {0}};
 
 const pp_option pp_options_compute[] = {
-    {.name = "threads",
-     .letter = 't',
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(n_threads),
-     .low = 1,
-     .high = 256,
+    {PP_OPT_INT("threads", "N", AT(n_threads), 1, 256), .letter = 't',
      .help = "threads to compute with (default: all cores)"},
-    {.name = "cpu",
-     .kind = PP_OPTION_CHOICE,
-     .argument = "LEVEL",
-     .target = AT(cpu),
-     .choices = "scalar|avx2|avx512|avx512vnni",
+    {PP_OPT_CHOICE("cpu", "LEVEL", AT(cpu), "scalar|avx2|avx512|avx512vnni"),
      .help = "highest instruction set to use: scalar, avx2, avx512 or avx512vnni (default: all that the CPU has)"},
     {0}};
 
 const pp_option pp_options_session[] = {
-    {.name = "adapter",
-     .letter = 'a',
-     .kind = PP_OPTION_TEXTS,
-     .argument = "FILE[=S]",
-     .target = AT(adapters),
-     .choices = "none",
-     .files = PP_ADAPTER_FILES,
+    {PP_OPT_TEXTS("adapter", "FILE[=S]", AT(adapters)), .letter = 'a', .choices = "none", .files = PP_ADAPTER_FILES,
      .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one "
              "inside the model file"},
-    {.name = "kv-type",
-     .kind = PP_OPTION_TYPE,
-     .argument = "TYPE",
-     .target = AT(kv_type),
-     .choices = "int8|bf16|f32",
+    {PP_OPT_KV_TYPE(AT(kv_type)),
      .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its "
              "weights are f32, else bf16)"},
-    {.name = "ctx",
-     .kind = PP_OPTION_INT,
-     .argument = "N",
-     .target = AT(n_ctx),
-     .low = 1,
-     .high = 1 << 20,
+    {PP_OPT_CTX(AT(n_ctx)),
      .help = "tokens that the context holds (default: what the model was trained on, at most 4096)"},
     {0}};
 

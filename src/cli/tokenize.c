@@ -11,16 +11,11 @@ typedef struct tokenize_args {
 #define AT(field) offsetof(tokenize_args, field)
 
 static const pp_option own_options[] = {
-    {.name = "ids", .kind = PP_OPTION_FLAG, .target = AT(ids), .help = "print the ids alone, on one line"},
-    {.name = "decode",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(decode),
+    {PP_OPT_FLAG("ids", AT(ids)), .help = "print the ids alone, on one line"},
+    {PP_OPT_FLAG("decode", AT(decode)),
      .help = "turn ids from stdin, separated by commas or white space, into the exact bytes of their text"},
-    {.name = "bos", .kind = PP_OPTION_FLAG, .target = AT(bos), .help = "put the beginning-of-sequence id first"},
-    {.name = "special",
-     .kind = PP_OPTION_FLAG,
-     .target = AT(special),
-     .help = "find special pieces (</s>, <|im_start|>) in the text"},
+    {PP_OPT_FLAG("bos", AT(bos)), .help = "put the beginning-of-sequence id first"},
+    {PP_OPT_FLAG("special", AT(special)), .help = "find special pieces (</s>, <|im_start|>) in the text"},
     {0}};
 
 /* The tokenizer of a model, or a bare one; `model` owns it in the first case, the caller in the second. */

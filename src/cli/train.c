@@ -58,11 +58,15 @@ static int report(const pp_train_args *args, const char *file, const pippin_trai
 
 /* ---- running ---- */
 
-static int check(const pp_train_args *args, const char *command)
+typedef enum job { TRAIN = 0, DISTILL, ADAPTER } job;
+
+static const char *const commands[] = {"train", "distill", "adapter"};
+
+static int check(const pp_train_args *args, job j)
 {
     if (!args->data)
         return pp_error(PP_EXIT_USAGE, "--data: found none, expected a .jsonl, a .txt or a folder; see pippin help %s",
-                        command);
+                        commands[j]);
     if (!args->output)
         return pp_error(PP_EXIT_USAGE, "--output: found none, expected the folder to write; pass -o DIR");
     if (args->precision && strcmp(args->precision, "f32") != 0)
@@ -71,44 +75,52 @@ static int check(const pp_train_args *args, const char *command)
     if (args->warmup_steps != 0 && args->warmup_epochs != 0)
         return pp_error(PP_EXIT_USAGE,
                         "--warmup-steps: found with --warmup-epochs, expected one of them; leave one out");
+    if (j == DISTILL && !args->teacher)
+        return pp_error(PP_EXIT_USAGE, "--teacher: found none, expected the model whose predictions are learned");
     return 0;
 }
 
-static pippin_train_options options_of(const pp_train_args *a, watch *w)
+static bool is(const char *choice, const char *name) { return choice && strcmp(choice, name) == 0; }
+
+static pippin_train_options options_of(const pp_train_args *a, job j, watch *w)
 {
-    return (pippin_train_options){.data = a->data,
-                                  .eval_data = a->eval_data,
-                                  .output = a->output,
-                                  .separator = a->separator,
-                                  .max_length = (size_t)a->max_length,
-                                  .pack = a->pack,
-                                  .no_shuffle = a->shuffle && strcmp(a->shuffle, "none") == 0,
-                                  .seed = a->seed,
-                                  .epochs = a->epochs,
-                                  .max_steps = (uint64_t)a->max_steps,
-                                  .batch_size = a->batch_size,
-                                  .accumulation = a->accumulation,
-                                  .learning_rate = a->rate,
-                                  .schedule = a->schedule && strcmp(a->schedule, "constant") == 0
-                                                  ? PIPPIN_SCHEDULE_CONSTANT
-                                                  : PIPPIN_SCHEDULE_COSINE,
-                                  .warmup_epochs = a->warmup_epochs,
-                                  .warmup_steps = (int64_t)a->warmup_steps,
-                                  .weight_decay = a->weight_decay,
-                                  .clip_grad_norm = a->clip,
-                                  .dropout = a->dropout,
-                                  .lora_dropout = a->lora_dropout,
-                                  .activation_checkpointing = a->checkpointing,
-                                  .qat = a->qat,
-                                  .eval_every = (uint64_t)a->eval_every,
-                                  .checkpoint_every = (uint64_t)a->checkpoint_every,
-                                  .resume = a->resume,
-                                  .n_threads = a->common.n_threads,
-                                  .rank = a->rank,
-                                  .alpha = (float)a->alpha,
-                                  .init = a->init,
-                                  .on_event = on_event,
-                                  .user = w};
+    const char *schedule = a->schedule ? a->schedule : j == DISTILL ? "constant" : "cosine";
+    return (pippin_train_options){
+        .data = a->data,
+        .eval_data = a->eval_data,
+        .output = a->output,
+        .separator = a->separator,
+        .max_length = (size_t)a->max_length,
+        .pack = a->pack,
+        .no_shuffle = is(a->shuffle, "none"),
+        .seed = a->seed,
+        .epochs = a->epochs,
+        .max_steps = (uint64_t)a->max_steps,
+        .batch_size = a->batch_size,
+        .accumulation = a->accumulation,
+        .optimizer = is(a->optimizer, "muon") ? PIPPIN_OPTIMIZER_MUON : PIPPIN_OPTIMIZER_ADAMW,
+        .learning_rate = a->rate,
+        .schedule = is(schedule, "constant") ? PIPPIN_SCHEDULE_CONSTANT : PIPPIN_SCHEDULE_COSINE,
+        .warmup_epochs = a->warmup_epochs,
+        .warmup_steps = (int64_t)a->warmup_steps,
+        .weight_decay = a->weight_decay,
+        .clip_grad_norm = a->clip,
+        .dropout = a->dropout,
+        .lora_dropout = a->lora_dropout,
+        .activation_checkpointing = a->checkpointing,
+        .qat = a->qat,
+        .continuations = a->continuations,
+        .sampling = {.temperature = a->temperature, .seed = a->seed},
+        .distill_loss = is(a->loss, "forward-kl") ? PIPPIN_DISTILL_FORWARD_KL : PIPPIN_DISTILL_REVERSE_KL,
+        .eval_every = (uint64_t)a->eval_every,
+        .checkpoint_every = (uint64_t)a->checkpoint_every,
+        .resume = a->resume,
+        .n_threads = a->common.n_threads,
+        .rank = a->rank,
+        .alpha = (float)a->alpha,
+        .init = a->init,
+        .on_event = on_event,
+        .user = w};
 }
 
 static int finish(const pp_train_args *args, const char *name, pippin_status status, const pippin_train_result *result,
@@ -145,72 +157,45 @@ static int open_trained(const pp_train_args *args, const char *command, pippin_m
     return pippin_model_random(&config, PIPPIN_F32, args->seed, &options, out, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
-static int run_train(const void *raw)
+static int open_teacher(const pp_train_args *args, pippin_model **out)
 {
-    const pp_train_args *args = raw;
+    pp_common common = args->common;
+    common.model = args->teacher;
+    return pp_load_model(&common, out);
+}
+
+static int run(const pp_train_args *args, job j)
+{
     watch w = {0};
-    pippin_model *model = NULL;
+    pippin_model *model = NULL, *teacher = NULL;
     pippin_train_result result;
     pippin_error err;
-    int code = check(args, "train");
-    if (!code) code = open_trained(args, "train", &model);
-    if (code) return code;
-    const pippin_train_options options = options_of(args, &w);
-    pp_interrupt_polled();
-    code = finish(args, "model.safetensors", pippin_train(model, &options, &result, &err), &result, &err);
+    int code = check(args, j);
+    if (!code) code = open_trained(args, commands[j], &model);
+    if (!code && j == DISTILL) code = open_teacher(args, &teacher);
+    if (!code) {
+        const pippin_train_options options = options_of(args, j, &w);
+        pp_interrupt_polled();
+        const pippin_status status = j == DISTILL   ? pippin_distill(model, teacher, &options, &result, &err)
+                                     : j == ADAPTER ? pippin_adapter_train(model, &options, &result, &err)
+                                                    : pippin_train(model, &options, &result, &err);
+        code = finish(args, j == ADAPTER ? "adapter.safetensors" : "model.safetensors", status, &result, &err);
+    }
+    pippin_model_free(teacher);
     pippin_model_free(model);
     return code;
 }
 
-static int run_distill(const void *raw)
-{
-    const pp_train_args *args = raw;
-    watch w = {0};
-    pippin_model *draft = NULL, *teacher = NULL;
-    pippin_train_result result;
-    pippin_error err;
-    int code = check(args, "distill");
-    if (!code && !args->teacher)
-        code = pp_error(PP_EXIT_USAGE, "--teacher: found none, expected the model whose predictions are learned");
-    if (!code) code = open_trained(args, "distill", &draft);
-    if (!code) {
-        pp_common common = args->common;
-        common.model = args->teacher;
-        code = pp_load_model(&common, &teacher);
-    }
-    if (!code) {
-        pippin_train_options options = options_of(args, &w);
-        if (!args->schedule) options.schedule = PIPPIN_SCHEDULE_CONSTANT;
-        options.continuations = args->continuations;
-        options.sampling = (pippin_sampling){.temperature = args->temperature, .seed = args->seed};
-        pp_interrupt_polled();
-        code =
-            finish(args, "model.safetensors", pippin_distill(draft, teacher, &options, &result, &err), &result, &err);
-    }
-    pippin_model_free(draft);
-    pippin_model_free(teacher);
-    return code;
-}
+static int run_train(const void *args) { return run(args, TRAIN); }
+static int run_distill(const void *args) { return run(args, DISTILL); }
 
 static int run_adapter(const void *raw)
 {
     const pp_train_args *args = raw;
-    watch w = {0};
-    pippin_model *base;
-    pippin_train_result result;
-    pippin_error err;
-    const char *verb = args->common.operands.n ? args->common.operands.items[0] : NULL;
-    if (!verb || strcmp(verb, "train") != 0)
-        return pp_error(PP_EXIT_USAGE, "adapter: found %s%s%s, expected \"train\"; see pippin help adapter",
-                        verb ? "\"" : "", verb ? verb : "nothing", verb ? "\"" : "");
-    int code = check(args, "adapter");
-    if (!code) code = pp_load_model(&args->common, &base);
-    if (code) return code;
-    const pippin_train_options options = options_of(args, &w);
-    pp_interrupt_polled();
-    code = finish(args, "adapter.safetensors", pippin_adapter_train(base, &options, &result, &err), &result, &err);
-    pippin_model_free(base);
-    return code;
+    const char *given = args->common.operands.n ? args->common.operands.items[0] : NULL;
+    if (is(given, "train")) return run(args, ADAPTER);
+    return pp_error(PP_EXIT_USAGE, "adapter: found %s%s%s, expected \"train\"; see pippin help adapter",
+                    given ? "\"" : "", given ? given : "nothing", given ? "\"" : "");
 }
 
 #define LINES                                                                                                          \
@@ -220,7 +205,7 @@ static int run_adapter(const void *raw)
 
 static const pp_option_group train_groups[] = {
     {"Model", pp_options_model},       {NULL, pp_options_train_preset},   {NULL, pp_options_tokenizer},
-    {"Data", pp_options_train_data},   {"Steps", pp_options_train_steps}, {NULL, pp_options_train_qat},
+    {"Data", pp_options_train_data},   {"Steps", pp_options_train_steps}, {NULL, pp_options_train_weights},
     {"Computing", pp_options_compute}, {"General", pp_options_general},   {0}};
 
 const pp_command pp_command_train = {
@@ -237,15 +222,14 @@ const pp_command pp_command_train = {
 static const pp_option_group distill_groups[] = {{"Models", pp_options_model},     {NULL, pp_options_train_preset},
                                                  {NULL, pp_options_train_teacher}, {NULL, pp_options_tokenizer},
                                                  {"Data", pp_options_train_data},  {"Steps", pp_options_train_steps},
-                                                 {NULL, pp_options_train_qat},     {"Computing", pp_options_compute},
+                                                 {NULL, pp_options_train_weights}, {"Computing", pp_options_compute},
                                                  {"General", pp_options_general},  {0}};
 
 const pp_command pp_command_distill = {
     .name = "distill",
     .summary = "Train a draft model towards its teacher's predictions.",
     .synopsis = "-m DRAFT|--preset NAME --teacher MODEL --data FILE [options] -o DIR",
-    .details = "The loss is the reverse Kullback-Leibler divergence of the draft from the teacher at the data's "
-               "targets, averaged "
+    .details = "The loss is the Kullback-Leibler divergence between draft and teacher at the data's targets, averaged "
                "over each sequence, then over the batch.\n\n" LINES
                "  pippin distill --preset afm-draft --teacher base --data replies.jsonl -o draft",
     .groups = distill_groups,

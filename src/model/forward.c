@@ -9,51 +9,38 @@
 
 /* ---- scratch: one block, cut into arrays ---- */
 
-/* Hands out the next n elements of a block, or only counts them where there is none yet. */
-typedef struct cutter {
-    uint8_t *block;
-    uint64_t at;
-} cutter;
-
-static void *cut(cutter *k, uint64_t n, size_t size)
-{
-    void *p = k->block ? k->block + k->at : NULL;
-    k->at += (n * size + 63) / 64 * 64;
-    return p;
-}
-
-static void lay_out(pp_scratch *s, const pippin_config *c, cutter *k)
+static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
 {
     const uint64_t rows = (uint64_t)s->n_row, threads = (uint64_t)s->n_thread, d_head = (uint64_t)c->d_head;
     const uint64_t q = (uint64_t)c->n_head * d_head, kv = (uint64_t)c->n_kv_head * d_head;
-    s->x = cut(k, rows * (uint64_t)c->d_model, sizeof(float));
-    s->h = cut(k, rows * (uint64_t)c->d_model, sizeof(float));
-    s->q = cut(k, rows * q, sizeof(float));
-    s->k = cut(k, rows * kv, sizeof(float));
-    s->v = cut(k, rows * kv, sizeof(float));
-    s->mixed = cut(k, rows * q, sizeof(float));
-    s->gate = cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
-    s->up = cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
-    s->cosine = cut(k, rows * d_head / 2, sizeof(float));
-    s->sine = cut(k, rows * d_head / 2, sizeof(float));
-    s->lora = cut(k, 3 * rows * PP_MAX_RANK, sizeof(float));
-    s->rows = cut(k, rows, sizeof(pp_row));
-    s->logits = cut(k, (uint64_t)s->n_logits * (uint64_t)c->n_vocab, sizeof(float));
-    s->scores = cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
-    s->slots = cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
+    s->x = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
+    s->h = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
+    s->q = pp_cut(k, rows * q, sizeof(float));
+    s->k = pp_cut(k, rows * kv, sizeof(float));
+    s->v = pp_cut(k, rows * kv, sizeof(float));
+    s->mixed = pp_cut(k, rows * q, sizeof(float));
+    s->gate = pp_cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
+    s->up = pp_cut(k, rows * (uint64_t)c->d_ffn, sizeof(float));
+    s->cosine = pp_cut(k, rows * d_head / 2, sizeof(float));
+    s->sine = pp_cut(k, rows * d_head / 2, sizeof(float));
+    s->lora = pp_cut(k, 3 * rows * PP_MAX_RANK, sizeof(float));
+    s->rows = pp_cut(k, rows, sizeof(pp_row));
+    s->logits = pp_cut(k, (uint64_t)s->n_logits * (uint64_t)c->n_vocab, sizeof(float));
+    s->scores = pp_cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
+    s->slots = pp_cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
-    s->decoded = cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
+    s->decoded = pp_cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
     s->codes_stride = ((s->widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */
-    s->codes = cut(k, rows * s->codes_stride, sizeof *s->codes);
-    s->code_half = cut(k, rows, sizeof *s->code_half);
-    s->code_sum = cut(k, rows, sizeof *s->code_sum);
-    s->inv_freq = cut(k, d_head / 2, sizeof(double));
+    s->codes = pp_cut(k, rows * s->codes_stride, sizeof *s->codes);
+    s->code_half = pp_cut(k, rows, sizeof *s->code_half);
+    s->code_sum = pp_cut(k, rows, sizeof *s->code_sum);
+    s->inv_freq = pp_cut(k, d_head / 2, sizeof(double));
 }
 
 uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread)
 {
     pp_scratch s = {.n_row = n_row, .n_logits = n_logits, .n_ctx = n_ctx, .n_thread = n_thread};
-    cutter k = {0};
+    pp_cutter k = {0};
     lay_out(&s, c, &k);
     return k.at;
 }
@@ -76,7 +63,7 @@ pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_lo
     s->n_ctx = n_ctx;
     s->n_thread = n_thread;
     s->attention_scale = 1.0f / sqrtf((float)c->d_head);
-    cutter k = {s->block, 0};
+    pp_cutter k = {s->block, 0};
     lay_out(s, c, &k);
     pp_rope_init(w, s->inv_freq);
     *out = s;

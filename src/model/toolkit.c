@@ -42,17 +42,7 @@ pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pi
     probe p = {t, PIPPIN_OK, err};
     const int32_t n_full = count_layers(t, "layers.segment_0.layer_");
     const char *first = n_full ? "layers.segment_0.layer_0." : "layers.layer_0.";
-    pippin_config c = {.arch = PIPPIN_ARCH_AFM,
-                       .rope_pairs = PIPPIN_ROPE_ADJACENT,
-                       .qk_norm = PIPPIN_QK_NORM_AFTER_ROPE,
-                       .tied_head = true,
-                       .norm_eps = 1e-5f,
-                       .qk_norm_eps = 1e-5f,
-                       .rope_theta = 500000,
-                       .n_ctx_train = 4096,
-                       .bos_id = -1,
-                       .eos_id = -1,
-                       .pad_id = 0};
+    pippin_config c = {PP_AFM};
     c.n_reuse = n_full ? count_layers(t, "layers.segment_1.layer_") : 0;
     c.n_layer = n_full ? n_full + c.n_reuse : count_layers(t, "layers.layer_");
     char q_norm[160], out_proj[160], qkv[160], gate[160];

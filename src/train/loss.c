@@ -7,11 +7,13 @@
 
 #include "train/net.h"
 
-typedef struct loss_args {
+typedef struct loss_args loss_args;
+struct loss_args {
+    void (*row_loss)(pp_net *net, const loss_args *a, int32_t row);
     pp_net *teacher; /* NULL: cross-entropy */
     int32_t first;   /* of the wanted rows whose logits there are */
     bool backward;
-} loss_args;
+};
 
 /* -log p of the target; logits become weight * (p - 1 at the target). */
 static void entropy_row(pp_net *net, const loss_args *a, int32_t row)
@@ -26,22 +28,22 @@ static void entropy_row(pp_net *net, const loss_args *a, int32_t row)
     pp_op_scale(net->kernels, logits, net->row_weight[at], n);
 }
 
+static double log_sum_exp(const real *x, int32_t n)
+{
+    double sum = 0;
+    real most = x[0];
+    for (int32_t i = 1; i < n; i++) most = PP_MAX(most, x[i]);
+    for (int32_t i = 0; i < n; i++) sum += exp((double)(x[i] - most));
+    return (double)most + log(sum);
+}
+
 /* KL(p || q) of the row, p the net's and q the teacher's; d KL / d logit_i = p_i (log p_i - log q_i - KL). */
-static void distill_row(pp_net *net, const loss_args *a, int32_t row)
+static void reverse_row(pp_net *net, const loss_args *a, int32_t row)
 {
     const int32_t n = net->weights->config.n_vocab, at = a->first + row;
     real *p = net->logits + (size_t)row * (size_t)n, *ratio = a->teacher->logits + (size_t)row * (size_t)n;
-    double sum_p = 0, sum_q = 0, divergence = 0;
-    real most_p = p[0], most_q = ratio[0];
-    for (int32_t i = 1; i < n; i++) {
-        most_p = PP_MAX(most_p, p[i]);
-        most_q = PP_MAX(most_q, ratio[i]);
-    }
-    for (int32_t i = 0; i < n; i++) {
-        sum_p += exp((double)(p[i] - most_p));
-        sum_q += exp((double)(ratio[i] - most_q));
-    }
-    const double lse_p = (double)most_p + log(sum_p), lse_q = (double)most_q + log(sum_q);
+    const double lse_p = log_sum_exp(p, n), lse_q = log_sum_exp(ratio, n);
+    double divergence = 0;
     for (int32_t i = 0; i < n; i++) {
         const double log_p = (double)p[i] - lse_p, log_ratio = log_p - ((double)ratio[i] - lse_q), prob = exp(log_p);
         divergence += prob * log_ratio;
@@ -54,10 +56,26 @@ static void distill_row(pp_net *net, const loss_args *a, int32_t row)
             p[i] = (real)((double)net->row_weight[at] * (double)p[i] * ((double)ratio[i] - divergence));
 }
 
+/* KL(q || p) of the row; d KL / d logit_i = p_i - q_i. */
+static void forward_row(pp_net *net, const loss_args *a, int32_t row)
+{
+    const int32_t n = net->weights->config.n_vocab, at = a->first + row;
+    real *p = net->logits + (size_t)row * (size_t)n;
+    const real *q = a->teacher->logits + (size_t)row * (size_t)n;
+    const double lse_p = log_sum_exp(p, n), lse_q = log_sum_exp(q, n), weight = (double)net->row_weight[at];
+    double divergence = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const double log_p = (double)p[i] - lse_p, log_q = (double)q[i] - lse_q, prob = exp(log_q);
+        divergence += prob * (log_q - log_p);
+        if (a->backward) p[i] = (real)(weight * (exp(log_p) - prob));
+    }
+    net->row_loss[at] = (real)(weight * divergence);
+}
+
 static void loss_rows(pp_net *net, void *arg, int32_t first, int32_t last)
 {
     const loss_args *a = arg;
-    for (int32_t row = first; row < last; row++) (a->teacher ? distill_row : entropy_row)(net, a, row);
+    for (int32_t row = first; row < last; row++) a->row_loss(net, a, row);
 }
 
 typedef struct loss_region {
@@ -90,10 +108,10 @@ static double total(const pp_net *net)
     return sum;
 }
 
-static double loss(pp_net *net, pp_net *teacher, bool backward)
+static double loss(pp_net *net, loss_args a)
 {
     const size_t d = (size_t)net->weights->config.d_model;
-    loss_args a = {.teacher = teacher, .backward = backward};
+    pp_net *teacher = a.teacher;
     const int32_t most = teacher ? PP_MIN(net->n_logits, teacher->n_logits) : net->n_logits;
     for (; a.first < net->n_want; a.first += most) {
         const int32_t n = PP_MIN(most, net->n_want - a.first);
@@ -103,9 +121,9 @@ static double loss(pp_net *net, pp_net *teacher, bool backward)
                           teacher->hidden + (size_t)a.first * (size_t)teacher->weights->config.d_model, n,
                           teacher->logits, false);
         pp_team_run(net->team, loss_task, &(loss_region){net, &a, n});
-        if (backward) output_backward(net, a.first, n);
+        if (a.backward) output_backward(net, a.first, n);
     }
-    if (backward && net->n_want > 0) {
+    if (a.backward && net->n_want > 0) {
         memset(net->dx, 0, (size_t)net->n_want * d * sizeof *net->dx);
         pp_net_norm_backward(net, net->dx, net->grads.out_norm, net->h_want, net->out, net->weights->out_norm,
                              net->n_want);
@@ -116,10 +134,10 @@ static double loss(pp_net *net, pp_net *teacher, bool backward)
 double pp_net_cross_entropy(pp_net *net, double weight, bool backward)
 {
     for (int32_t i = 0; i < net->n_want; i++) net->row_weight[i] = (real)weight;
-    return loss(net, NULL, backward);
+    return loss(net, (loss_args){.row_loss = entropy_row, .backward = backward});
 }
 
-double pp_net_distill(pp_net *net, pp_net *teacher, double weight, bool backward)
+double pp_net_distill(pp_net *net, pp_net *teacher, pippin_distill_loss kind, double weight, bool backward)
 {
     const pp_batch *b = net->batch;
     for (size_t sequence = 0; sequence < b->n_sequence; sequence++) {
@@ -127,5 +145,7 @@ double pp_net_distill(pp_net *net, pp_net *teacher, double weight, bool backward
         const int32_t last = net->want_start[b->sequence_start[sequence + 1]];
         for (int32_t i = first; i < last; i++) net->row_weight[i] = (real)(weight / (last - first));
     }
-    return loss(net, teacher, backward);
+    return loss(net, (loss_args){.row_loss = kind == PIPPIN_DISTILL_FORWARD_KL ? forward_row : reverse_row,
+                                 .teacher = teacher,
+                                 .backward = backward});
 }

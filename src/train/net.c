@@ -6,21 +6,9 @@
 
 /* ---- memory: one block, cut into arrays ---- */
 
-typedef struct cutter {
-    uint8_t *block;
-    uint64_t at;
-} cutter;
+static real *cut_real(pp_cutter *k, uint64_t n) { return pp_cut(k, n, sizeof(real)); }
 
-static void *cut(cutter *k, uint64_t n, size_t size)
-{
-    void *p = k->block ? k->block + k->at : NULL;
-    k->at += (n * size + 63) / 64 * 64;
-    return p;
-}
-
-static real *cut_real(cutter *k, uint64_t n) { return cut(k, n, sizeof(real)); }
-
-static void cut_tape(pp_tape *t, const pippin_config *c, uint64_t n, cutter *k)
+static void cut_tape(pp_tape *t, const pippin_config *c, uint64_t n, pp_cutter *k)
 {
     const uint64_t q = (uint64_t)c->n_head * (uint64_t)c->d_head, kv = (uint64_t)c->n_kv_head * (uint64_t)c->d_head;
     t->q = cut_real(k, n * q);
@@ -34,7 +22,7 @@ static void cut_tape(pp_tape *t, const pippin_config *c, uint64_t n, cutter *k)
 }
 
 /* All layers have a tape of their own, or share one but for their inputs, or, where nothing comes back, share it all. */
-static void cut_tapes(pp_net *net, const pippin_config *c, uint64_t n, cutter *k)
+static void cut_tapes(pp_net *net, const pippin_config *c, uint64_t n, pp_cutter *k)
 {
     const bool shared = net->options.checkpointing || net->options.inference;
     pp_tape first = {0};
@@ -47,7 +35,7 @@ static void cut_tapes(pp_net *net, const pippin_config *c, uint64_t n, cutter *k
     }
 }
 
-static void cut_backward(pp_net *net, const pippin_config *c, uint64_t n, cutter *k)
+static void cut_backward(pp_net *net, const pippin_config *c, uint64_t n, pp_cutter *k)
 {
     const uint64_t q = (uint64_t)c->n_head * (uint64_t)c->d_head, kv = (uint64_t)c->n_kv_head * (uint64_t)c->d_head;
     net->last_dk = cut_real(k, n * kv);
@@ -63,17 +51,17 @@ static void cut_backward(pp_net *net, const pippin_config *c, uint64_t n, cutter
     net->partial = cut_real(k, (n + PP_CHUNK - 1) / PP_CHUNK * (uint64_t)PP_MAX(c->d_model, c->d_head));
 }
 
-static void lay_out(pp_net *net, const pippin_config *c, int32_t rank, int n_thread, cutter *k)
+static void lay_out(pp_net *net, const pippin_config *c, int32_t rank, int n_thread, pp_cutter *k)
 {
     const uint64_t n = (uint64_t)net->options.max_tok, threads = (uint64_t)n_thread, d = (uint64_t)c->d_model;
     const uint64_t q = (uint64_t)c->n_head * (uint64_t)c->d_head, kv = (uint64_t)c->n_kv_head * (uint64_t)c->d_head;
     const uint64_t half = (uint64_t)c->d_head / 2, f = (uint64_t)c->d_ffn;
     net->n_logits = (int32_t)PP_MIN(n, PP_MAX(64, PP_LOGITS / (uint64_t)c->n_vocab));
-    net->tapes = cut(k, (uint64_t)c->n_layer, sizeof *net->tapes);
+    net->tapes = pp_cut(k, (uint64_t)c->n_layer, sizeof *net->tapes);
     cut_tapes(net, c, n, k);
     if (!net->options.inference) cut_backward(net, c, n, k);
-    net->want = cut(k, n, sizeof *net->want);
-    net->want_start = cut(k, (uint64_t)net->options.max_segment + 1, sizeof *net->want_start);
+    net->want = pp_cut(k, n, sizeof *net->want);
+    net->want_start = pp_cut(k, (uint64_t)net->options.max_segment + 1, sizeof *net->want_start);
     net->last_k = cut_real(k, n * kv);
     net->last_v = cut_real(k, n * kv);
     net->out = cut_real(k, n * d);
@@ -93,17 +81,17 @@ static void lay_out(pp_net *net, const pippin_config *c, int32_t rank, int n_thr
     net->dropped = cut_real(k, rank && net->options.lora_dropout > 0 ? n * PP_MAX(PP_MAX(d, q), f) : 0);
     net->scores = cut_real(k, threads * 2 * PP_QUERIES * n);
     net->decoded = cut_real(k, threads * PP_DECODED);
-    net->gemm = cut(k, threads * PP_GEMM_SCRATCH, sizeof *net->gemm);
+    net->gemm = pp_cut(k, threads * PP_GEMM_SCRATCH, sizeof *net->gemm);
     net->logits = cut_real(k, (uint64_t)net->n_logits * (uint64_t)c->n_vocab);
     net->row_loss = cut_real(k, n);
     net->row_weight = cut_real(k, n);
-    net->inv_freq = cut(k, half, sizeof *net->inv_freq);
+    net->inv_freq = pp_cut(k, half, sizeof *net->inv_freq);
 }
 
 uint64_t pp_net_bytes(const pippin_config *c, int32_t rank, const pp_net_options *options, int n_thread)
 {
     pp_net net = {.options = *options};
-    cutter k = {0};
+    pp_cutter k = {0};
     lay_out(&net, c, rank, n_thread, &k);
     return k.at;
 }
@@ -122,7 +110,7 @@ pippin_status pp_net_create(const pp_weights *weights, const pp_lora *lora, cons
                               "activations of a batch (a smaller batch size or activation checkpointing "
                               "needs less)",
                               bytes);
-    cutter k = {out->block, 0};
+    pp_cutter k = {out->block, 0};
     lay_out(out, c, rank, n_thread, &k);
     pp_rope_init(weights, out->inv_freq);
     return PIPPIN_OK;

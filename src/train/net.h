@@ -122,10 +122,10 @@ void pp_net_forward(pp_net *net, const pp_batch *batch);
  */
 double pp_net_cross_entropy(pp_net *net, double weight, bool backward);
 /*
- * Reverse Kullback-Leibler divergence KL(net || teacher) in nats: its mean over the targets of each sequence, summed over
- * sequences, times `weight`. The teacher has been run forward on the same batch.
+ * Kullback-Leibler divergence in nats, KL(net || teacher) or, forward, KL(teacher || net): its mean over the targets of each
+ * sequence, summed over sequences, times `weight`. The teacher has been run forward on the same batch.
  */
-double pp_net_distill(pp_net *net, pp_net *teacher, double weight, bool backward);
+double pp_net_distill(pp_net *net, pp_net *teacher, pippin_distill_loss kind, double weight, bool backward);
 /* From the gradient of `hidden`'s inputs down to the embedding; adds to grads. */
 void pp_net_backward(pp_net *net);
 

@@ -1,4 +1,4 @@
-/* params.c - parameters with their gradients and moments; clipping and AdamW over all of them. */
+/* params.c - parameters with their gradients and moments; clipping, and AdamW over those that are its. */
 #include <math.h>
 #include <string.h>
 
@@ -10,16 +10,51 @@ static size_t n_block(size_t n) { return (n + BLOCK - 1) / BLOCK; }
 
 /* ---- memory ---- */
 
+/* Whether Muon moves this tensor. */
+static bool is_hidden_matrix(const pp_weights *w, const pp_tensor *t)
+{
+    return t->n_dim == 2 && t->data != w->embedding.w && t->data != w->head.w;
+}
+
+static void add_span(pp_params *p, size_t at, size_t n, bool decays)
+{
+    p->spans[p->n_span++] = (pp_param_span){.at = at, .n = n, .decays = decays};
+    p->n_v += n;
+}
+
+/* What AdamW moves: everything, or all tensors that are left for it. */
+static pippin_status list_spans(pp_params *p, pippin_error *err)
+{
+    const pp_tensors *t = &p->weights.tensors;
+    const size_t most = t->n + 2;
+    p->spans = pp_alloc_zero(most, sizeof *p->spans);
+    if (!p->spans) return pp_fail_memory(err, "parameters", most * sizeof *p->spans);
+    if (!p->muon.n_matrix) add_span(p, 0, p->n_weights, true);
+    for (size_t i = 0; i < t->n && p->muon.n_matrix; i++) {
+        const float *w = t->items[i].data;
+        const bool is_parameter = w >= p->value && w < p->value + p->n_weights;
+        if (is_parameter && !is_hidden_matrix(&p->weights, &t->items[i]))
+            add_span(p, (size_t)(w - p->value), t->items[i].n_elem, true);
+    }
+    add_span(p, p->n_weights, p->n - p->n_weights, false);
+    return PIPPIN_OK;
+}
+
 /* Gradients and moments beside p->value. */
 static pippin_status add_moments(pp_params *p, pippin_error *err)
 {
-    const size_t n = (p->n + 15) / 16 * 16, bytes = 3 * n * sizeof(float) + n_block(p->n) * sizeof(double);
+    const pippin_status status = list_spans(p, err);
+    if (status != PIPPIN_OK) return status;
+    const size_t n = (p->n + 15) / 16 * 16, n_v = (p->n_v + 15) / 16 * 16;
+    const size_t bytes = (2 * n + n_v) * sizeof(float) + n_block(p->n) * sizeof(double);
     p->block = pp_alloc_zero(1, bytes);
     if (!p->block) return pp_fail_memory(err, "gradients and moments", bytes);
     p->grad = p->block;
     p->m = p->grad + n;
     p->v = p->m + n;
-    p->squares = (double *)(void *)(p->v + n);
+    p->squares = (double *)(void *)(p->v + n_v);
+    float *v = p->v;
+    for (size_t i = 0; i < p->n_span; v += p->spans[i++].n) p->spans[i].v = v;
     return PIPPIN_OK;
 }
 
@@ -55,11 +90,14 @@ static pippin_status point_grads(pp_params *p, const pp_weights *w, const pp_lor
     return PIPPIN_OK;
 }
 
-pippin_status pp_params_full(const pp_weights *from, size_t n_extra, pp_params *out, pippin_error *err)
+pippin_status pp_params_full(const pp_weights *from, size_t n_extra, pippin_optimizer optimizer, pp_params *out,
+                             pippin_error *err)
 {
     *out = (pp_params){0};
     pippin_status status = pp_weights_master(from, n_extra, &out->weights, &out->value, &out->n_weights, err);
     out->n = out->n_weights + n_extra;
+    if (status == PIPPIN_OK && optimizer == PIPPIN_OPTIMIZER_MUON)
+        status = pp_muon_create(&out->weights, out->value, &out->muon, err);
     if (status == PIPPIN_OK) status = add_moments(out, err);
     if (status == PIPPIN_OK) status = point_grads(out, &out->weights, NULL, err);
     if (status != PIPPIN_OK) pp_params_free(out);
@@ -81,7 +119,9 @@ void pp_params_free(pp_params *p)
     if (!p) return;
     pp_weights_free(&p->weights);
     pp_adapter_destroy(p->adapter);
+    pp_muon_free(&p->muon);
     pp_free(p->grads.layers);
+    pp_free(p->spans);
     pp_free(p->block);
     *p = (pp_params){0};
 }
@@ -138,21 +178,22 @@ static void step_task(void *arg, int thread, int n_thread)
 {
     const step_args *a = arg;
     const pp_params *p = a->p;
-    const pp_row_span blocks = share_of(p, thread, n_thread);
-    for (int32_t i = blocks.first; i < blocks.last; i++) {
-        const size_t at = (size_t)i * BLOCK, n = block_size(p, i);
-        const size_t decays = at < p->n_weights ? PP_MIN(n, p->n_weights - at) : 0;
-        pp_adamw rest = a->adamw;
-        rest.decay = 1;
-        a->kernels->adamw(p->value + at, p->m + at, p->v + at, p->grad + at, (int)decays, &a->adamw);
-        a->kernels->adamw(p->value + at + decays, p->m + at + decays, p->v + at + decays, p->grad + at + decays,
-                          (int)(n - decays), &rest);
+    for (const pp_param_span *s = p->spans; s < p->spans + p->n_span; s++) {
+        pp_adamw adamw = a->adamw;
+        size_t first, last;
+        if (!s->decays) adamw.decay = 1;
+        pp_team_share(s->n, BLOCK, thread, n_thread, &first, &last);
+        for (size_t i = first; i < last; i += BLOCK) {
+            const size_t at = s->at + i;
+            a->kernels->adamw(p->value + at, p->m + at, s->v + i, p->grad + at, (int)PP_MIN((size_t)BLOCK, last - i),
+                              &adamw);
+        }
     }
 }
 
-void pp_params_step(pp_params *p, const pp_adamw_options *o, double norm, const pp_kernels *kernels, pp_team *team)
+void pp_params_step(pp_params *p, const pp_step_options *o, double norm, pp_net *net)
 {
-    step_args a = {.p = p, .kernels = kernels};
+    step_args a = {.p = p, .kernels = net->kernels};
     a.adamw = (pp_adamw){.rate = (float)o->rate,
                          .beta1 = (float)o->beta1,
                          .beta2 = (float)o->beta2,
@@ -162,5 +203,6 @@ void pp_params_step(pp_params *p, const pp_adamw_options *o, double norm, const 
                          .correct2 = (float)(1 / sqrt(1 - pow(o->beta2, (double)o->step))),
                          /* as torch.nn.utils.clip_grad_norm_ */
                          .gradient = (float)(o->clip > 0 ? PP_MIN(1.0, o->clip / (norm + 1e-6)) : 1.0)};
-    pp_team_run_worth(team, p->n * 8, step_task, &a);
+    pp_team_run_worth(net->team, p->n_v * 8, step_task, &a);
+    pp_muon_step(p, &a.adamw, net);
 }

@@ -61,6 +61,7 @@ static void describe_models(const pp_trainer *t, pp_settings *s)
     if (!t->teacher) return;
     w = &t->teacher->weights;
     set(s, "teacher", "%.24s, %016" PRIx64, w->config.name, fingerprint_weights(&w->tensors));
+    set(s, "loss", "%s", t->options.distill_loss == PIPPIN_DISTILL_FORWARD_KL ? "forward-kl" : "reverse-kl");
     set(s, "continuations", "%d", (int)t->options.continuations);
     set(s, "temp", "%.17g", p->temperature);
     set(s, "top-k", "%d", (int)p->top_k);
@@ -87,6 +88,7 @@ void pp_trainer_describe(pp_trainer *t)
     set(s, "steps", "%" PRIu64, t->n_step);
     set(s, "batch size", "%d", (int)o->batch_size);
     set(s, "accumulation", "%d", (int)o->accumulation);
+    set(s, "optimizer", "%s", o->optimizer == PIPPIN_OPTIMIZER_MUON ? "muon" : "adamw");
     set(s, "learning rate", "%.17g", o->learning_rate);
     set(s, "schedule", "%s", o->schedule == PIPPIN_SCHEDULE_CONSTANT ? "constant" : "cosine");
     set(s, "warmup steps", "%" PRId64, t->schedule.warmup);

@@ -20,6 +20,15 @@ static pippin_status check_options(pp_job_kind kind, const pippin_train_options 
     if (o->continuations < 0 || (o->continuations && kind != PP_TRAIN_DISTILL))
         return pp_fail(err, PIPPIN_E_ARGUMENT, "continuations: found %d, expected 0, or for a draft the tokens of each",
                        (int)o->continuations);
+    if (o->optimizer != PIPPIN_OPTIMIZER_ADAMW && (o->optimizer != PIPPIN_OPTIMIZER_MUON || kind == PP_TRAIN_ADAPTER))
+        return pp_fail(err, PIPPIN_E_ARGUMENT,
+                       "optimizer: found %s, expected AdamW, or for all weights of a model Muon",
+                       o->optimizer == PIPPIN_OPTIMIZER_MUON ? "Muon for an adapter" : "none that is known");
+    if (o->distill_loss != PIPPIN_DISTILL_REVERSE_KL &&
+        (o->distill_loss != PIPPIN_DISTILL_FORWARD_KL || kind != PP_TRAIN_DISTILL))
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "distill loss: found %s, expected reverse, or for a draft forward KL",
+                       o->distill_loss == PIPPIN_DISTILL_FORWARD_KL ? "forward KL without a teacher"
+                                                                    : "none that is known");
     const struct {
         const char *name;
         double value, low, high;
@@ -171,7 +180,7 @@ static pippin_status open_weights(pp_trainer *t, pippin_error *err)
 {
     const pippin_type qat = t->options.qat;
     const pp_weights *w = &t->model->weights;
-    pippin_status status = pp_params_full(w, qat ? pp_qat_n_ratio(w) : 0, &t->params, err);
+    pippin_status status = pp_params_full(w, qat ? pp_qat_n_ratio(w) : 0, t->options.optimizer, &t->params, err);
     return status == PIPPIN_OK && qat ? pp_qat_create(&t->params, qat, t->team, &t->qat, err) : status;
 }
 

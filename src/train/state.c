@@ -9,7 +9,7 @@ static size_t list_arrays(pp_trainer *t, pp_array arrays[MAX_ARRAY])
 {
     arrays[0] = (pp_array){"parameters", PP_ARRAY_F32, t->params.n, t->params.value};
     arrays[1] = (pp_array){"moments.first", PP_ARRAY_F32, t->params.n, t->params.m};
-    arrays[2] = (pp_array){"moments.second", PP_ARRAY_F32, t->params.n, t->params.v};
+    arrays[2] = (pp_array){"moments.second", PP_ARRAY_F32, t->params.n_v, t->params.v};
     if (!t->qat.n_range) return 3;
     const size_t n_float = t->qat.n_range * sizeof *t->qat.ranges / sizeof(float);
     arrays[3] = (pp_array){"kv.ranges", PP_ARRAY_F32, n_float, t->qat.ranges};

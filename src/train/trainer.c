@@ -32,7 +32,7 @@ static double batch_loss(pp_trainer *t, const pp_batch *b, double weight, bool b
     pp_net_forward(&t->net, b);
     if (!t->teacher) return pp_net_cross_entropy(&t->net, weight, backward);
     pp_net_forward(&t->teacher_net, b);
-    return pp_net_distill(&t->net, &t->teacher_net, weight, backward);
+    return pp_net_distill(&t->net, &t->teacher_net, t->options.distill_loss, weight, backward);
 }
 
 static bool asked_to_stop(const pp_trainer *t, const pippin_train_event *event)
@@ -80,14 +80,14 @@ static void update(pp_trainer *t, pippin_train_event *event)
 {
     const pippin_train_options *o = &t->options;
     event->learning_rate = o->learning_rate * pp_schedule_at(&t->schedule, (int64_t)t->step);
-    const pp_adamw_options adamw = {.rate = event->learning_rate,
-                                    .beta1 = 0.9,
-                                    .beta2 = 0.999,
-                                    .eps = 1e-8,
-                                    .weight_decay = o->weight_decay,
-                                    .clip = o->clip_grad_norm,
-                                    .step = t->step + 1};
-    pp_params_step(&t->params, &adamw, event->grad_norm, &t->kernels, t->team);
+    const pp_step_options step = {.rate = event->learning_rate,
+                                  .weight_decay = o->weight_decay,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.999,
+                                  .eps = 1e-8,
+                                  .clip = o->clip_grad_norm,
+                                  .step = t->step + 1};
+    pp_params_step(&t->params, &step, event->grad_norm, &t->net);
     t->step++;
 }
 
