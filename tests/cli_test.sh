@@ -51,7 +51,7 @@ one_line() {
     holds "$1" "$err" "$2"
 }
 
-commands='generate tokenize logits inspect plan check init convert eval'
+commands='generate tokenize logits inspect plan check init convert eval bench'
 
 test_help() {
     local command all by_help
@@ -131,9 +131,9 @@ test_usage() {
     failure 'no such model to inspect' 'no such file' inspect "$scratch/nothing"
     failure 'no such prompt' 'No such file' generate -m x -f "$scratch/nothing"
     failure 'no such config' 'nothing.json' inspect --preset "$scratch/nothing.json"
-    failure 'GGUF' 'folder' init --preset afm-draft -o "$scratch/x.gguf"
-    failure 'low-bit weights' 'q4' init --preset afm-draft --type q4 -o "$scratch/x"
-    failure 'low-bit weights to check' 'q2' check --preset afm-draft --type q2
+    failure 'low-bit weights in a folder' 'NAME.gguf' init --preset afm-draft --type q4 -o "$scratch/x"
+    usage 'bench: neither model nor preset' '-m MODEL' bench
+    usage 'bench: both' '--preset' bench -m x --preset afm-draft
     printf 'not a model' >"$scratch/odd
 name.bin"
     failure 'a name with a line break' 'odd?name.bin' generate -m "$scratch/odd
@@ -227,6 +227,19 @@ CONFIG
         json "check $type" check -m "$scratch/tiny-$type"
         holds "check $type" "$out" "\"type\": \"$type\""
     done
+    for type in f32 q8 q4 q2; do
+        run init --preset "$scratch/tiny.json" --type $type -o "$scratch/tiny-$type.gguf"
+        is "init $type, GGUF: exit code" $code 0
+        json "check $type, GGUF" check -m "$scratch/tiny-$type.gguf"
+        holds "check $type, GGUF" "$out" "\"type\": \"$type\""
+        holds "check $type, GGUF" "$out" '"finite": true'
+    done
+    cp "$scratch/tiny-q2.gguf" "$scratch/first.gguf"
+    failure 'init again, GGUF' '--force' init --preset "$scratch/tiny.json" --type q2 -o "$scratch/tiny-q2.gguf"
+    run init --preset "$scratch/tiny.json" --type q2 --force -o "$scratch/tiny-q2.gguf"
+    is 'init --force, GGUF: the same seed' "$(sum "$scratch/tiny-q2.gguf")" "$(sum "$scratch/first.gguf")"
+    run init --preset "$scratch/tiny.json" --type q2 --seed 1 --force -o "$scratch/tiny-q2.gguf"
+    if cmp -s "$scratch/tiny-q2.gguf" "$scratch/first.gguf"; then fail init 'another seed gave the same bytes'; else pass; fi
     sed 's/"vocab_size": 512, "hidden_dim": 64/"vocab_size": 16000000, "hidden_dim": 262144/; s/"num_heads": 4/"num_heads": 256/' \
         "$scratch/tiny.json" >"$scratch/huge.json"
     failure 'init more than fits' 'of memory' init --preset "$scratch/huge.json" -o "$scratch/huge"
@@ -248,6 +261,21 @@ test_check() {
     run check --preset afm-draft --type bf16 -t 1
     is 'check at bf16: exit code' $code 0
     holds 'check at bf16' "$out" '[1, 64, 153600], all finite'
+}
+
+# Figures of a small model say nothing; that there are some, in the shape that scripts read, does.
+test_bench() {
+    json bench bench -m "$scratch/tiny-q2.gguf" -p 32 -n 20 -r 2 --verify 2,3 -t 2
+    holds bench "$out" '"threads": 2, "bandwidth_gb_s": '
+    holds bench "$out" '"test": "pp32", "tokens_per_second": {"min": '
+    holds bench "$out" '"test": "tg20"'
+    holds bench "$out" '"test": "verify3"'
+    run bench --preset "$scratch/tiny.json" --type q4 -p 32 -n 20 -r 1 --markdown
+    is 'bench in words: exit code' $code 0
+    holds 'bench in words' "$out" 'this machine reads '
+    holds 'bench in words' "$out" '| verify8 '
+    usage 'bench: too many to verify' '17' bench -m "$scratch/tiny" --verify 2,17
+    failure 'bench: a short context' '--ctx' bench -m "$scratch/tiny" --ctx 16
 }
 
 test_generate() {
@@ -534,5 +562,5 @@ test_tokenizers() {
     is 'tokenize: GGUF' "$(printf 'a' | "$pippin" tokenize -m "$corpus/gguf/pieces.gguf" --ids)" '259'
 }
 
-for part in help usage ledger plan init check generate streams interrupt golden stories; do "test_$part"; done
+for part in help usage ledger plan init check bench generate streams interrupt golden stories; do "test_$part"; done
 finish
