@@ -235,6 +235,20 @@ static bool try_absmax(const pp_kernels *k, const pp_kernels *truth)
     return true;
 }
 
+static bool try_largest(const pp_kernels *k, const pp_kernels *truth)
+{
+    CHECK(k->largest(input(0, 0), 0) == -INFINITY, "not -infinity for no elements");
+    for (int round = 0; round < 800; round++) {
+        const int n = size(300);
+        float *x = input_f32(0, (size_t)n, (values)(round % (ANY_BITS + 1)));
+        if (round % 5 == 0)
+            for (int i = 0; i < n; i++) x[i] = -fabsf(x[i]);
+        const float got = k->largest(x, n), want = truth->largest(x, n);
+        CHECK(got == want, "%g, truth %g", (double)got, (double)want);
+    }
+    return true;
+}
+
 /* Every upper half with the lower halves where rounding changes; then odd sizes. */
 static bool try_to_bf16(const pp_kernels *k, const pp_kernels *truth)
 {

@@ -15,6 +15,13 @@ static void make_logits(float logits[V], uint64_t seed)
     logits[V / 2] = logits[V / 3]; /* a tie */
 }
 
+static const pp_kernels *all_kernels(void)
+{
+    static pp_kernels table;
+    pp_kernels_fill(&table, PP_ISA_COUNT);
+    return &table;
+}
+
 /* ---- the distribution that the options describe, the slow way ---- */
 
 typedef struct token {
@@ -93,7 +100,7 @@ static void test_law(void **state)
         {.temperature = 1, .top_k = 5, .min_p = 0.9},
     };
     pp_sampler s;
-    OK(pp_sampler_create(V, &s, err));
+    OK(pp_sampler_create(all_kernels(), V, &s, err));
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         float logits[V];
         double p[V];
@@ -112,6 +119,25 @@ static void test_law(void **state)
     pp_sampler_free(&s);
 }
 
+/* The first of the largest, wherever in blocks and vectors it lies, with NaNs and infinities about. */
+static void test_greedy(void **state)
+{
+    (void)state;
+    enum { MOST = 5000 };
+    float *logits = test_calloc(MOST, sizeof *logits);
+    for (uint64_t round = 0; round < 400; round++) {
+        const int n = 1 + (int)(pp_random_unit(3, 1, round) * (MOST - 1));
+        for (int i = 0; i < n; i++) logits[i] = floorf((float)pp_random_unit(round, 2, (uint64_t)i) * 30 - 40);
+        for (int i = 0; i < 3; i++) logits[(int)(pp_random_unit(round, 3, (uint64_t)i) * n)] = i ? NAN : -INFINITY;
+        int want = -1;
+        for (int i = 0; i < n; i++)
+            if (!isnan(logits[i]) && (want < 0 || logits[i] > logits[want])) want = i;
+        const pp_sampler s = {.kernels = all_kernels(), .n_vocab = n};
+        assert_int_equal(pp_sample_greedy(&s, logits), PP_MAX(want, 0));
+    }
+    test_free(logits);
+}
+
 static void test_penalties(void **state)
 {
     (void)state;
@@ -121,7 +147,7 @@ static void test_penalties(void **state)
     logits[3] = 4;
     logits[5] = 3;
     logits[7] = 2;
-    OK(pp_sampler_create(V, &s, err));
+    OK(pp_sampler_create(all_kernels(), V, &s, err));
     const int32_t tokens[] = {3, 3, 5, 3}; /* the first two are the prompt */
 #define PICK(...) pp_sample(&s, &(pippin_sampling){__VA_ARGS__}, logits, tokens, 4, 2, 0)
     assert_int_equal(PICK(.temperature = 0), 3);
@@ -158,8 +184,8 @@ static void test_logprobs(void **state)
     float logits[V];
     pippin_logprob top[V];
     make_logits(logits, 3);
-    OK(pp_sampler_create(V, &s, err));
-    pp_top_logprobs(&s, logits, pp_log_sum(logits, V), top, V);
+    OK(pp_sampler_create(all_kernels(), V, &s, err));
+    pp_top_logprobs(&s, logits, pp_log_sum(&s, logits), top, V);
     double sum = 0;
     for (int i = 0; i < V; i++) {
         sum += exp((double)top[i].logprob);
@@ -219,8 +245,8 @@ static void test_stop_strings(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_law), cmocka_unit_test(test_penalties),
-                                       cmocka_unit_test(test_ranges), cmocka_unit_test(test_logprobs),
-                                       cmocka_unit_test(test_stop_strings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_law),       cmocka_unit_test(test_greedy),
+                                       cmocka_unit_test(test_penalties), cmocka_unit_test(test_ranges),
+                                       cmocka_unit_test(test_logprobs),  cmocka_unit_test(test_stop_strings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

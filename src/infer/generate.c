@@ -39,7 +39,7 @@ static bool deliver(generation *g, int32_t id)
     event.text = pp_stream_push(&s->stream, id, &event.n_bytes);
     event.text = pp_stopper_push(&g->stopper, event.text, &event.n_bytes, &stopped);
     if (g->o.logprobs > 0) {
-        const double log_sum = pp_log_sum(s->logits, s->sampler.n_vocab);
+        const double log_sum = pp_log_sum(&s->sampler, s->logits);
         event.logprob = (float)((double)s->logits[id] - log_sum);
         event.n_top = (size_t)PP_MIN(g->o.logprobs, s->sampler.n_vocab);
         pp_top_logprobs(&s->sampler, s->logits, log_sum, top, (int32_t)event.n_top);

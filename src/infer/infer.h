@@ -50,22 +50,24 @@ typedef struct pp_candidate {
 
 /* Scratch of a session's sampler. */
 typedef struct pp_sampler {
+    const pp_kernels *kernels;
     int32_t n_vocab;
     pp_candidate *candidates; /* [n_vocab] */
     int32_t *counts;          /* [n_vocab], all 0 between calls */
 } pp_sampler;
 
-pippin_status pp_sampler_create(int32_t n_vocab, pp_sampler *out, pippin_error *err);
+/* kernels must outlive the sampler. */
+pippin_status pp_sampler_create(const pp_kernels *kernels, int32_t n_vocab, pp_sampler *out, pippin_error *err);
 void pp_sampler_free(pp_sampler *s);
 /* Every option in its range? */
 pippin_status pp_sampling_check(const pippin_sampling *o, int32_t n_vocab, pippin_error *err);
 /* The id of the largest logit; the smallest such id when several are equal. */
-int32_t pp_sample_greedy(const float *logits, int32_t n_vocab);
+int32_t pp_sample_greedy(const pp_sampler *s, const float *logits);
 /* The next id after tokens [n_tok], of which the first n_prompt are the prompt, drawn with the number of (seed, index). */
 int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const int32_t *tokens, size_t n_tok,
                   size_t n_prompt, uint64_t index);
 /* log(sum(exp(logits))): a token's log-probability is its logit less this. */
-double pp_log_sum(const float *logits, int32_t n_vocab);
+double pp_log_sum(const pp_sampler *s, const float *logits);
 /* The n likeliest tokens, in falling order; n <= n_vocab. */
 void pp_top_logprobs(pp_sampler *s, const float *logits, double log_sum, pippin_logprob *top, int32_t n);
 

@@ -11,9 +11,9 @@
 /* Random numbers for different purposes must not be the same ones: each has a stream of its own. */
 enum { STREAM_TOKEN = 1, DEFAULT_REPEAT_WINDOW = 64 };
 
-pippin_status pp_sampler_create(int32_t n_vocab, pp_sampler *out, pippin_error *err)
+pippin_status pp_sampler_create(const pp_kernels *kernels, int32_t n_vocab, pp_sampler *out, pippin_error *err)
 {
-    *out = (pp_sampler){.n_vocab = n_vocab};
+    *out = (pp_sampler){.kernels = kernels, .n_vocab = n_vocab};
     out->candidates = pp_alloc_zero((size_t)n_vocab, sizeof *out->candidates);
     out->counts = pp_alloc_zero((size_t)n_vocab, sizeof *out->counts);
     if (out->candidates && out->counts) return PIPPIN_OK;
@@ -53,12 +53,22 @@ pippin_status pp_sampling_check(const pippin_sampling *o, int32_t n_vocab, pippi
     return PIPPIN_OK;
 }
 
-int32_t pp_sample_greedy(const float *logits, int32_t n_vocab)
+/* The largest of each block of logits in vectors, and only in the best of them which one it is. */
+int32_t pp_sample_greedy(const pp_sampler *s, const float *logits)
 {
-    int32_t best = 0;
-    for (int32_t i = 1; i < n_vocab; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
+    enum { BLOCK = 1024 };
+    int32_t first = 0;
+    float most = -INFINITY;
+    for (int32_t i = 0; i < s->n_vocab; i += BLOCK) {
+        const float max = s->kernels->largest(logits + i, PP_MIN(BLOCK, s->n_vocab - i));
+        if (max > most) {
+            most = max;
+            first = i;
+        }
+    }
+    for (int32_t i = first; i < s->n_vocab; i++)
+        if (logits[i] == most) return i;
+    return 0; /* nothing but NaN */
 }
 
 /* ---- bias and penalties ---- */
@@ -179,7 +189,7 @@ int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, 
 {
     const bool changes = o->n_bias || (o->repeat_penalty != 0 && o->repeat_penalty != 1) || o->presence_penalty != 0 ||
                          o->frequency_penalty != 0;
-    if (o->temperature <= 0 && !changes) return pp_sample_greedy(logits, s->n_vocab);
+    if (o->temperature <= 0 && !changes) return pp_sample_greedy(s, logits);
     pp_candidate *c = s->candidates;
     for (int32_t i = 0; i < s->n_vocab; i++) c[i] = (pp_candidate){logits[i], i};
     for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].id].logit += o->bias[i].value;
@@ -205,11 +215,11 @@ int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, 
 
 /* ---- log-probabilities: of the model, before bias, penalties and filters ---- */
 
-double pp_log_sum(const float *logits, int32_t n_vocab)
+double pp_log_sum(const pp_sampler *s, const float *logits)
 {
-    const float largest = logits[pp_sample_greedy(logits, n_vocab)];
+    const float largest = s->kernels->largest(logits, s->n_vocab);
     double sum = 0;
-    for (int32_t i = 0; i < n_vocab; i++) sum += exp((double)logits[i] - (double)largest);
+    for (int32_t i = 0; i < s->n_vocab; i++) sum += exp((double)logits[i] - (double)largest);
     return (double)largest + log(sum);
 }
 

@@ -52,7 +52,7 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     if (!s->tokens || !s->rows || !s->segments || !s->positions)
         return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
-    if (status == PIPPIN_OK) status = pp_sampler_create(w->config.n_vocab, &s->sampler, err);
+    if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
         status = pp_scratch_create(w, s->n_batch, s->n_logits, s->n_ctx, n_thread, &s->scratch, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);

@@ -107,6 +107,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * scale        y[i] *= s                                                                    (exact)
  * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127), NaN gives 0; scale > 0 (exact)
  * absmax       max |x[i]|, 0 for n = 0; NaNs are ignored                                    (exact)
+ * largest      max x[i], -infinity for n = 0; NaNs are ignored           (exact; of zeros any)
  * to_bf16      rounds as quant's encoder                                                    (exact)
  * gemm         see pp_gemm; bound as matmul's, with k for n_in. Every level but scalar has one order of additions, so one
  *              result: a chain of fused multiply-adds from 0 in ascending k for each 256 of k, each chain added to c
@@ -141,6 +142,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(scale, void, (float *y, float s, int n))                                                                         \
     X(quantize_i8, void, (int8_t * q, const float *x, int n, float scale))                                             \
     X(absmax, float, (const float *x, int n))                                                                          \
+    X(largest, float, (const float *x, int n))                                                                         \
     X(to_bf16, void, (uint16_t * y, const float *x, int n))                                                            \
     X(gemm, void, (const pp_gemm *g))                                                                                  \
     X(rmsnorm_backward, void,                                                                                          \

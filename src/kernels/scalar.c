@@ -115,6 +115,14 @@ static float k_absmax(const float *x, int n)
     return max;
 }
 
+static float k_largest(const float *x, int n)
+{
+    float max = -INFINITY;
+    for (int i = 0; i < n; i++)
+        if (x[i] > max) max = x[i];
+    return max;
+}
+
 static void k_to_bf16(uint16_t *y, const float *x, int n)
 {
     for (int i = 0; i < n; i++) y[i] = pp_f32_to_bf16(x[i]);

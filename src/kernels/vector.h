@@ -117,6 +117,20 @@ static float k_absmax(const float *x, int n)
     return v_first(v_max_across(max));
 }
 
+static float k_largest(const float *x, int n)
+{
+    enum { VECTORS = 4 };
+    vec max[VECTORS];
+    int i = 0;
+    UNROLL for (int v = 0; v < VECTORS; v++) max[v] = v_set1(-INFINITY);
+    for (; i + VECTORS * LANES <= n; i += VECTORS * LANES)
+        UNROLL for (int v = 0; v < VECTORS; v++) max[v] = v_max(v_load(x + i + v * LANES), max[v]);
+    float most = v_first(v_max_across(v_max(v_max(max[0], max[1]), v_max(max[2], max[3]))));
+    for (; i < n; i++)
+        if (x[i] > most) most = x[i];
+    return most;
+}
+
 static void k_to_bf16(uint16_t *y, const float *x, int n)
 {
     int i = 0;
