@@ -180,18 +180,18 @@ void pp_attention_forward(const pp_state *st)
     const pp_job jobs[3] = {{PP_K, s->h, s->k, false}, {PP_V, s->h, s->v, false}, {PP_Q, s->h, s->q, false}};
     pp_norm_rows(st, s->h, s->x, w->layers[st->layer].attn_norm);
     if (drop) {
-        pp_linears(st, jobs, 2);
+        pp_linears(st, jobs, 2, NULL);
         pp_each_row(st, store_row, (void *)(uintptr_t)st);
         pp_keep_wanted(st);
         if (s->n_live == 0) return;
-        pp_linears(st, jobs + 2, 1);
+        pp_linears(st, jobs + 2, 1, NULL);
     } else if (full) {
-        pp_linears(st, jobs, 3);
+        pp_linears(st, jobs, 3, NULL);
         pp_each_row(st, store_row, (void *)(uintptr_t)st);
     } else {
-        pp_linears(st, jobs + 2, 1);
+        pp_linears(st, jobs + 2, 1, NULL);
     }
     pp_each_row(st, prepare_queries, (void *)(uintptr_t)st);
     pp_team_run_worth(st->engine->team, attend_work(st), attend_task, (void *)(uintptr_t)st);
-    pp_linears(st, &(pp_job){PP_O, s->mixed, s->x, true}, 1);
+    pp_linears(st, &(pp_job){PP_O, s->mixed, s->x, true}, 1, NULL);
 }

@@ -60,8 +60,13 @@ void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread);
 /* Rounds x [n][n_in] to int8 where the layer's weights want that: before pp_linear_share of it (linear.c). */
 void pp_low_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n);
-/* Up to three linear layers, all with the same input, with their LoRA, in one region (linear.c). */
-void pp_linears(const pp_state *st, const pp_job *jobs, int n_job);
+/* What is to be done to outputs first .. last - 1 of all live rows, once the layers that they come from are done. */
+typedef void (*pp_output_task)(const pp_state *st, size_t first, size_t last);
+/*
+ * Up to three linear layers, all with the same input, with their LoRA (linear.c). `then`, if not NULL, gets every output of the
+ * jobs, which then have equally many: in the same region where no adapter adds to them.
+ */
+void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then);
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
 /* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling or without. */
 double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling);

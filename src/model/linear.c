@@ -13,6 +13,7 @@ typedef struct region {
     const pp_state *st;
     const pp_job *jobs;
     int n_job;
+    pp_output_task then;     /* NULL: nothing, or not in this region */
     const pp_lora_use *lora; /* LoRA phases only: the adapter, and the rows that use it */
     int32_t first_row, n_row;
 } region;
@@ -112,6 +113,15 @@ void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int th
         decoded_matmul(e, l, m, thread);
 }
 
+/* This thread's outputs of the jobs, the ones that it computed itself. */
+static void then_task(void *arg, int thread, int n_thread)
+{
+    const region *r = arg;
+    size_t first, last;
+    pp_team_share((size_t)linear_of(r->st, r->jobs)->n_out, GRAIN, thread, n_thread, &first, &last);
+    if (first < last) r->then(r->st, first, last);
+}
+
 static void base_task(void *arg, int thread, int n_thread)
 {
     const region *r = arg;
@@ -127,6 +137,7 @@ static void base_task(void *arg, int thread, int n_thread)
                                     .accumulate = job->accumulate},
                         thread, n_thread);
     }
+    if (r->then) then_task(arg, thread, n_thread);
 }
 
 static const pp_lora_site *lora_site(const region *r, const pp_job *job)
@@ -186,9 +197,38 @@ static void lora_b_task(void *arg, int thread, int n_thread)
     }
 }
 
-void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
+/* y += the adapters' parts. Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
+static void add_loras(region *r)
 {
-    region r = {.st = st, .jobs = jobs, .n_job = n_job};
+    const pp_state *st = r->st;
+    for (int32_t row = 0; row < st->s->n_live; row += r->n_row) {
+        const int32_t sequence = st->s->rows[row].sequence;
+        r->first_row = row;
+        for (r->n_row = 1; row + r->n_row < st->s->n_live && st->s->rows[row + r->n_row].sequence == sequence;)
+            r->n_row++;
+        const pp_sequence *q = &st->pass->sequences[sequence];
+        for (int32_t i = 0; i < q->n_lora; i++) {
+            r->lora = &q->loras[i];
+            uint64_t work = 0;
+            for (int j = 0; j < r->n_job; j++)
+                work += (uint64_t)r->lora->lora->rank * (uint64_t)linear_of(st, &r->jobs[j])->n_in;
+            pp_team_run_worth(st->engine->team, work * (uint64_t)r->n_row, lora_a_task, r);
+            pp_team_run_worth(st->engine->team, work * (uint64_t)r->n_row, lora_b_task, r);
+        }
+    }
+}
+
+static bool has_loras(const pp_pass *pass)
+{
+    for (int32_t i = 0; i < pass->n_sequence; i++)
+        if (pass->sequences[i].n_lora) return true;
+    return false;
+}
+
+void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then)
+{
+    const bool loras = has_loras(st->pass);
+    region r = {.st = st, .jobs = jobs, .n_job = n_job, .then = loras ? NULL : then};
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
@@ -198,21 +238,12 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job)
             break;
         }
     pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
-    /* Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
-    for (int32_t row = 0; row < st->s->n_live; row += r.n_row) {
-        const int32_t sequence = st->s->rows[row].sequence;
-        r.first_row = row;
-        for (r.n_row = 1; row + r.n_row < st->s->n_live && st->s->rows[row + r.n_row].sequence == sequence;) r.n_row++;
-        const pp_sequence *q = &st->pass->sequences[sequence];
-        for (int32_t i = 0; i < q->n_lora; i++) {
-            r.lora = &q->loras[i];
-            uint64_t lora_work = 0;
-            for (int j = 0; j < n_job; j++)
-                lora_work += (uint64_t)r.lora->lora->rank * (uint64_t)linear_of(st, &jobs[j])->n_in;
-            pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_a_task, &r);
-            pp_team_run_worth(st->engine->team, lora_work * (uint64_t)r.n_row, lora_b_task, &r);
-        }
-    }
+    if (!loras) return;
+    add_loras(&r);
+    r.then = then;
+    if (then)
+        pp_team_run_worth(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
+                          then_task, &r);
 }
 
 /* ---- row-wise work ---- */
