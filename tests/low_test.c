@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "model/model.h"
-#include "tests/support.h"
+#include "tests/training.h"
 
 static const pippin_type types[] = {PIPPIN_Q8, PIPPIN_Q4, PIPPIN_Q2};
 enum { N_TYPE = 3, N_TOK = 40, N_VOCAB = 301 };
@@ -134,6 +134,43 @@ static void models_run(void **state)
     }
 }
 
+/* An adapter is trained on the numbers that a session gives: the first step's loss is the session's. */
+static void training_sees_what_runs(void **state)
+{
+    (void)state;
+    static rows logits;
+    int32_t tokens[N_TOK];
+    make_tokens(tokens, N_TOK, N_VOCAB, 8);
+    FILE *file = fopen(in_folder("data.jsonl"), "w");
+    assert_non_null(file);
+    for (int i = 0; i < N_TOK; i++) fprintf(file, "%s%d", i ? "," : "{\"tokens\":[", (int)tokens[i]);
+    fprintf(file, "]}\n");
+    assert_int_equal(fclose(file), 0);
+    char data[320], output[320];
+    snprintf(data, sizeof data, "%s", in_folder("data.jsonl"));
+    snprintf(output, sizeof output, "%s", in_folder("run"));
+    for (int t = 0; t < N_TYPE; t++) {
+        pippin_model *m = model_of(types[t], NULL);
+        score(m, 2, 0, false, &logits);
+        double nll = 0;
+        for (int i = 0; i + 1 < N_TOK; i++) {
+            double sum = 0;
+            for (int v = 0; v < N_VOCAB; v++) sum += exp((double)logits[i][v]);
+            nll += (log(sum) - (double)logits[i][tokens[i + 1]]) / (N_TOK - 1);
+        }
+        pippin_train_result result;
+        remove_folder(output);
+        OK(pippin_adapter_train(m, &(pippin_train_options){.data = data, .output = output, .max_steps = 1, .rank = 4},
+                                &result, err));
+        print_message("%s: loss %.6f, a session's %.6f\n", pippin_type_name(types[t]), result.loss, nll);
+        /* In two bits, where a step of an input changes most, one that falls otherwise shows. */
+        assert_true(fabs(result.loss - nll) <= (types[t] == PIPPIN_Q2 ? 5e-4 : 1e-6) * nll);
+        pippin_model_free(m);
+    }
+    remove_folder(output);
+    unlink(data);
+}
+
 /* A low-bit model saved again as it is, or by way of f32, is the same model. */
 static void files_keep_them(void **state)
 {
@@ -164,7 +201,7 @@ int main(void)
 {
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(rows_come_back), cmocka_unit_test(models_run),
-                                       cmocka_unit_test(files_keep_them)};
+                                       cmocka_unit_test(training_sees_what_runs), cmocka_unit_test(files_keep_them)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"low.gguf", "same.gguf", "float.gguf"};
     for (int i = 0; i < 3; i++) unlink(in_folder(files[i]));

@@ -30,10 +30,7 @@ static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
     s->slots = pp_cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
     s->decoded = pp_cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
-    s->codes_stride = ((s->widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */
-    s->codes = pp_cut(k, rows * s->codes_stride, sizeof *s->codes);
-    s->code_half = pp_cut(k, rows, sizeof *s->code_half);
-    s->code_sum = pp_cut(k, rows, sizeof *s->code_sum);
+    pp_low_rows_cut(&s->low, rows, s->widest, k);
     s->inv_freq = pp_cut(k, d_head / 2, sizeof(double));
 }
 
@@ -170,7 +167,7 @@ static void head_task(void *arg, int thread, int n_thread)
 const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
 {
     const pp_linear *l = &e->weights->head;
-    pp_low_input(e, l, e->scratch->h + (size_t)first * (size_t)l->n_in, n);
+    pp_linear_input(e, l, e->scratch->h + (size_t)first * (size_t)l->n_in, n);
     pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task,
                       &(head_args){e, first, n});
     return e->scratch->logits;

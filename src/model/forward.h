@@ -21,16 +21,12 @@ struct pp_scratch {
     float *cosine, *sine; /* [d_head / 2] of each row's position */
     float *lora;          /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
     pp_row *rows;
-    float *logits;  /* [n_logits][n_vocab] */
-    float *scores;  /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
-    int32_t *slots; /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
-    float *decoded; /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
-    size_t widest;  /* inputs of any linear layer */
-    /* Inputs of low-bit linear layers, rounded to int8: codes [n_row][codes_stride], half of each row's scale, its codes' sum */
-    int8_t *codes;
-    size_t codes_stride;
-    float *code_half;
-    int32_t *code_sum;
+    float *logits;         /* [n_logits][n_vocab] */
+    float *scores;         /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
+    int32_t *slots;        /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    float *decoded;        /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
+    size_t widest;         /* inputs of any linear layer */
+    pp_low_rows low;       /* [n_row][widest] the input of low-bit linear layers */
     double *inv_freq;      /* [d_head / 2] */
     float attention_scale; /* 1 / sqrt(d_head) */
     int32_t n_live;
@@ -59,7 +55,7 @@ void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
 /* This thread's share of the outputs of one linear layer: m gives x, y, strides, n_tok and accumulate (linear.c). */
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread);
 /* Rounds x [n][n_in] to int8 where the layer's weights want that: before pp_linear_share of it (linear.c). */
-void pp_low_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n);
+void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n);
 /* What is to be done to outputs first .. last - 1 of all live rows, once the layers that they come from are done. */
 typedef void (*pp_output_task)(const pp_state *st, size_t first, size_t last);
 /*

@@ -42,56 +42,9 @@ static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, 
     }
 }
 
-/* ---- low-bit weights: activations are rounded to int8 with a scale a row, and products are integers ---- */
-
-typedef struct low_args {
-    const pp_engine *engine;
-    const float *x;
-    int32_t n, n_in;
-    size_t padded;
-} low_args;
-
-static void low_rows(void *arg, int thread, int n_thread)
+void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
 {
-    const low_args *a = arg;
-    const pp_kernels *k = a->engine->kernels;
-    pp_scratch *s = a->engine->scratch;
-    size_t first, last;
-    pp_team_share((size_t)a->n, 1, thread, n_thread, &first, &last);
-    for (size_t i = first; i < last; i++) {
-        const float *x = a->x + i * (size_t)a->n_in, scale = k->absmax(x, a->n_in) / 127.0f;
-        int8_t *codes = s->codes + i * s->codes_stride;
-        k->quantize_i8(codes, x, a->n_in, scale > 0 ? scale : 1.0f);
-        memset(codes + a->n_in, 0, a->padded - (size_t)a->n_in);
-        s->code_half[i] = scale * 0.5f;
-        s->code_sum[i] = k->sum_i8(codes, a->n_in);
-    }
-}
-
-void pp_low_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
-{
-    if (!pp_low_bits(l->type)) return;
-    low_args a = {e, x, n, l->n_in, pp_low_columns(2, (size_t)l->n_in)}; /* the longest blocks */
-    pp_team_run_worth(e->team, 4 * (uint64_t)n * (uint64_t)l->n_in, low_rows, &a);
-}
-
-static void low_matmul(const pp_engine *e, const pp_linear *l, const pp_matmul *m)
-{
-    const pp_scratch *s = e->scratch;
-    const int bits = pp_low_bits(l->type);
-    const pp_low_matmul low = {.x = s->codes,
-                               .x_stride = s->codes_stride,
-                               .x_half = s->code_half,
-                               .x_sum = s->code_sum,
-                               .w = m->w,
-                               .bias = m->bias,
-                               .y = m->y,
-                               .y_stride = m->y_stride,
-                               .n_tok = m->n_tok,
-                               .n_in = (int)pp_low_columns(bits, (size_t)l->n_in),
-                               .n_out = m->n_out,
-                               .accumulate = m->accumulate};
-    (bits == 2 ? e->kernels->matmul_q2 : bits == 4 ? e->kernels->matmul_q4 : e->kernels->matmul_q8)(&low);
+    if (pp_low_bits(l->type)) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in);
 }
 
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
@@ -106,7 +59,7 @@ void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int th
     m.n_out = (int)(last - first);
     const pp_matmul_kernel kernel = pp_kernels_matmul(e->kernels, l->type);
     if (pp_low_bits(l->type))
-        low_matmul(e, l, &m);
+        pp_low_rows_multiply(&e->scratch->low, e->kernels, l->type, &m);
     else if (kernel)
         kernel(&m);
     else
@@ -234,7 +187,7 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
     for (int i = 0; i < n_job; i++) /* the same input: rounded once for all of them */
         if (pp_low_bits(linear_of(st, &jobs[i])->type)) {
-            pp_low_input(st->engine, linear_of(st, &jobs[i]), jobs[i].x, st->s->n_live);
+            pp_linear_input(st->engine, linear_of(st, &jobs[i]), jobs[i].x, st->s->n_live);
             break;
         }
     pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);

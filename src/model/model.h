@@ -124,6 +124,23 @@ typedef struct pp_lora_use {
 pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
                                    size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err);
 
+/* ---- inputs of low-bit linear layers: int8 with a scale a row, so that products are of integers (low.c) ---- */
+
+typedef struct pp_low_rows {
+    int8_t *codes; /* [n_row][stride], -127 .. 127, 0 past the last column */
+    size_t stride;
+    float *half;  /* [n_row] half of the row's scale, which is max |x| / 127 */
+    int32_t *sum; /* [n_row] of its codes */
+} pp_low_rows;
+
+/* Memory for n_row rows of at most `widest` columns. */
+void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter *k);
+/* Rounds x [n][n_in]. */
+void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
+                       int32_t n_in);
+/* m, with the rows that were rounded as its x, by weights of `type`. */
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, pippin_type type, const pp_matmul *m);
+
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */
 
 typedef struct pp_kv {

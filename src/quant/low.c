@@ -39,10 +39,7 @@ float pp_low_level(int bits, float u)
     return fminf(most, fmaxf(-most, floorf(u) + 0.5f));
 }
 
-uint8_t pp_low_code(int bits, float u)
-{
-    return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2);
-}
+uint8_t pp_low_code(int bits, float u) { return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2); }
 
 pippin_type pp_type_of_embedding(pippin_type linear) { return linear == PIPPIN_Q2 ? PIPPIN_Q4 : linear; }
 
@@ -57,17 +54,39 @@ void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const
     }
 }
 
+/* One block's codes of a row, from its four bytes: `width` of them, times the scale. */
+static inline void decode_block(int bits, const uint8_t *four, const float *levels, float scale, float *dst)
+{
+    const unsigned mask = (1u << bits) - 1;
+    for (int j = 0; j < 8 / bits; j++)
+        for (int b = 0; b < 4; b++) {
+            const unsigned code = (unsigned)four[b] >> bits * j & mask;
+            *dst++ = bits == 8 ? scale * ((float)code - 128) : levels[code];
+        }
+}
+
 void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, size_t first, size_t n, float *dst)
 {
     const uint8_t *bytes = matrix;
+    const size_t width = 32 / (size_t)bits;
     const float zero = (float)pp_low_zero2(bits) / 2;
-    const unsigned mask = (1u << bits) - 1;
-    float scale;
+    float scale, levels[16], block[32];
+    int shift;
     memcpy(&scale, bytes + scale_at(bits, columns, row), sizeof scale);
-    for (size_t i = 0; i < n; i++) {
-        int shift;
-        const size_t at = code_at(bits, columns, row, first + i, &shift);
-        dst[i] = scale * ((float)(bytes[at] >> shift & mask) - zero);
+    for (int code = 0; code < 16; code++) levels[code] = scale * ((float)code - zero);
+    for (size_t k = first, end = first + n; k < end;) {
+        const size_t skip = k % width, some = PP_MIN(width - skip, end - k);
+        const uint8_t *four = bytes + code_at(bits, columns, row, k - skip, &shift);
+        float *to = some == width ? dst : block;
+        if (bits == 2)
+            decode_block(2, four, levels, scale, to);
+        else if (bits == 4)
+            decode_block(4, four, levels, scale, to);
+        else
+            decode_block(8, four, levels, scale, to);
+        if (to == block) memcpy(dst, block + skip, some * sizeof *dst);
+        k += some;
+        dst += some;
     }
 }
 

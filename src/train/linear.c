@@ -80,6 +80,35 @@ void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real 
 #endif
 }
 
+#if PP_REAL_IS_FLOAT
+/* y = x W^T with low-bit weights, as a session computes it: x is rounded to int8 (its gradient is that of x itself). */
+static void low_task(void *arg, int thread, int n_thread)
+{
+    const matrix_args *m = arg;
+    size_t first, last;
+    pp_team_share((size_t)m->w->n_out, 32, thread, n_thread, &first, &last);
+    if (first < last)
+        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w->type,
+                             &(pp_matmul){.w = pp_matrix_rows(m->w->type, m->w->w, (size_t)m->w->n_in, first),
+                                          .y = m->to + first,
+                                          .y_stride = (size_t)m->w->n_out,
+                                          .n_tok = m->n,
+                                          .n_in = m->w->n_in,
+                                          .n_out = (int)(last - first),
+                                          .accumulate = m->accumulate});
+}
+
+static bool low_matrix(const matrix_args *m)
+{
+    if (!pp_low_bits(m->w->type)) return false;
+    pp_low_rows_round(&m->net->rounded, m->net->kernels, m->net->team, m->from, m->n, m->w->n_in);
+    pp_team_run(m->net->team, low_task, (void *)(uintptr_t)m);
+    return true;
+}
+#else
+static bool low_matrix(const matrix_args *m) { return (void)m, false; }
+#endif
+
 /* y = x W^T: this thread's outputs, as many at a time as fit decoded. */
 static void forward_task(void *arg, int thread, int n_thread)
 {
@@ -155,7 +184,7 @@ void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, re
                                            .n = w->n_out,
                                            .k = w->n_in,
                                            .accumulate = accumulate});
-    else
+    else if (!low_matrix(&(matrix_args){net, w, x, y, n, accumulate}))
         pp_team_run(net->team, forward_task, &(matrix_args){net, w, x, y, n, accumulate});
 }
 

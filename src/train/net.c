@@ -82,6 +82,7 @@ static void lay_out(pp_net *net, const pippin_config *c, int32_t rank, int n_thr
     net->scores = cut_real(k, threads * 2 * PP_QUERIES * n);
     net->decoded = cut_real(k, threads * PP_DECODED);
     net->gemm = pp_cut(k, threads * PP_GEMM_SCRATCH, sizeof *net->gemm);
+    pp_low_rows_cut(&net->rounded, n, PP_MAX(PP_MAX(d, q), f), k);
     net->logits = cut_real(k, (uint64_t)net->n_logits * (uint64_t)c->n_vocab);
     net->row_loss = cut_real(k, n);
     net->row_weight = cut_real(k, n);

@@ -90,15 +90,16 @@ typedef struct pp_net {
     real *heads_q, *heads_k, *heads_v; /* as attention reads them */
     real *dq, *dk, *dv, *dmixed;
     real *dk_heads,
-        *dv_heads;    /* [rows][n_head d_head]: of each query head, before those that share K and V are added */
-    real *act, *dact; /* [rows][d_ffn] */
-    real *low, *dlow; /* [rows][rank] */
-    real *dropped;    /* [rows][widest] an adapter's input after dropout */
-    real *partial;    /* [chunks][d_model] */
-    real *scores;     /* [n_thread][2][PP_QUERIES][max_tok] */
-    real *decoded;    /* [n_thread][PP_DECODED] */
-    float *gemm;      /* [n_thread][PP_GEMM_SCRATCH] */
-    real *logits;     /* [n_logits][n_vocab] */
+        *dv_heads;       /* [rows][n_head d_head]: of each query head, before those that share K and V are added */
+    real *act, *dact;    /* [rows][d_ffn] */
+    real *low, *dlow;    /* [rows][rank] */
+    real *dropped;       /* [rows][widest] an adapter's input after dropout */
+    real *partial;       /* [chunks][d_model] */
+    real *scores;        /* [n_thread][2][PP_QUERIES][max_tok] */
+    real *decoded;       /* [n_thread][PP_DECODED] */
+    float *gemm;         /* [n_thread][PP_GEMM_SCRATCH] */
+    pp_low_rows rounded; /* [rows][widest] the input of a low-bit matrix */
+    real *logits;        /* [n_logits][n_vocab] */
     real *row_loss, *row_weight; /* [max_tok] */
     int32_t n_logits;
     double *inv_freq;

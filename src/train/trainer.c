@@ -209,7 +209,8 @@ static pippin_status write_result(pp_trainer *t, pippin_error *err)
     else
         status =
             t->options.qat ? pp_qat_save(&t->qat, &t->params, dir, err) : pp_weights_save(&t->params.weights, dir, err);
-    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER) status = pp_model_save_tokenizer(t->model, t->options.output, err);
+    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER)
+        status = pp_model_save_tokenizer(t->model, t->options.output, err);
     return status == PIPPIN_OK ? plot(t, err) : status;
 }
 
