@@ -73,12 +73,15 @@ static void bench_matmul(const pp_kernels *k, pippin_type type)
 static void bench_low(const pp_kernels *k, int bits)
 {
     enum { OUT_STREAM = 1 << 17 };
-    static int32_t sums[N_TOK];
-    static float half[N_TOK];
+    enum { N_SPAN = N_IN / PP_LOW_SPAN };
+    static int32_t sums[N_TOK * N_SPAN];
+    static float scales[N_TOK * N_SPAN], offsets[N_TOK];
     pp_low_matmul m = {.x = (const int8_t *)x,
                        .x_stride = N_IN + 64,
-                       .x_half = half,
+                       .x_scale = scales,
+                       .x_offset = offsets,
                        .x_sum = sums,
+                       .n_span = N_SPAN,
                        .w = w,
                        .y = y,
                        .n_tok = 1,

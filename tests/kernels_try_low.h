@@ -17,24 +17,27 @@ static pp_low_matmul low_call(int bits, int extreme)
     const size_t group = pp_low_group_bytes(bits, (size_t)columns), n_group = ((size_t)m.n_out + 31) / 32;
     int8_t *x = input(0, n_x);
     uint8_t *w = input(1, n_group * group);
-    float *half = input(2, (size_t)m.n_tok * sizeof *half);
-    int32_t *sum = input(3, (size_t)m.n_tok * sizeof *sum);
+    m.n_span = (int)pp_low_spans((size_t)m.n_in) + between(0, 2);
+    const size_t n_sum = (size_t)((m.n_tok - 1) * m.n_span) + pp_low_spans((size_t)m.n_in);
+    float *scale = input(2, n_sum * sizeof *scale), *offset = input(8, (size_t)m.n_tok * sizeof *offset);
+    int32_t *sum = input(3, n_sum * sizeof *sum);
     for (size_t i = 0; i < n_x; i++) x[i] = (int8_t)(extreme == 1 ? 127 : extreme == 2 ? -127 : between(-127, 127));
     for (size_t i = 0; i < n_group * group; i++)
         w[i] = (uint8_t)(extreme == 1 ? 0xff : extreme == 2 ? (i % 2 ? 0xff : 0) : between(0, 255));
     for (size_t g = 0; g < n_group; g++)
         for (size_t r = 0; r < PP_LOW_ROWS; r++) {
-            const float scale = value(PLAIN);
-            memcpy(w + g * group + r * sizeof scale, &scale, sizeof scale);
+            const float row = value(PLAIN);
+            memcpy(w + g * group + r * sizeof row, &row, sizeof row);
         }
-    for (int t = 0; t < m.n_tok; t++) {
-        half[t] = fabsf(value(PLAIN));
-        sum[t] = 0;
-        for (int k = 0; k < m.n_in; k++) sum[t] += x[(size_t)t * m.x_stride + (size_t)k];
-    }
+    for (size_t i = 0; i < n_sum; i++) scale[i] = fabsf(value(PLAIN));
+    for (int t = 0; t < m.n_tok; t++) offset[t] = value(PLAIN);
+    memset(sum, 0, n_sum * sizeof *sum);
+    for (int t = 0; t < m.n_tok; t++)
+        for (int k = 0; k < m.n_in; k++) sum[t * m.n_span + k / PP_LOW_SPAN] += x[(size_t)t * m.x_stride + (size_t)k];
     m.x = x;
     m.w = w;
-    m.x_half = half;
+    m.x_scale = scale;
+    m.x_offset = offset;
     m.x_sum = sum;
     m.bias = between(0, 1) ? input_f32(4, (size_t)m.n_out, PLAIN) : NULL;
     m.accumulate = between(0, 1);
@@ -63,8 +66,9 @@ static bool low_once(low_kernel kernel, low_kernel truth, int bits, int extreme)
     const int t = between(0, m.n_tok - 1);
     pp_low_matmul alone = m;
     alone.x += (size_t)t * m.x_stride;
-    alone.x_half += t;
-    alone.x_sum += t;
+    alone.x_scale += t * m.n_span;
+    alone.x_offset += t;
+    alone.x_sum += t * m.n_span;
     alone.n_tok = 1;
     alone.y = one;
     alone.accumulate = m.accumulate = false;
@@ -124,27 +128,36 @@ static bool try_probe_multiply(const pp_kernels *k, const pp_kernels *truth)
 /* What an encoded matrix gives against its own decoded values in double. */
 static void scalar_low_is_true(const pp_kernels *k)
 {
-    enum { N_IN = 45, N_OUT = 37 };
+    enum { N_IN = 600, N_OUT = 37, N_SPAN = 3 };
     static const pippin_type types[] = {PIPPIN_Q2, PIPPIN_Q4, PIPPIN_Q8};
     for (int i = 0; i < 3; i++) {
         const int bits = pp_low_bits(types[i]);
         const size_t padded = pp_low_columns(bits, N_IN);
         uint8_t *w = test_calloc(1, pp_matrix_bytes(types[i], N_OUT, N_IN));
-        int8_t x[64] = {0};
-        float row[N_IN], y[N_OUT], half = 0.25f;
-        int32_t sum = 0;
+        int8_t x[640] = {0};
+        float row[N_IN], y[N_OUT], scale[N_SPAN] = {0.5f, 1, 0.25f}, offset = 0;
+        int32_t sum[N_SPAN] = {0};
         for (int o = 0; o < N_OUT; o++) {
             for (int j = 0; j < N_IN; j++) row[j] = value(PLAIN);
             pp_low_encode_row(bits, w, N_IN, (size_t)o, row, pp_low_best_scale(bits, row, N_IN));
         }
-        for (int j = 0; j < N_IN; j++) sum += x[j] = (int8_t)between(-127, 127);
-        const pp_low_matmul m = {
-            .x = x, .x_half = &half, .x_sum = &sum, .w = w, .y = y, .n_tok = 1, .n_in = (int)padded, .n_out = N_OUT};
+        for (int j = 0; j < N_IN; j++) sum[j / PP_LOW_SPAN] += x[j] = (int8_t)between(-127, 127);
+        for (int j = 0; j < N_SPAN; j++) offset += scale[j] * (float)sum[j];
+        const pp_low_matmul m = {.x = x,
+                                 .x_scale = scale,
+                                 .x_offset = &offset,
+                                 .x_sum = sum,
+                                 .n_span = N_SPAN,
+                                 .w = w,
+                                 .y = y,
+                                 .n_tok = 1,
+                                 .n_in = (int)padded,
+                                 .n_out = N_OUT};
         (bits == 2 ? k->matmul_q2 : bits == 4 ? k->matmul_q4 : k->matmul_q8)(&m);
         for (int o = 0; o < N_OUT; o++) {
             double want = 0;
             pp_matrix_decode(types[i], w, N_IN, (size_t)o, 0, N_IN, row);
-            for (int j = 0; j < N_IN; j++) want += (double)row[j] * x[j] * 2 * (double)half;
+            for (int j = 0; j < N_IN; j++) want += (double)row[j] * x[j] * (double)scale[j / PP_LOW_SPAN];
             assert_true(near((double)y[o], want, 1e-5 * 127 * N_IN));
         }
         test_free(w);

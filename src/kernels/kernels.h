@@ -27,18 +27,24 @@ typedef struct pp_matmul {
 } pp_matmul;
 
 /*
- * The same with pippin's low-bit weights and activations rounded to int8: with u the codes of a row and q those of a token,
- * y[t][o] = float(2 sum_i u[o][i] q[t][i] - zero2 * x_sum[t]) * scale[o] * x_half[t], then + bias[o], then + y[t][o] where it
- * accumulates, each rounded in this order. The sum is an exact integer.
+ * The same with pippin's low-bit weights and activations rounded to int8, with one scale for each span of PP_LOW_SPAN columns.
+ * u are the codes of a row, q those of a token, z what is taken off a code (1.5, 7.5, 128; see quant/quant.h):
+ *     dot[s] = sum of u q over span s, of (u - 128) q for q8: an integer
+ *     sum = 0; for each span s, ascending: sum = fma(float(dot[s]), x_scale[t][s], sum)
+ *     y[t][o] = fma(-z, x_offset[t], sum) * scale[o], then + bias[o], then + y[t][o] where it accumulates
+ * with each operation rounded once; for q8, whose codes lost their z already, the fma is left out.
  */
 typedef struct pp_low_matmul {
     const int8_t *x; /* [n_tok][x_stride], -127 .. 127; 0 from the last column on to n_in */
     size_t x_stride;
-    const float *x_half;  /* [n_tok] half of the token's scale */
-    const int32_t *x_sum; /* [n_tok] sum of its n_in codes */
-    const void *w;        /* groups of 32 rows, see quant/quant.h */
-    const float *bias;    /* [n_out] or NULL */
-    float *y;             /* [n_tok][y_stride] */
+    const float *x_scale; /* [n_tok][n_span] */
+    const int32_t *x_sum; /* [n_tok][n_span] sum of a span's codes */
+    const float
+        *x_offset; /* [n_tok] sum of what the codes stand for: 0, then fma(float(x_sum), x_scale, it) for each span */
+    int n_span;    /* at least pp_low_spans(n_in): what lies between two tokens */
+    const void *w; /* groups of 32 rows, see quant/quant.h */
+    const float *bias; /* [n_out] or NULL */
+    float *y;          /* [n_tok][y_stride] */
     size_t y_stride;
     int n_tok, n_in, n_out; /* n_in: pp_low_columns, whole blocks */
     bool accumulate;

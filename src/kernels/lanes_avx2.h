@@ -174,7 +174,7 @@ INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
  * acc + sums of two products in each int16: u of at most 3 or 15. An accumulator holds as many as the largest, 2 * 3 * 127
  * or 2 * 15 * 127, go into int16; then it is widened, to the sums of four columns in each int32.
  */
-#define LOW_STEPS(bits) ((bits) == 2 ? 40 : 8)
+#define LOW_STEPS(bits) ((bits) == 2 ? 32 : 8)
 enum { LOW_TOKENS = 2, LOW_SETS = 1 };
 #define LOW_PANEL_TOKENS 5
 /* As assembly, because gcc 12 copies and spills the accumulators of the intrinsics. */
@@ -188,7 +188,7 @@ INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 INLINE ivec i_widen(ivec acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
 
 /* The same for codes up to 255: of them 128 is taken off, so that two products fit; what a code is off is then 0. */
-enum { DOT8_ZERO2 = 0 };
+enum { DOT8_ZERO = 0 };
 
 INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
 {

@@ -122,13 +122,13 @@ INLINE void i_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
 enum { LOW_TOKENS = 8 };
 #ifdef __AVX512VNNI__
 /* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
-#define LOW_STEPS(bits) (1 << 20)
+#define LOW_STEPS(bits) (PP_LOW_SPAN / 4)
 enum { LOW_SETS = 4 };
 #define LOW_PANEL_TOKENS 0
 INLINE ivec i_widen(ivec acc) { return acc; }
 
 /* As assembly, because gcc 12 copies every accumulator of the intrinsic once more than needed. */
-enum { DOT8_ZERO2 = 256 };
+enum { DOT8_ZERO = 128 };
 
 INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 {
@@ -139,7 +139,7 @@ INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 INLINE ivec i_dot8(ivec acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 #else
 #define LOW_STEPS(bits)  ((bits) == 2 ? 40 : 8)
-enum { LOW_SETS = 1, DOT8_ZERO2 = 0 };
+enum { LOW_SETS = 1, DOT8_ZERO = 0 };
 #define LOW_PANEL_TOKENS 5
 INLINE ivec i_dot(ivec acc, ivec u, ivec x)
 {

@@ -11,21 +11,28 @@
  */
 enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
-    PANEL_TOKENS = 40, /* whose sums and inputs share L1 with the panel */
-    PANEL_STEPS = 40,  /* steps of four columns: what int16 can hold of two-bit codes */
-    PANEL_ENOUGH = 3,  /* tokens from which the panel pays */
-    AHEAD = 4096       /* bytes in front of the codes in use that are asked from memory */
+    SPAN_STEPS = PP_LOW_SPAN / 4, /* of four columns */
+    PANEL_TOKENS = 40,            /* whose sums and inputs share L1 with the panel */
+    PANEL_ENOUGH = 3,             /* tokens from which the panel pays */
+    AHEAD = 4096                  /* bytes in front of the codes in use that are asked from memory */
 };
 
-/* Tokens t .. t + n_x - 1, rows o .. o + 31 of which n are there: y = sums as pp_low_matmul defines it. */
-INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n, int v, ivec sum)
+/* sum + what one span adds to a token's outputs, its products being `dot`. */
+INLINE vec low_span(int bits, const pp_low_matmul *m, int t, int span, ivec dot, vec sum)
+{
+    const int at = t * m->n_span + span;
+    if (bits == 8 && DOT8_ZERO) dot = i_sub(dot, i_set1(DOT8_ZERO * m->x_sum[at]));
+    return v_fma(i_to_float(dot), v_set1(m->x_scale[at]), sum);
+}
+
+/* Rows o + v * LANES .., as far as the group's n are there, of token t: from the sum over all spans to y. */
+INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n, int v, vec sum)
 {
     const int some = PP_MAX(0, PP_MIN(LANES, n - v * LANES));
     if (some == 0) return;
     float *y = m->y + (size_t)t * m->y_stride + o + v * LANES;
-    const ivec twice = i_sub(i_add(sum, sum), i_set1((bits == 8 ? DOT8_ZERO2 : (1 << bits) - 1) * m->x_sum[t]));
-    const vec scale = v_load((const float *)(const void *)group + v * LANES);
-    vec r = v_mul(v_mul(i_to_float(twice), scale), v_set1(m->x_half[t]));
+    if (bits < 8) sum = v_fma(v_set1(-(float)((1 << bits) - 1) / 2), v_set1(m->x_offset[t]), sum);
+    vec r = v_mul(sum, v_load((const float *)(const void *)group + v * LANES));
     if (m->bias) r = v_add(r, v_load_n(m->bias + o + v * LANES, some));
     if (m->accumulate) r = v_add(v_load_n(y, some), r);
     v_store_n(y, r, some);
@@ -38,49 +45,82 @@ INLINE ivec low_codes(int bits, ivec w, int j)
     return i_and(j ? i_shift_right(w, bits * j) : w, i_set1((int)(0x01010101u * ((1u << bits) - 1))));
 }
 
-/* Tokens t .. t + n_x - 1 with one group of rows; accumulators of several sets where few tokens would wait for their own sums. */
-INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n)
+/*
+ * dot[i][v] = products of n_block blocks with tokens i < n_x, no more than an accumulator holds. Several sets of accumulators
+ * where few tokens would wait for their own sums.
+ */
+INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, size_t x_stride, int n_block,
+                    ivec dot[LOW_TOKENS][ROW_VECTORS])
 {
     enum { SETS = LOW_SETS };
     const int n_set = PP_MAX(1, PP_MIN(SETS / n_x, 8 / bits)), columns = 32 / bits;
-    const int n_block = m->n_in / columns, run = LOW_STEPS(bits) * bits / 8; /* blocks before the sums are full */
-    const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
-    const int8_t *x = m->x + (size_t)t * m->x_stride;
-    ivec acc[LOW_TOKENS][ROW_VECTORS], sum[LOW_TOKENS][ROW_VECTORS][SETS];
-    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) acc[i][v] = i_set1(0);
-    for (int b = 0; b < n_block;) {
-        const int end = PP_MIN(b + run, n_block);
-        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-            UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_set1(0);
-        for (; b < end; b++, codes += PP_LOW_BLOCK, x += columns) {
-            UNROLL for (int line = 0; line < PP_LOW_BLOCK; line += 64) prefetch_l1(codes + AHEAD + line);
-            UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+    ivec sum[LOW_TOKENS][ROW_VECTORS][SETS];
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_set1(0);
+    for (int b = 0; b < n_block; b++, codes += PP_LOW_BLOCK, x += columns) {
+        UNROLL for (int line = 0; line < PP_LOW_BLOCK; line += 64) prefetch_l1(codes + AHEAD + line);
+        UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        {
+            const ivec w = i_load(codes + v * LANES * 4);
+            UNROLL for (int j = 0; j < 8 / bits; j++)
             {
-                const ivec w = i_load(codes + v * LANES * 4);
-                UNROLL for (int j = 0; j < 8 / bits; j++)
+                const ivec u = low_codes(bits, w, j);
+                UNROLL for (int i = 0; i < n_x; i++)
                 {
-                    const ivec u = low_codes(bits, w, j);
-                    UNROLL for (int i = 0; i < n_x; i++)
-                    {
-                        const ivec four = i_broadcast4(x + (size_t)i * m->x_stride + 4 * j);
-                        ivec *to = &sum[i][v][j % n_set];
-                        *to = bits == 8 ? i_dot8(*to, u, four) : i_dot(*to, u, four);
-                    }
+                    const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
+                    ivec *to = &sum[i][v][j % n_set];
+                    *to = bits == 8 ? i_dot8(*to, u, four) : i_dot(*to, u, four);
                 }
             }
         }
-        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-            UNROLL for (int s = 0; s < n_set; s++) acc[i][v] =
-                i_add(acc[i][v], bits == 8 ? sum[i][v][s] : i_widen(sum[i][v][s]));
     }
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        low_put(bits, m, t + i, group, o, n, v, acc[i][v]);
+    {
+        dot[i][v] = bits == 8 ? sum[i][v][0] : i_widen(sum[i][v][0]);
+        UNROLL for (int s = 1; s < n_set; s++) dot[i][v] =
+            i_add(dot[i][v], bits == 8 ? sum[i][v][s] : i_widen(sum[i][v][s]));
+    }
+}
+
+/* The same of any number of blocks. */
+INLINE void low_dots(int bits, int n_x, const uint8_t *codes, const int8_t *x, size_t x_stride, int n_block,
+                     ivec dot[LOW_TOKENS][ROW_VECTORS])
+{
+    const int most = LOW_STEPS(bits) * bits / 8;
+    low_run(bits, n_x, codes, x, x_stride, PP_MIN(n_block, most), dot);
+    if (LOW_STEPS(bits) >= SPAN_STEPS) return;
+    for (int b = most; b < n_block; b += most) {
+        ivec more[LOW_TOKENS][ROW_VECTORS];
+        low_run(bits, n_x, codes + b * PP_LOW_BLOCK, x + b * (32 / bits), x_stride, PP_MIN(n_block - b, most), more);
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) dot[i][v] =
+            i_add(dot[i][v], more[i][v]);
+    }
+}
+
+/* Tokens t .. t + n_x - 1 with one group of rows. */
+INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n)
+{
+    const int columns = 32 / bits;
+    const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
+    const int8_t *x = m->x + (size_t)t * m->x_stride;
+    ivec dot[LOW_TOKENS][ROW_VECTORS];
+    vec sum[LOW_TOKENS][ROW_VECTORS];
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) sum[i][v] = v_zero();
+    for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
+        const int n_block = PP_MIN(PP_LOW_SPAN, m->n_in - k) / columns;
+        low_dots(bits, n_x, codes, x + k, m->x_stride, n_block, dot);
+        codes += n_block * PP_LOW_BLOCK;
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) sum[i][v] =
+            low_span(bits, m, t + i, span, dot[i][v], sum[i][v]);
+    }
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        low_put(bits, m, t + i, group, o, n, v, sum[i][v]);
 }
 
 #if LOW_PANEL_TOKENS
 #define LOW_SIZES_PANEL(X) X(1) X(2) X(3) X(4) X(5)
 
-/* One group's codes of n_step times four columns from block b on, a byte each: [n_step][32][4]. */
+/* One group's codes of n_step times four columns, a byte each: [n_step][32][4]. */
 INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *panel)
 {
     for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
@@ -92,12 +132,11 @@ INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *pane
         }
 }
 
-/* sums[i] += tokens i .. i + n_x - 1 times two vectors of the panel's rows. */
-INLINE void low_panel_tile(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
-                           int32_t *sums)
+/* dot[i] = products of two vectors of rows of a panel with tokens i < n_x, no more than an accumulator holds. */
+INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
+                          ivec dot[LOW_PANEL_TOKENS][2])
 {
-    ivec acc[LOW_PANEL_TOKENS][2];
-    UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_set1(0);
+    UNROLL for (int i = 0; i < n_x; i++) dot[i][0] = dot[i][1] = i_set1(0);
     for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits)
         UNROLL for (int j = 0; j < 8 / bits; j++)
         {
@@ -105,46 +144,67 @@ INLINE void low_panel_tile(int bits, int n_x, const int8_t *x, size_t x_stride, 
             UNROLL for (int i = 0; i < n_x; i++)
             {
                 const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                acc[i][0] = i_dot(acc[i][0], w0, four);
-                acc[i][1] = i_dot(acc[i][1], w1, four);
+                dot[i][0] = i_dot(dot[i][0], w0, four);
+                dot[i][1] = i_dot(dot[i][1], w1, four);
             }
         }
-    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < 2; v++)
+    UNROLL for (int i = 0; i < n_x; i++)
     {
-        int32_t *sum = sums + i * PP_LOW_ROWS + v * LANES;
-        i_store(sum, i_add(i_load(sum), i_widen(acc[i][v])));
+        dot[i][0] = i_widen(dot[i][0]);
+        dot[i][1] = i_widen(dot[i][1]);
+    }
+}
+
+/* Tokens t .. t + n_x - 1 with vectors v and v + 1 of a span's panel: their products are added to the sums. */
+INLINE void low_panel_tile(int bits, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *panel, int n_step,
+                           int v, float *sums)
+{
+    const int8_t *x = m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN;
+    const int most = LOW_STEPS(bits);
+    ivec dot[LOW_PANEL_TOKENS][2];
+    panel += v * LANES * 4;
+    low_panel_run(bits, n_x, x, m->x_stride, panel, PP_MIN(n_step, most), dot);
+    for (int s = most; most < SPAN_STEPS && s < n_step; s += most) {
+        ivec more[LOW_PANEL_TOKENS][2];
+        low_panel_run(bits, n_x, x + 4 * s, m->x_stride, panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
+        UNROLL for (int i = 0; i < n_x; i++)
+        {
+            dot[i][0] = i_add(dot[i][0], more[i][0]);
+            dot[i][1] = i_add(dot[i][1], more[i][1]);
+        }
+    }
+    UNROLL for (int i = 0; i < n_x; i++)
+    {
+        float *sum = sums + i * PP_LOW_ROWS + v * LANES;
+        v_store(sum, low_span(bits, m, t + i, span, dot[i][0], v_load(sum)));
+        v_store(sum + LANES, low_span(bits, m, t + i, span, dot[i][1], v_load(sum + LANES)));
     }
 }
 
 /* At most PANEL_TOKENS tokens from t on with one group of rows. */
 INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const uint8_t *group, int o, int n)
 {
-    _Alignas(64) uint8_t panel[PANEL_STEPS * PP_LOW_BLOCK];
-    _Alignas(64) int32_t sums[PANEL_TOKENS * PP_LOW_ROWS];
+    _Alignas(64) uint8_t panel[SPAN_STEPS * PP_LOW_BLOCK];
+    _Alignas(64) float sums[PANEL_TOKENS * PP_LOW_ROWS];
     const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
-    const int most = PP_MIN(LOW_STEPS(bits), PANEL_STEPS), n_step = m->n_in / 4;
     memset(sums, 0, (size_t)n_tok * PP_LOW_ROWS * sizeof *sums);
     for (int i = 0; i < n_tok; i++)
         prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
-    for (int s = 0; s < n_step; s += most) {
-        const int some = PP_MIN(most, n_step - s);
-        low_unpack(bits, codes + (size_t)s * (size_t)bits / 8 * PP_LOW_BLOCK, some, panel);
+    for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
+        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4;
+        low_unpack(bits, codes, n_step, panel);
+        codes += n_step * bits / 8 * PP_LOW_BLOCK;
         for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
-            for (int v = 0; v < ROW_VECTORS; v += 2) {
-                const int8_t *x = m->x + (size_t)(t + i) * m->x_stride + 4 * s;
-                switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
+            for (int v = 0; v < ROW_VECTORS; v += 2) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
 #define CASE(size)                                                                                                     \
-    case size:                                                                                                         \
-        low_panel_tile(bits, size, x, m->x_stride, panel + v * LANES * 4, some, sums + i * PP_LOW_ROWS + v * LANES);   \
-        break;
+    case size: low_panel_tile(bits, size, m, t + i, span, panel, n_step, v, sums + i * PP_LOW_ROWS); break;
                     LOW_SIZES_PANEL(CASE)
 #undef CASE
                 }
-            }
     }
     for (int i = 0; i < n_tok; i++)
         for (int v = 0; v < ROW_VECTORS; v++)
-            low_put(bits, m, t + i, group, o, n, v, i_load(sums + i * PP_LOW_ROWS + v * LANES));
+            low_put(bits, m, t + i, group, o, n, v, v_load(sums + i * PP_LOW_ROWS + v * LANES));
 }
 #endif
 

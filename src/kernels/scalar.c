@@ -186,20 +186,25 @@ static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
 static void low_matmul(int bits, const pp_low_matmul *m)
 {
     const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in), block = 32 / (size_t)bits;
-    const int zero2 = pp_low_zero2(bits);
+    const int zero = bits == 8 ? 128 : 0;
     for (int t = 0; t < m->n_tok; t++)
         for (int o = 0; o < m->n_out; o++) {
             const uint8_t *group = (const uint8_t *)m->w + (size_t)o / PP_LOW_ROWS * group_bytes;
             const size_t row = (size_t)o % PP_LOW_ROWS;
             const int8_t *x = m->x + (size_t)t * m->x_stride;
-            float scale, *y = m->y + (size_t)t * m->y_stride + o;
-            int32_t dot = 0;
-            for (size_t k = 0; k < (size_t)m->n_in; k++) {
-                const uint8_t byte = group[PP_LOW_ROWS * sizeof scale + k / block * PP_LOW_BLOCK + row * 4 + k % 4];
-                dot += (byte >> (size_t)bits * (k % block / 4) & ((1 << bits) - 1)) * x[k];
+            float scale, sum = 0, *y = m->y + (size_t)t * m->y_stride + o;
+            for (int span = 0; span * PP_LOW_SPAN < m->n_in; span++) {
+                int32_t dot = 0;
+                for (int i = span * PP_LOW_SPAN; i < PP_MIN((span + 1) * PP_LOW_SPAN, m->n_in); i++) {
+                    const size_t k = (size_t)i;
+                    const uint8_t byte = group[PP_LOW_ROWS * sizeof scale + k / block * PP_LOW_BLOCK + row * 4 + k % 4];
+                    dot += ((byte >> (size_t)bits * (k % block / 4) & ((1 << bits) - 1)) - zero) * x[k];
+                }
+                sum = fmaf((float)dot, m->x_scale[t * m->n_span + span], sum);
             }
             memcpy(&scale, group + row * sizeof scale, sizeof scale);
-            float r = (float)(2 * dot - zero2 * m->x_sum[t]) * scale * m->x_half[t];
+            if (bits < 8) sum = fmaf(-(float)pp_low_zero2(bits) / 2, m->x_offset[t], sum);
+            float r = sum * scale;
             if (m->bias) r += m->bias[o];
             *y = m->accumulate ? *y + r : r;
         }

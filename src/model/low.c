@@ -1,4 +1,5 @@
-/* low.c - inputs of low-bit linear layers: rounded to int8 with a scale a row, multiplied as integers. */
+/* low.c - inputs of low-bit linear layers: rounded to int8 with a scale a span of columns, multiplied as integers. */
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -7,8 +8,10 @@ void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter 
 {
     r->stride = (size_t)((widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */
     r->codes = pp_cut(k, n_row * r->stride, sizeof *r->codes);
-    r->half = pp_cut(k, n_row, sizeof *r->half);
-    r->sum = pp_cut(k, n_row, sizeof *r->sum);
+    r->n_span = (int)pp_low_spans(widest);
+    r->scale = pp_cut(k, n_row * (uint64_t)r->n_span, sizeof *r->scale);
+    r->offset = pp_cut(k, n_row, sizeof *r->offset);
+    r->sum = pp_cut(k, n_row * (uint64_t)r->n_span, sizeof *r->sum);
 }
 
 typedef struct round_args {
@@ -18,21 +21,30 @@ typedef struct round_args {
     int32_t n, n_in;
 } round_args;
 
+static void round_row(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
+{
+    const size_t padded = pp_low_columns(2, (size_t)n_in); /* the longest blocks */
+    int8_t *codes = r->codes + row * r->stride;
+    float *scales = r->scale + row * (size_t)r->n_span, offset = 0;
+    int32_t *sums = r->sum + row * (size_t)r->n_span;
+    for (int32_t k = 0, span = 0; k < n_in; k += PP_LOW_SPAN, span++) {
+        const int n = PP_MIN(PP_LOW_SPAN, n_in - k);
+        const float scale = kernels->absmax(x + k, n) / 127.0f;
+        kernels->quantize_i8(codes + k, x + k, n, scale > 0 ? scale : 1.0f);
+        scales[span] = scale;
+        sums[span] = kernels->sum_i8(codes + k, n);
+        offset = fmaf((float)sums[span], scale, offset);
+    }
+    r->offset[row] = offset;
+    memset(codes + n_in, 0, padded - (size_t)n_in);
+}
+
 static void round_task(void *arg, int thread, int n_thread)
 {
     const round_args *a = arg;
-    const pp_kernels *k = a->kernels;
-    const size_t padded = pp_low_columns(2, (size_t)a->n_in); /* the longest blocks */
     size_t first, last;
     pp_team_share((size_t)a->n, 1, thread, n_thread, &first, &last);
-    for (size_t i = first; i < last; i++) {
-        const float *x = a->x + i * (size_t)a->n_in, scale = k->absmax(x, a->n_in) / 127.0f;
-        int8_t *codes = a->r->codes + i * a->r->stride;
-        k->quantize_i8(codes, x, a->n_in, scale > 0 ? scale : 1.0f);
-        memset(codes + a->n_in, 0, padded - (size_t)a->n_in);
-        a->r->half[i] = scale * 0.5f;
-        a->r->sum[i] = k->sum_i8(codes, a->n_in);
-    }
+    for (size_t i = first; i < last; i++) round_row(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
 }
 
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
@@ -47,8 +59,10 @@ void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, pippi
     const int bits = pp_low_bits(type);
     const pp_low_matmul low = {.x = r->codes,
                                .x_stride = r->stride,
-                               .x_half = r->half,
+                               .x_scale = r->scale,
                                .x_sum = r->sum,
+                               .x_offset = r->offset,
+                               .n_span = r->n_span,
                                .w = m->w,
                                .bias = m->bias,
                                .y = m->y,

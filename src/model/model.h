@@ -124,13 +124,15 @@ typedef struct pp_lora_use {
 pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
                                    size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err);
 
-/* ---- inputs of low-bit linear layers: int8 with a scale a row, so that products are of integers (low.c) ---- */
+/* ---- inputs of low-bit linear layers: int8 with a scale a span of columns, so that products are of integers (low.c) ---- */
 
 typedef struct pp_low_rows {
     int8_t *codes; /* [n_row][stride], -127 .. 127, 0 past the last column */
     size_t stride;
-    float *half;  /* [n_row] half of the row's scale, which is max |x| / 127 */
-    int32_t *sum; /* [n_row] of its codes */
+    float *scale;  /* [n_row][n_span] max |x| / 127 of the span */
+    int32_t *sum;  /* [n_row][n_span] of its codes */
+    float *offset; /* [n_row] sum of scale * sum */
+    int n_span;
 } pp_low_rows;
 
 /* Memory for n_row rows of at most `widest` columns. */

@@ -37,13 +37,16 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
     for (int32_t i = 0; i < n; i++) y[i] = (float)((double)x[i] * scale * (double)weight[i]);
 }
 
-/* What a low-bit layer sees of its input: 255 levels, the largest value being the last. */
+/* What a low-bit layer sees of its input: in each span of columns 255 levels, the largest value being the last. */
 static const float *rounded(reference *r, const float *x, int32_t n)
 {
-    float most = 0;
-    for (int32_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
-    const float scale = most / 127;
-    for (int32_t i = 0; i < n; i++) r->rounded[i] = scale > 0 ? scale * rintf(x[i] / scale) : 0;
+    for (int32_t k = 0; k < n; k += PP_LOW_SPAN) {
+        const int32_t end = PP_MIN(k + PP_LOW_SPAN, n);
+        float most = 0;
+        for (int32_t i = k; i < end; i++) most = fmaxf(most, fabsf(x[i]));
+        const float scale = most / 127;
+        for (int32_t i = k; i < end; i++) r->rounded[i] = scale > 0 ? scale * rintf(x[i] / scale) : 0;
+    }
     return r->rounded;
 }
 

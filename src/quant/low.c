@@ -13,6 +13,8 @@ size_t pp_low_columns(int bits, size_t columns)
     return (columns + block - 1) / block * block;
 }
 
+size_t pp_low_spans(size_t columns) { return (columns + PP_LOW_SPAN - 1) / PP_LOW_SPAN; }
+
 size_t pp_low_group_bytes(int bits, size_t columns)
 {
     return PP_LOW_ROWS * sizeof(float) + pp_low_columns(bits, columns) * (size_t)bits / 32 * PP_LOW_BLOCK;

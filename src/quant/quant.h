@@ -51,12 +51,16 @@ uint16_t pp_f32_to_bf16(float f);
 
 enum { PP_LOW_ROWS = 32, PP_LOW_BLOCK = 128 };
 
+/* Columns of an input that share a scale when it is rounded to int8: whole blocks of every type. */
+enum { PP_LOW_SPAN = 128 };
+
 /* Bits of a code: 2, 4 or 8; 0 for other types. */
 int pp_low_bits(pippin_type type);
 /* Twice what is taken off a code: 3, 15 or 256. */
 int pp_low_zero2(int bits);
 /* Columns of a row, rounded up to whole blocks: what a kernel multiplies. */
 size_t pp_low_columns(int bits, size_t columns);
+size_t pp_low_spans(size_t columns);
 /* Bytes of 32 rows. */
 size_t pp_low_group_bytes(int bits, size_t columns);
 /* The scale with the least squared error for a row; its own where the row lies on levels already. 0 for a row of zeros. */
