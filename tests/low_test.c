@@ -156,9 +156,9 @@ static double nll_of(const int32_t *tokens, rows *logits)
 /* The loss of an adapter's first step, when it has no effect yet. */
 static double first_loss(pippin_model *m, const int32_t *tokens)
 {
-    char data[100], output[100];
-    snprintf(data, sizeof data, "%s", in_folder("data.jsonl"));
-    snprintf(output, sizeof output, "%s", in_folder("run"));
+    char data[sizeof folder + 16], output[sizeof folder + 16];
+    snprintf(data, sizeof data, "%s/data.jsonl", folder);
+    snprintf(output, sizeof output, "%s/run", folder);
     FILE *file = fopen(data, "w");
     assert_non_null(file);
     for (int i = 0; i < N_TOK; i++) fprintf(file, "%s%d", i ? "," : "{\"tokens\":[", (int)tokens[i]);
