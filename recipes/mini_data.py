@@ -439,8 +439,14 @@ class Proofread:
 
 def proofread(maker, documents, found):
     """Rows and notes of each split: sentences of descriptions, of the dictionary's examples, and of everything else."""
-    pools = {s: {} for s in SPLITS}
-    take = lambda split, text: pools[split].setdefault(text, number("sentence", text)) if maker.usable(text) else None
+    pools, learned = {s: {} for s in SPLITS}, set()
+
+    def take(split, text):
+        if split == "train":
+            learned.add(text.lower())
+        if maker.usable(text):
+            pools[split].setdefault(text, number("sentence", text))
+
     for p in found:
         for line in p["text"].split("\n"):
             for text in sentences(line):
@@ -454,10 +460,11 @@ def proofread(maker, documents, found):
                 for sentence in sentences(line):
                     take(split, sentence)
     rows, notes, elsewhere = {}, {}, set()
-    for split in reversed(SPLITS):  # a sentence of the test is in no other split
+    for split in reversed(SPLITS):  # a sentence of the test is in no other split, nor in a text that is learned
         order = sorted((at, text) for text, at in pools[split].items() if text.lower() not in elsewhere)
         elsewhere.update(text.lower() for _, text in order)
-        made = [maker.row(text, split) for _, text in order[: N_PROOFREAD[split]]]
+        order = [text for _, text in order if split == "train" or text.lower() not in learned]
+        made = [maker.row(text, split) for text in order[: N_PROOFREAD[split]]]
         rows[split], notes[split] = [m[0] for m in made], [m[1] for m in made]
     return rows, notes
 
