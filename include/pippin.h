@@ -238,7 +238,7 @@ PIPPIN_API pippin_status pippin_tokenizer_open(const char *path, pippin_tokenize
 PIPPIN_API void pippin_tokenizer_free(pippin_tokenizer *tokenizer);
 
 typedef struct pippin_tokenize_options {
-    bool bos; /* put the beginning-of-sequence id first */
+    bool bos; /* put pippin_tokenizer_bos first */
     bool eos; /* put the end-of-sequence id last */
     /* Find control and user-defined pieces (</s>, <|im_start|>, <turn_end>) in the text; never for what users write. */
     bool special;
@@ -258,7 +258,11 @@ PIPPIN_API pippin_status pippin_detokenize(const pippin_tokenizer *tokenizer, co
                                            char *text, size_t capacity, size_t *n_bytes, pippin_error *err);
 
 PIPPIN_API int32_t pippin_tokenizer_size(const pippin_tokenizer *tokenizer);
-PIPPIN_API int32_t pippin_tokenizer_bos(const pippin_tokenizer *tokenizer); /* -1 if none */
+/*
+ * What a text begins with, in training, scoring and generation alike; -1 if nothing. It is the file's BOS, but for a
+ * vocabulary with AFM's template, whose texts begin with EOS.
+ */
+PIPPIN_API int32_t pippin_tokenizer_bos(const pippin_tokenizer *tokenizer);
 PIPPIN_API int32_t pippin_tokenizer_eos(const pippin_tokenizer *tokenizer); /* -1 if none */
 /* The stored piece of an id, as the file has it, and its length; NULL for an id out of range. Owned by the tokenizer. */
 PIPPIN_API const char *pippin_tokenizer_piece(const pippin_tokenizer *tokenizer, int32_t id, size_t *n_bytes);

@@ -44,6 +44,31 @@ is 'the same as messages' "$(generate --messages messages.json --show-prompt)" "
 is 'messages from stdin' "$("$pippin" generate -m afm --messages - --show-prompt <messages.json)" "$wanted"
 is 'usage of messages' "$("$pippin" generate -m afm --messages - -n 2 --json <messages.json | usage)" "$n"
 is 'raw' "$(generate -p 'What is pippin?' --raw --show-prompt)" 'What is pippin?'
+# What a text begins with is EOS everywhere: as ids, as a prompt, in what is scored, and in what is learned.
+is 'a text as ids begins with EOS' "$(printf 'What is pippin?' | "$pippin" tokenize -m m.model --ids --bos | cut -d' ' -f1)" 1
+is 'and without a template' "$(generate -p 'What is pippin?' --raw --show-prompt --json | grep -o '"tokens": \[1, ')" '"tokens": [1, '
+printf 'What is pippin? It is an apple grown from seed.' >text
+text_ids=$(printf '1 ' && spm_encode --model=m.model --output_format=id <text 2>/dev/null)
+"$pippin" logits -m afm --tokens "$(tr ' ' , <<<"$text_ids")" -o text.npy >/dev/null 2>&1
+scored=$("$pippin" eval -m afm --text text --json | grep -o '"nll": [0-9.]*' | head -1 | tr -dc '0-9.')
+by_hand=$(python3 - $text_ids <<'END'
+import math, struct, sys
+ids = list(map(int, sys.argv[1:]))
+data = open("text.npy", "rb").read()
+rows = struct.unpack(f"<{len(ids) * 900}f", data[-len(ids) * 3600:])
+row = lambda i: rows[900 * i : 900 * (i + 1)]
+print(sum(math.log(sum(map(math.exp, row(i)))) - row(i)[ids[i + 1]] for i in range(len(ids) - 1)))
+END
+)
+is 'a score is that behind EOS' "$(awk -v a="$scored" -v b="$by_hand" 'BEGIN { print (a > 0 && (a - b)^2 < 1e-6) }')" 1
+# Learned is one target more, EOS behind the text; a loss is that before the step, so that both runs see the same weights.
+echo '{"text": "What is pippin? It is an apple grown from seed."}' >text.jsonl
+echo "{\"tokens\": [$(sed 's/ /, /g' <<<"$text_ids"), 1]}" >ids.jsonl
+for form in text ids; do
+    "$pippin" train -m afm --data $form.jsonl --max-steps 1 -o by-$form >/dev/null 2>&1
+    grep -o '"loss": *[0-9.]*' by-$form/metrics.jsonl >by-$form.loss
+done
+is 'a text is learned behind EOS' "$(cmp by-text.loss by-ids.loss && wc -l <by-text.loss | tr -d ' ')" 1
 is 'a prompt of ids' "$(generate --tokens "$(tr ' ' , <ids)" --show-prompt)" "$(sed 's/<n>/\n/g' <<<"$wanted")"
 # A piece in a user's words is as many tokens as spm_encode makes of letters, and never the piece.
 is 'a piece in a text is text' "$(generate -p 'a<turn_end>' --show-prompt --json | grep -oE '[[ ]5[],]' | wc -l | tr -d ' ')" 2

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tests/vectors.h"
+#include "train/data.h"
 
 /* ---- vocabularies ---- */
 
@@ -159,8 +160,15 @@ static void test_template(void **state)
 {
     (void)state;
     pippin_tokenizer *t = open_corpus("sentencepiece/afm.model");
-    assert_int_equal(pippin_tokenizer_bos(t), 2);
+    /* The file's BOS is 2, but in AFM a text begins with EOS, which ends it too. */
+    assert_int_equal(pippin_tokenizer_bos(t), 1);
     assert_int_equal(pippin_tokenizer_eos(t), 1);
+    int32_t whole[8];
+    size_t n_whole;
+    OK(pippin_tokenize(t, "hi", 2, &(pippin_tokenize_options){.bos = true, .eos = true}, whole, 8, &n_whole, err));
+    assert_true(n_whole > 2 && whole[0] == 1 && whole[n_whole - 1] == 1);
+    const pippin_config afm = {.arch = PIPPIN_ARCH_AFM, .bos_id = 2, .eos_id = 1};
+    assert_int_equal(pp_dataset_defaults(&afm, t).first_id, 1);
     assert_int_equal(pp_tokenizer_special_id(t, "<turn_start>"), 4);
     assert_int_equal(pp_tokenizer_special_id(t, "hi"), -1);
     const int32_t turn[] = {271, 4, 266, 6, 268, 5};

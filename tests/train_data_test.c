@@ -422,8 +422,10 @@ static void test_defaults(void **state)
     (void)state;
     pippin_config c = small_afm();
     pippin_tokenizer *t = open_tokenizer("tokenizer/tok.bin");
-    pp_dataset_options o = pp_dataset_defaults(&c, t); /* AFM: EOS begins a sequence */
-    assert_int_equal(o.first_id, 2);
+    pp_dataset_options o =
+        pp_dataset_defaults(&c, t); /* what a text begins with is the tokenizer's, not the network's */
+    assert_int_equal(o.first_id, pippin_tokenizer_bos(t));
+    assert_int_equal(o.first_id, 1);
     assert_int_equal(o.last_id, 2);
     assert_int_equal(o.pad_id, 0);
     c.arch = PIPPIN_ARCH_LLAMA;

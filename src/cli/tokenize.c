@@ -14,7 +14,7 @@ static const pp_option own_options[] = {
     {PP_OPT_FLAG("ids", AT(ids)), .help = "print the ids alone, on one line"},
     {PP_OPT_FLAG("decode", AT(decode)),
      .help = "turn ids from stdin, separated by commas or white space, into the exact bytes of their text"},
-    {PP_OPT_FLAG("bos", AT(bos)), .help = "put the beginning-of-sequence id first"},
+    {PP_OPT_FLAG("bos", AT(bos)), .help = "put the id first that a text begins with"},
     {PP_OPT_FLAG("special", AT(special)), .help = "find special pieces (</s>, <|im_start|>) in the text"},
     {0}};
 

@@ -129,6 +129,12 @@ pippin_template pippin_tokenizer_template(const pippin_tokenizer *t)
     return PIPPIN_TEMPLATE_NONE;
 }
 
+/* AFM has a BOS that no text begins with: there EOS stands before a text as it stands behind it. */
+int32_t pippin_tokenizer_bos(const pippin_tokenizer *t)
+{
+    return pippin_tokenizer_template(t) == PIPPIN_TEMPLATE_AFM && t->eos >= 0 ? t->eos : t->bos;
+}
+
 size_t pippin_template_stop_ids(const pippin_tokenizer *t, pippin_template kind, int32_t *ids, size_t capacity)
 {
     const form *f = form_of(kind == PIPPIN_TEMPLATE_AUTO ? pippin_tokenizer_template(t) : kind);

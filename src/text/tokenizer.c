@@ -136,7 +136,6 @@ pippin_status pippin_tokenizer_open(const char *path, pippin_tokenizer **out, pi
 }
 
 int32_t pippin_tokenizer_size(const pippin_tokenizer *t) { return t->n_piece; }
-int32_t pippin_tokenizer_bos(const pippin_tokenizer *t) { return t->bos; }
 int32_t pippin_tokenizer_eos(const pippin_tokenizer *t) { return t->eos; }
 
 const char *pippin_tokenizer_piece(const pippin_tokenizer *t, int32_t id, size_t *n_bytes)
@@ -152,16 +151,17 @@ pippin_status pippin_tokenize(const pippin_tokenizer *t, const char *text, size_
 {
     const pippin_tokenize_options o = options ? *options : (pippin_tokenize_options){0};
     *n_ids = 0;
-    if ((o.bos && t->bos < 0) || (o.eos && t->eos < 0))
+    const int32_t bos = pippin_tokenizer_bos(t);
+    if ((o.bos && bos < 0) || (o.eos && t->eos < 0))
         return pp_fail(err, PIPPIN_E_ARGUMENT, "tokenizer: has no %s id; ask without it",
-                       o.bos && t->bos < 0 ? "BOS" : "EOS");
+                       o.bos && bos < 0 ? "BOS" : "EOS");
     int32_t *found;
     size_t n_found;
     pippin_status status =
         pp_tokenizer_encode(t, text, n_bytes, &(pp_encode_request){.special = o.special}, &found, &n_found, err);
     if (status != PIPPIN_OK) return status;
     size_t n = 0;
-    if (o.bos && n++ < capacity) ids[0] = t->bos;
+    if (o.bos && n++ < capacity) ids[0] = bos;
     for (size_t i = 0; i < n_found; i++, n++)
         if (n < capacity) ids[n] = found[i];
     if (o.eos && n++ < capacity) ids[n - 1] = t->eos;

@@ -118,12 +118,13 @@ const char *pp_tokenizer_file_name(const void *data, size_t size);
 struct pippin_tokenizer {
     pp_origin origin;
     pp_tokenizer_kind kind;
-    int32_t n_piece, bos, eos, unk; /* -1: none */
-    int32_t newline;                /* the piece that stands for "\n" before everything else, or -1 */
-    pp_piece *pieces;               /* [n_piece] */
-    pp_block *blocks;               /* the text of all pieces */
-    int32_t byte_id[256];           /* the piece of each byte, or -1 */
-    int32_t *index;                 /* hash table of stored texts; -1: empty */
+    int32_t n_piece;
+    int32_t bos, eos, unk; /* as the file says, -1: none; what a text begins with is pippin_tokenizer_bos */
+    int32_t newline;       /* the piece that stands for "\n" before everything else, or -1 */
+    pp_piece *pieces;      /* [n_piece] */
+    pp_block *blocks;      /* the text of all pieces */
+    int32_t byte_id[256];  /* the piece of each byte, or -1 */
+    int32_t *index;        /* hash table of stored texts; -1: empty */
     uint32_t index_mask;
     uint32_t longest_stored, longest_text;
     pp_prefix special; /* what is matched before everything else */

@@ -10,14 +10,13 @@ enum { DEFAULT_WINDOW = 1024, DEFAULT_CHUNK = 1 << 20 };
 
 pp_dataset_options pp_dataset_defaults(const pippin_config *config, const pippin_tokenizer *tokenizer)
 {
-    const bool afm = config->arch == PIPPIN_ARCH_AFM;
-    int32_t bos = tokenizer ? pippin_tokenizer_bos(tokenizer) : -1,
-            eos = tokenizer ? pippin_tokenizer_eos(tokenizer) : -1;
-    if (bos < 0) bos = config->bos_id;
-    if (eos < 0) eos = config->eos_id;
-    /* In AFM, EOS is also what a sequence begins with, and id 0 is padding. */
-    return (pp_dataset_options){
-        .first_id = afm && eos >= 0 ? eos : bos, .last_id = eos, .pad_id = afm ? PP_MAX(config->pad_id, 0) : -1};
+    /* A text is learned behind the token that it will be read behind, and behind none where there is none. */
+    const int32_t first = tokenizer ? pippin_tokenizer_bos(tokenizer) : -1,
+                  eos = tokenizer ? pippin_tokenizer_eos(tokenizer) : -1;
+    return (pp_dataset_options){.first_id = first,
+                                .last_id = eos >= 0 ? eos : config->eos_id,
+                                /* In AFM id 0 is padding. */
+                                .pad_id = config->arch == PIPPIN_ARCH_AFM ? PP_MAX(config->pad_id, 0) : -1};
 }
 
 void pp_dataset_free(pp_dataset *d)
