@@ -226,8 +226,11 @@ static void write_data(const char *path)
     assert_int_equal(fclose(file), 0);
 }
 
-/* The same bits as on the float copy of what the file stands for: its rows are decoded, and the sums are those of float. */
-static void same_as_float(const char *name, const char *path)
+/*
+ * The same bits as on the float copy of what the file stands for: its rows are decoded, and the sums are those of float. Of
+ * low-bit types losses near it (low_test says what they are exactly): going forward, their inputs are rounded too.
+ */
+static void same_as_float(const char *name, const char *path, double most)
 {
     pippin_model *model, *copy;
     char data[100], copy_path[100], wanted_path[100];
@@ -247,15 +250,20 @@ static void same_as_float(const char *name, const char *path)
     const course wanted = train(LORA, copy, NULL, o);
     assert_int_equal(rename(result_path(LORA), wanted_path), 0);
     const course got = train(LORA, model, NULL, o);
-    if (got.n != 6 || memcmp(&got, &wanted, sizeof got) != 0)
-        fail_msg("%s: losses %.9g and %.9g, ...", name, got.loss[1], wanted.loss[1]);
-    pp_map a, b;
-    OK(pp_map_open(result_path(LORA), &a, err));
-    OK(pp_map_open(wanted_path, &b, err));
-    assert_int_equal(a.size, b.size);
-    assert_memory_equal(a.data, b.data, a.size);
-    pp_map_close(&a);
-    pp_map_close(&b);
+    assert_int_equal(got.n, 6);
+    for (int i = 0; i < 6; i++)
+        if (!(fabs(got.loss[i] - wanted.loss[i]) <= most * wanted.loss[i]))
+            fail_msg("%s, step %d: losses %.9g and %.9g", name, i, got.loss[i], wanted.loss[i]);
+    if (most <= 0) {
+        pp_map a, b;
+        assert_memory_equal(&got, &wanted, sizeof got);
+        OK(pp_map_open(result_path(LORA), &a, err));
+        OK(pp_map_open(wanted_path, &b, err));
+        assert_int_equal(a.size, b.size);
+        assert_memory_equal(a.data, b.data, a.size);
+        pp_map_close(&a);
+        pp_map_close(&b);
+    }
     pippin_model_free(model);
     pippin_model_free(copy);
     unlink(wanted_path);
@@ -279,7 +287,7 @@ static void test_other_types(void **state)
         OK(pippin_model_random(&c, PIPPIN_F32, 3, NULL, &model, err));
         OK(pippin_model_save_gguf(model, &(pippin_save_options){.type = types[i]}, path, err));
         pippin_model_free(model);
-        same_as_float(pippin_type_name(types[i]), path);
+        same_as_float(pippin_type_name(types[i]), path, pp_low_bits(types[i]) ? 2e-3 : 0);
         unlink(path);
     }
 }
@@ -297,7 +305,7 @@ static void test_gguf_types(void **state)
         char path[4400];
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         if (!pp_path_ends(path, ".gguf")) continue;
-        same_as_float(e->d_name, path);
+        same_as_float(e->d_name, path, 0);
         n++;
     }
     closedir(list);
