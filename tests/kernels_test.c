@@ -472,6 +472,7 @@ int main(void)
     print_message("seed %llu (PIPPIN_TEST_SEED)\n", (unsigned long long)seed);
     make_buffers();
     for (pp_isa isa = PP_ISA_SCALAR; isa < PP_ISA_COUNT; isa++) {
+        if (!pp_isa_here(isa)) continue;
         if (!pp_isa_supported(isa)) print_message("SKIPPED %s: this CPU does not run it\n", pp_isa_name(isa));
         for (int i = 0; i < N_ENTRY; i++, n++) {
             job *j = &jobs[n - 3];
