@@ -99,6 +99,7 @@ typedef ivec isum;
 
 INLINE ivec i_set1(int a) { return _mm512_set1_epi32(a); }
 INLINE isum i_nothing(void) { return _mm512_setzero_si512(); }
+INLINE isum i_unknown(void) { return i_nothing(); }
 INLINE ivec i_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE ivec i_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
 INLINE ivec i_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }

@@ -274,6 +274,14 @@ enum { LOW_TOKENS = 2, LOW_SETS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
 #define LOW_PANEL_SIZES  LOW_SIZES_6
 
 INLINE isum i_nothing(void) { return i_set1(0); }
+
+INLINE isum i_unknown(void)
+{
+    isum a = i_nothing();
+    __asm__ volatile("" : "+w"(a.lo), "+w"(a.hi));
+    return a;
+}
+
 INLINE ivec i_widen(isum acc) { return acc; }
 INLINE ivec i_widen8(isum acc) { return acc; }
 
@@ -328,6 +336,13 @@ INLINE isum i_nothing(void)
 {
     const int16x8_t zero = vdupq_n_s16(0);
     return (isum){{zero, zero, zero, zero}};
+}
+
+INLINE isum i_unknown(void)
+{
+    isum a = i_nothing();
+    __asm__ volatile("" : "+w"(a.rows[0]), "+w"(a.rows[1]), "+w"(a.rows[2]), "+w"(a.rows[3]));
+    return a;
 }
 
 INLINE isum i_dot(isum acc, ivec u, ivec x)

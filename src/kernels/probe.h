@@ -32,7 +32,7 @@ static uint32_t k_probe_multiply(const int8_t x[4], int n)
     ivec total = i_set1(0);
     for (int turn = 0; turn < n; turn++) {
         isum acc[PROBE_SUMS];
-        UNROLL for (int a = 0; a < PROBE_SUMS; a++) acc[a] = i_nothing();
+        UNROLL for (int a = 0; a < PROBE_SUMS; a++) acc[a] = i_unknown();
         for (int s = 0; s < STEPS; s++) UNROLL for (int a = 0; a < PROBE_SUMS; a++) acc[a] = PROBE_DOT(acc[a], u, four);
         UNROLL for (int a = 0; a < PROBE_SUMS; a++) total = i_add(total, i_widen(acc[a]));
     }
