@@ -9,6 +9,8 @@ CONFIGURE = tools/configure.sh
 # The inner make has its own jobs and its own quiet.
 COMPILE = env -u MAKEFLAGS -u MAKELEVEL cmake --build
 CTEST = tools/ctest.sh
+# Without them, or a network, the test of kernels for ARM is skipped by name.
+FETCH_ARM = tools/arm_emulated.sh fetch
 
 all: ## build/pippin
 	@$(CONFIGURE) $(BUILD)
@@ -21,23 +23,26 @@ demo: deps all ## everything from a clean clone to the first result
 	@tools/demo.sh $(BUILD)/pippin
 
 test: ## everything from a clean clone to the tests' verdict
-	@tools/deps.sh build test
+	@tools/deps.sh build test arm
 	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
+	@$(FETCH_ARM) $(BUILD) || true
 	@$(COMPILE) $(BUILD) -j $(JOBS)
 	@$(CTEST) $(BUILD)
 
 check: ## what must hold before a change goes in: both compilers without warnings, sanitizers, house rules
-	@tools/deps.sh build test check
+	@tools/deps.sh build test check arm
 	@for cc in gcc clang; do \
 	    $(CONFIGURE) build-$$cc -DCMAKE_C_COMPILER=$$cc -DPIPPIN_WERROR=ON -DPIPPIN_TESTS=ON && \
+	    { [ $$cc = clang ] || $(FETCH_ARM) build-gcc || true; } && \
 	    $(COMPILE) build-$$cc -j $(JOBS) && $(CTEST) build-$$cc || exit 1; \
 	done
 	@tests/check_house.sh --self-test build-gcc
 	@$(MAKE) --no-print-directory asan
 
-check-long: check tsan ## check, then fuzzers, killed training runs, the acceptance table, threads under a sanitizer
+check-long: check tsan ## check, then fuzzers, killed training runs, ARM, the acceptance table, threads under a sanitizer
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/train_long.sh build-gcc/pippin
+	@$(MAKE) --no-print-directory arm BUILD=build-gcc
 	@$(MAKE) --no-print-directory accept
 
 asan: ## the tests with address and undefined-behaviour sanitizers
@@ -62,6 +67,12 @@ emulate: ## the AVX-512 kernels' test on a CPU without AVX-512, in an emulator; 
 	@tools/deps.sh build test emulate
 	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
 	@tools/avx512_emulated.sh $(BUILD)
+
+arm: ## pippin for ARM in an emulator: kernels, laws, golden cases, the same answers as here; ten minutes
+	@tools/deps.sh build test arm
+	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
+	@$(COMPILE) $(BUILD) -j $(JOBS) --target pippin
+	@tools/arm_emulated.sh all $(BUILD) $(SHARED)
 
 bench: ## the programs in bench/
 	@$(CONFIGURE) $(BUILD)
@@ -94,4 +105,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
 
-.PHONY: all deps demo test check check-long asan tsan fuzz emulate bench accept format-check docs install clean help
+.PHONY: all deps demo test check check-long asan tsan fuzz emulate arm bench accept format-check docs install clean help

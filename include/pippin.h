@@ -159,8 +159,9 @@ typedef struct pippin_session pippin_session;
 
 typedef struct pippin_model_options {
     const char *tokenizer; /* path of a tokenizer file; NULL: the one inside the model or beside it, if there is one */
-    const char
-        *cpu; /* highest kernel level to use: "scalar", "avx2", "avx512", "avx512vnni"; NULL: all that the CPU has */
+    /* Highest kernel level to use: "scalar", "avx2", "avx512", "avx512vnni", and on ARM "neon", "neon-dotprod", "neon-i8mm";
+       NULL: all that the CPU has. */
+    const char *cpu;
 } pippin_model_options;
 
 /*

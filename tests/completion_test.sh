@@ -123,7 +123,7 @@ test_fish() {
     fi
     is 'fish -n' "$(fish -n "$scratch/pippin.fish" 2>&1)" ''
     is 'fish: commands' "$(fish_offers '')" "$(sorted <<<"$commands")"
-    is 'fish: values' "$(fish_offers generate --cpu '')" "$(printf 'avx2\navx512\navx512vnni\nscalar')"
+    is 'fish: values' "$(fish_offers generate --cpu '')" "$(printf 'avx2\navx512\navx512vnni\nneon\nneon-dotprod\nneon-i8mm\nscalar')"
     is 'fish: a model' "$(fish_offers inspect -m m)" 'm.gguf'
     is 'fish: presets' "$(fish_offers plan --preset afm-)" "$(printf 'afm-base\nafm-draft')"
     is 'fish: help' "$(fish_offers help pl)" 'plan'

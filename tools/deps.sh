@@ -1,6 +1,6 @@
 #!/bin/sh
-# deps.sh LIST... - installs the packages that are missing for building (build), testing (test), checking (check) and running
-# kernels for another CPU (emulate).
+# deps.sh LIST... - installs the packages that are missing for building (build), testing (test), checking (check), running the
+# AVX-512 kernels without AVX-512 (emulate) and those for ARM without an ARM (arm).
 # Says nothing when all are there. Asks no questions; sudo may ask for its password when there is a terminal.
 set -eu
 
@@ -8,6 +8,8 @@ build='gcc libc6-dev make cmake pkg-config libjansson-dev libpcre2-dev libutf8pr
 test='libcmocka-dev g++ sentencepiece'
 check='clang libclang-rt-dev'
 emulate='bochs bochs-sdl bochsbios vgabios isolinux syslinux-common xorriso busybox-static'
+arm='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
+case $(uname -m) in aarch64 | arm64) arm= ;; esac # there they are the machine's own
 
 wanted=
 for list in "$@"; do
@@ -16,7 +18,8 @@ for list in "$@"; do
     test) wanted="$wanted $test" ;;
     check) wanted="$wanted $check" ;;
     emulate) wanted="$wanted $emulate" ;;
-    *) echo "deps.sh: $list: unknown list, expected build, test, check or emulate" >&2; exit 2 ;;
+    arm) wanted="$wanted $arm" ;;
+    *) echo "deps.sh: $list: unknown list, expected build, test, check, emulate or arm" >&2; exit 2 ;;
     esac
 done
 

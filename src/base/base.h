@@ -135,10 +135,20 @@ uint64_t pp_peak_rss(void);
 int pp_cpu_count(void); /* cores that this process may use */
 
 /* Kernel levels, in rising order; a level includes those below it on the same architecture. */
-typedef enum pp_isa { PP_ISA_SCALAR = 0, PP_ISA_AVX2, PP_ISA_AVX512, PP_ISA_AVX512VNNI, PP_ISA_COUNT } pp_isa;
+typedef enum pp_isa {
+    PP_ISA_SCALAR = 0,
+    PP_ISA_AVX2,       /* AVX2, FMA, F16C */
+    PP_ISA_AVX512,     /* F, BW, DQ, VL */
+    PP_ISA_AVX512VNNI, /* these and VNNI */
+    PP_ISA_NEON,       /* Advanced SIMD, which every 64-bit ARM has */
+    PP_ISA_NEON_DOTPROD,
+    PP_ISA_NEON_I8MM, /* DotProd and I8MM */
+    PP_ISA_COUNT
+} pp_isa;
 
-/* Does this CPU, and the operating system under it, run this level? AVX2 means AVX2 + FMA + F16C; AVX512 means F, BW, DQ, VL; AVX512VNNI these
-   and VNNI. */
+/* Is this a level of the architecture that this was compiled for? */
+bool pp_isa_here(pp_isa isa);
+/* Does this CPU, and the operating system under it, run this level? */
 bool pp_isa_supported(pp_isa isa);
 const char *pp_isa_name(pp_isa isa);
 

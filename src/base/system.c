@@ -6,6 +6,11 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #include "base/base.h"
@@ -41,6 +46,27 @@ int pp_cpu_count(void)
     return n > 0 ? (int)n : 1;
 }
 
+bool pp_isa_here(pp_isa isa)
+{
+    if (isa == PP_ISA_SCALAR) return true;
+#if defined(__x86_64__)
+    return isa >= PP_ISA_AVX2 && isa <= PP_ISA_AVX512VNNI;
+#elif defined(__aarch64__)
+    return isa >= PP_ISA_NEON && isa <= PP_ISA_NEON_I8MM;
+#else
+    return false;
+#endif
+}
+
+#if defined(__aarch64__) && defined(__APPLE__)
+static bool has(const char *feature)
+{
+    int yes = 0;
+    size_t size = sizeof yes;
+    return sysctlbyname(feature, &yes, &size, NULL, 0) == 0 && yes;
+}
+#endif
+
 bool pp_isa_supported(pp_isa isa)
 {
     if (isa == PP_ISA_SCALAR) return true;
@@ -56,12 +82,25 @@ bool pp_isa_supported(pp_isa isa)
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (isa == PP_ISA_AVX512) return avx512;
     if (isa == PP_ISA_AVX512VNNI) return avx512 && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    bool dotprod = false, i8mm = false;
+#if defined(__linux__)
+    dotprod = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+    i8mm = getauxval(AT_HWCAP2) & HWCAP2_I8MM;
+#elif defined(__APPLE__)
+    dotprod = has("hw.optional.arm.FEAT_DotProd");
+    i8mm = has("hw.optional.arm.FEAT_I8MM");
+#endif
+    if (isa == PP_ISA_NEON) return true;
+    if (isa == PP_ISA_NEON_DOTPROD) return dotprod;
+    if (isa == PP_ISA_NEON_I8MM) return dotprod && i8mm;
 #endif
     return false;
 }
 
 const char *pp_isa_name(pp_isa isa)
 {
-    static const char *const names[PP_ISA_COUNT] = {"scalar", "avx2", "avx512", "avx512vnni"};
+    static const char *const names[PP_ISA_COUNT] = {"scalar", "avx2",         "avx512",   "avx512vnni",
+                                                    "neon",   "neon-dotprod", "neon-i8mm"};
     return (unsigned)isa < PP_ISA_COUNT ? names[isa] : "unknown";
 }

@@ -34,8 +34,10 @@ const pp_option pp_options_tokenizer[] = {
 const pp_option pp_options_compute[] = {
     {PP_OPT_INT("threads", "N", AT(n_threads), 1, 256), .letter = 't',
      .help = "threads to compute with (default: all cores)"},
-    {PP_OPT_CHOICE("cpu", "LEVEL", AT(cpu), "scalar|avx2|avx512|avx512vnni"),
-     .help = "highest instruction set to use: scalar, avx2, avx512 or avx512vnni (default: all that the CPU has)"},
+    {PP_OPT_CHOICE("cpu", "LEVEL", AT(cpu), "scalar|avx2|avx512|avx512vnni|neon|neon-dotprod|neon-i8mm"),
+     .help =
+         "highest instruction set to use: scalar; avx2, avx512 or avx512vnni; on ARM neon, neon-dotprod or neon-i8mm "
+         "(default: all that the CPU has)"},
     {0}};
 
 const pp_option pp_options_session[] = {

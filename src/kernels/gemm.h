@@ -17,19 +17,16 @@ _Static_assert((GEMM_M + 2) * GEMM_K + PP_GEMM_BLOCK <= PP_GEMM_SCRATCH, "a pane
 /* Row j of the four from j on, elements k to k + 3; 0 past the n rows that are there. */
 INLINE quad quad_of_row(const float *p, size_t stride, int j, int n)
 {
-    return j < n ? quad_load(p + (size_t)j * stride) : _mm_setzero_ps();
+    return j < n ? quad_load(p + (size_t)j * stride) : quad_zero();
 }
 
 /* 4 x 4 floats of rows j .. j + 3 at p, transposed to q, whose rows are `width` apart. */
 INLINE void transpose_quads(const float *p, size_t stride, int j, int n, float *q, int width)
 {
-    quad a = quad_of_row(p, stride, j, n), b = quad_of_row(p, stride, j + 1, n);
-    quad c = quad_of_row(p, stride, j + 2, n), d = quad_of_row(p, stride, j + 3, n);
-    _MM_TRANSPOSE4_PS(a, b, c, d);
-    quad_store(q, a);
-    quad_store(q + width, b);
-    quad_store(q + 2 * width, c);
-    quad_store(q + 3 * width, d);
+    quad row[4];
+    UNROLL for (int i = 0; i < 4; i++) row[i] = quad_of_row(p, stride, j + i, n);
+    quad_transpose(row);
+    UNROLL for (int i = 0; i < 4; i++) quad_store(q + i * width, row[i]);
 }
 
 /*

@@ -178,7 +178,7 @@ typedef struct pp_kernels {
 
 /* Fills the table with what this CPU runs, no higher than `highest`. */
 void pp_kernels_fill(pp_kernels *table, pp_isa highest);
-/* The same from a name ("scalar", "avx2", "avx512"); NULL = all. ARGUMENT for a name unknown here or beyond this CPU. */
+/* The same from a name, as pp_isa_name has it; NULL = all. ARGUMENT for a name unknown here or beyond this CPU. */
 pippin_status pp_kernels_choose(pp_kernels *table, const char *cpu, pippin_error *err);
 /* matmul of this weight type; NULL if there is none. */
 typedef void (*pp_matmul_kernel)(const pp_matmul *m);

@@ -57,23 +57,6 @@ INLINE vec widen_f16(__m128i h) { return _mm256_cvtph_ps(h); }
 INLINE vec widen_bf16(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
 INLINE vec widen_i8(__m128i b) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)); }
 
-/* n < 8 bytes, then zeros. AVX2 masks nothing narrower than 32 bits, and a call of memcpy would spill all sums. */
-INLINE uint64_t load_few(const uint8_t *p, size_t n)
-{
-    uint64_t v = n & 1 ? p[n - 1] : 0;
-    uint16_t two;
-    uint32_t four;
-    if (n & 2) {
-        memcpy(&two, p + (n & 4), sizeof two);
-        v = v << 16 | two;
-    }
-    if (n & 4) {
-        memcpy(&four, p, sizeof four);
-        v = v << 32 | four;
-    }
-    return v;
-}
-
 /* n < 16 bytes, then zeros. */
 INLINE __m128i load_bytes(const void *data, size_t n)
 {
@@ -148,9 +131,12 @@ INLINE vec v_max_across(vec a)
 /* ---- integers: eight int32, or four codes of each of eight rows ---- */
 
 typedef __m256i ivec;
-#define LOW_SIZES LOW_SIZES_8
+typedef ivec isum; /* what products are added to */
 
 INLINE ivec i_set1(int a) { return _mm256_set1_epi32(a); }
+INLINE isum i_nothing(void) { return _mm256_setzero_si256(); }
+/* Nothing, but a compiler that sees through i_dot must not know, or it makes one of several equal sums. */
+INLINE isum i_unknown(void) { return i_nothing(); }
 INLINE ivec i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE ivec i_and(ivec a, ivec b) { return _mm256_and_si256(a, b); }
 INLINE ivec i_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
@@ -174,28 +160,32 @@ INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
  * acc + sums of two products in each int16: u of at most 3 or 15. An accumulator holds as many as the largest, 2 * 3 * 127
  * or 2 * 15 * 127, go into int16; then it is widened, to the sums of four columns in each int32.
  */
-#define LOW_STEPS(bits) ((bits) == 2 ? 32 : 8)
-enum { LOW_TOKENS = 2, LOW_SETS = 1 };
+#define LOW_STEPS(bits) ((bits) == 2 ? 40 : 8)
+enum { LOW_TOKENS = 2, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
+#define LOW_SIZES        LOW_SIZES_2
 #define LOW_PANEL_TOKENS 5
+#define LOW_PANEL_SIZES  LOW_SIZES_5
 /* As assembly, because gcc 12 copies and spills the accumulators of the intrinsics. */
-INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+INLINE isum i_dot(isum acc, ivec u, ivec x)
 {
     ivec products;
     __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(acc), "=&x"(products) : "x"(u), "x"(x));
     return acc;
 }
 
-INLINE ivec i_widen(ivec acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
+INLINE ivec i_widen(isum acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
 
 /* The same for codes up to 255: of them 128 is taken off, so that two products fit; what a code is off is then 0. */
 enum { DOT8_ZERO = 0 };
 
-INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
+INLINE isum i_dot8(isum acc, ivec u, ivec x)
 {
     const __m256i w = _mm256_xor_si256(u, _mm256_set1_epi8((char)0x80));
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(acc, i_widen(pairs));
 }
+
+INLINE ivec i_widen8(isum acc) { return acc; }
 
 INLINE int32_t i_sum(ivec a)
 {

@@ -95,9 +95,11 @@ INLINE vec v_max_across(vec a)
 /* ---- integers: see lanes_avx2.h ---- */
 
 typedef __m512i ivec;
-#define LOW_SIZES LOW_SIZES_16
+typedef ivec isum;
 
 INLINE ivec i_set1(int a) { return _mm512_set1_epi32(a); }
+INLINE isum i_nothing(void) { return _mm512_setzero_si512(); }
+INLINE isum i_unknown(void) { return i_nothing(); }
 INLINE ivec i_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE ivec i_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
 INLINE ivec i_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
@@ -119,41 +121,45 @@ INLINE ivec i_broadcast4(const int8_t *p)
 
 INLINE void i_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
 
-enum { LOW_TOKENS = 8 };
+enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
+#define LOW_SIZES LOW_SIZES_8
 #ifdef __AVX512VNNI__
 /* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
 #define LOW_STEPS(bits) (PP_LOW_SPAN / 4)
 enum { LOW_SETS = 4 };
 #define LOW_PANEL_TOKENS 0
-INLINE ivec i_widen(ivec acc) { return acc; }
+INLINE ivec i_widen(isum acc) { return acc; }
 
 /* As assembly, because gcc 12 copies every accumulator of the intrinsic once more than needed. */
 enum { DOT8_ZERO = 128 };
 
-INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+INLINE isum i_dot(isum acc, ivec u, ivec x)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(x));
     return acc;
 }
 
-INLINE ivec i_dot8(ivec acc, ivec u, ivec x) { return i_dot(acc, u, x); }
+INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 #else
 #define LOW_STEPS(bits)  ((bits) == 2 ? 40 : 8)
-enum { LOW_SETS = 1, DOT8_ZERO = 0 };
+enum { LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
 #define LOW_PANEL_TOKENS 5
-INLINE ivec i_dot(ivec acc, ivec u, ivec x)
+#define LOW_PANEL_SIZES  LOW_SIZES_5
+INLINE isum i_dot(isum acc, ivec u, ivec x)
 {
     ivec products;
     __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+v"(acc), "=&v"(products) : "v"(u), "v"(x));
     return acc;
 }
 
-INLINE ivec i_widen(ivec acc) { return _mm512_madd_epi16(acc, _mm512_set1_epi16(1)); }
+INLINE ivec i_widen(isum acc) { return _mm512_madd_epi16(acc, _mm512_set1_epi16(1)); }
 
-INLINE ivec i_dot8(ivec acc, ivec u, ivec x)
+INLINE isum i_dot8(isum acc, ivec u, ivec x)
 {
     const __m512i w = _mm512_xor_si512(u, _mm512_set1_epi8((char)0x80));
     const __m512i signed_x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
     return _mm512_add_epi32(acc, i_widen(_mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_x)));
 }
 #endif
+
+INLINE ivec i_widen8(isum acc) { return acc; }

@@ -13,6 +13,10 @@ void pp_kernels_set_scalar(pp_kernels *t);
 void pp_kernels_set_avx2(pp_kernels *t);
 void pp_kernels_set_avx512(pp_kernels *t);
 void pp_kernels_set_avx512vnni(pp_kernels *t);
+#elif defined(__aarch64__)
+void pp_kernels_set_neon(pp_kernels *t);
+void pp_kernels_set_neon_dotprod(pp_kernels *t);
+void pp_kernels_set_neon_i8mm(pp_kernels *t);
 #endif
 
 /*

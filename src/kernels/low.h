@@ -2,18 +2,18 @@
  * low.h - products with pippin's own low-bit weights (quant/quant.h), for any lanes_*.h. A lane is a row of the group, so that no
  * sum is ever taken across lanes; sums are integers and exact, whatever the tile.
  *
- * What a level brings (lanes_*.h): i_dot adds products of unsigned codes and activations to an accumulator that holds
- * `LOW_STEPS(bits)` of these sums, and i_widen makes int32 of it. With VNNI an accumulator is int32 from the start; without,
- * it is pairs of int16, and i_dot costs one addition instead of two and a multiplication.
+ * What a level brings (lanes_*.h): i_dot adds products of unsigned codes and activations to an isum, which holds
+ * `LOW_STEPS(bits)` of them, and i_widen makes int32 of it; i_dot8 and i_widen8 are the same for codes of eight bits. Where there
+ * are instructions for such products an isum is int32 from the start; elsewhere it is int16, which saves additions.
  *
- * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. Without VNNI the additions fill the pipes that
- * unpacking needs, so for many tokens codes are unpacked once into a panel in L1 that all tokens pass (low_panel).
+ * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. From LOW_PANEL_FROM tokens on, codes of up to
+ * LOW_PANEL_BITS are unpacked once into a panel in L1 that all tokens pass (low_panel), unless the level has no use for it
+ * (LOW_PANEL_TOKENS 0).
  */
 enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
     SPAN_STEPS = PP_LOW_SPAN / 4, /* of four columns */
     PANEL_TOKENS = 40,            /* whose sums and inputs share L1 with the panel */
-    PANEL_ENOUGH = 3,             /* tokens from which the panel pays */
     AHEAD = 4096                  /* bytes in front of the codes in use that are asked from memory */
 };
 
@@ -38,6 +38,14 @@ INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *grou
     v_store_n(y, r, some);
 }
 
+/* Tokens of a tile. */
+#define LOW_SIZES_1(X) X(1)
+#define LOW_SIZES_2(X) LOW_SIZES_1(X) X(2)
+#define LOW_SIZES_3(X) LOW_SIZES_2(X) X(3)
+#define LOW_SIZES_5(X) LOW_SIZES_3(X) X(4) X(5)
+#define LOW_SIZES_6(X) LOW_SIZES_5(X) X(6)
+#define LOW_SIZES_8(X) LOW_SIZES_6(X) X(7) X(8)
+
 /* Codes j of a block's bytes. */
 INLINE ivec low_codes(int bits, ivec w, int j)
 {
@@ -54,9 +62,9 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
 {
     enum { SETS = LOW_SETS };
     const int n_set = PP_MAX(1, PP_MIN(SETS / n_x, 8 / bits)), columns = 32 / bits;
-    ivec sum[LOW_TOKENS][ROW_VECTORS][SETS];
+    isum sum[LOW_TOKENS][ROW_VECTORS][SETS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_set1(0);
+        UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_nothing();
     for (int b = 0; b < n_block; b++, codes += PP_LOW_BLOCK, x += columns) {
         UNROLL for (int line = 0; line < PP_LOW_BLOCK; line += 64) prefetch_l1(codes + AHEAD + line);
         UNROLL for (int v = 0; v < ROW_VECTORS; v++)
@@ -68,7 +76,7 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
                 UNROLL for (int i = 0; i < n_x; i++)
                 {
                     const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                    ivec *to = &sum[i][v][j % n_set];
+                    isum *to = &sum[i][v][j % n_set];
                     *to = bits == 8 ? i_dot8(*to, u, four) : i_dot(*to, u, four);
                 }
             }
@@ -76,9 +84,9 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
     }
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
     {
-        dot[i][v] = bits == 8 ? sum[i][v][0] : i_widen(sum[i][v][0]);
+        dot[i][v] = bits == 8 ? i_widen8(sum[i][v][0]) : i_widen(sum[i][v][0]);
         UNROLL for (int s = 1; s < n_set; s++) dot[i][v] =
-            i_add(dot[i][v], bits == 8 ? sum[i][v][s] : i_widen(sum[i][v][s]));
+            i_add(dot[i][v], bits == 8 ? i_widen8(sum[i][v][s]) : i_widen(sum[i][v][s]));
     }
 }
 
@@ -118,61 +126,18 @@ INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uin
 }
 
 #if LOW_PANEL_TOKENS
-#define LOW_SIZES_PANEL(X) X(1) X(2) X(3) X(4) X(5)
-
-/* One group's codes of n_step times four columns, a byte each: [n_step][32][4]. */
-INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *panel)
-{
-    for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        {
-            const ivec w = i_load(codes + v * LANES * 4);
-            if (v * LANES * 4 % 64 == 0) prefetch_l1(codes + AHEAD + v * LANES * 4);
-            UNROLL for (int j = 0; j < 8 / bits; j++)
-                i_store(panel + (s + j) * PP_LOW_BLOCK + v * LANES * 4, low_codes(bits, w, j));
-        }
-}
-
-/* dot[i] = products of two vectors of rows of a panel with tokens i < n_x, no more than an accumulator holds. */
-INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
-                          ivec dot[LOW_PANEL_TOKENS][2])
-{
-    UNROLL for (int i = 0; i < n_x; i++) dot[i][0] = dot[i][1] = i_set1(0);
-    for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits)
-        UNROLL for (int j = 0; j < 8 / bits; j++)
-        {
-            const ivec w0 = i_load(panel + j * PP_LOW_BLOCK), w1 = i_load(panel + j * PP_LOW_BLOCK + 4 * LANES);
-            UNROLL for (int i = 0; i < n_x; i++)
-            {
-                const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                dot[i][0] = i_dot(dot[i][0], w0, four);
-                dot[i][1] = i_dot(dot[i][1], w1, four);
-            }
-        }
-    UNROLL for (int i = 0; i < n_x; i++)
-    {
-        dot[i][0] = i_widen(dot[i][0]);
-        dot[i][1] = i_widen(dot[i][1]);
-    }
-}
+#ifdef LOW_MATRIX
+#include "kernels/low_matrix.h"
+#else
+#include "kernels/low_panel.h"
+#endif
 
 /* Tokens t .. t + n_x - 1 with vectors v and v + 1 of a span's panel: their products are added to the sums. */
 INLINE void low_panel_tile(int bits, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *panel, int n_step,
                            int v, float *sums)
 {
-    const int8_t *x = m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN;
-    const int most = LOW_STEPS(bits);
     ivec dot[LOW_PANEL_TOKENS][2];
-    panel += v * LANES * 4;
-    low_panel_run(bits, n_x, x, m->x_stride, panel, PP_MIN(n_step, most), dot);
-    for (int s = most; most < SPAN_STEPS && s < n_step; s += most) {
-        ivec more[LOW_PANEL_TOKENS][2];
-        low_panel_run(bits, n_x, x + 4 * s, m->x_stride, panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
-        UNROLL for (int i = 0; i < n_x; i++)
-        {
-            dot[i][0] = i_add(dot[i][0], more[i][0]);
-            dot[i][1] = i_add(dot[i][1], more[i][1]);
-        }
-    }
+    low_panel_dots(bits, n_x, m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN, m->x_stride, panel, v, n_step, dot);
     UNROLL for (int i = 0; i < n_x; i++)
     {
         float *sum = sums + i * PP_LOW_ROWS + v * LANES;
@@ -198,7 +163,7 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
             for (int v = 0; v < ROW_VECTORS; v += 2) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
 #define CASE(size)                                                                                                     \
     case size: low_panel_tile(bits, size, m, t + i, span, panel, n_step, v, sums + i * PP_LOW_ROWS); break;
-                    LOW_SIZES_PANEL(CASE)
+                    LOW_PANEL_SIZES(CASE)
 #undef CASE
                 }
     }
@@ -208,14 +173,11 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
 }
 #endif
 
-#define LOW_SIZES_16(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#define LOW_SIZES_8(X)  X(1) X(2)
-
 INLINE void low_matmul(int bits, const pp_low_matmul *m)
 {
     const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in);
 #if LOW_PANEL_TOKENS
-    if (bits < 8 && m->n_tok >= PANEL_ENOUGH) {
+    if (bits <= LOW_PANEL_BITS && m->n_tok >= LOW_PANEL_FROM) {
         for (int t = 0; t < m->n_tok; t += PANEL_TOKENS) {
             const uint8_t *group = m->w;
             for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes)
@@ -245,7 +207,7 @@ static int32_t k_sum_i8(const int8_t *q, int n)
     ivec sum = i_set1(0);
     int i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES)
-        sum = i_add(sum, i_widen(i_dot(i_set1(0), i_set1(0x01010101), i_load(q + i))));
+        sum = i_add(sum, i_widen(i_dot(i_nothing(), i_set1(0x01010101), i_load(q + i))));
     int32_t all = i_sum(sum);
     for (; i < n; i++) all += q[i];
     return all;

@@ -15,17 +15,26 @@ static uint32_t k_probe_read(const uint32_t *p, size_t n)
     return all;
 }
 
-/* As many accumulators as registers allow, since a product waits some cycles for itself. */
+/* The instruction, and its products in all lanes. */
+#ifdef LOW_MATRIX
+#define PROBE_DOT i_dot_matrix
+enum { PROBE_PRODUCTS = 8 * LANES };
+#else
+#define PROBE_DOT i_dot
+enum { PROBE_PRODUCTS = 4 * LANES };
+#endif
+
+/* As many sums as registers allow, since a product waits some cycles for itself. */
 static uint32_t k_probe_multiply(const int8_t x[4], int n)
 {
-    enum { ACCUMULATORS = 12, STEPS = PP_PROBE_PRODUCTS / (ACCUMULATORS * 4 * LANES) };
+    enum { STEPS = PP_PROBE_PRODUCTS / (PROBE_SUMS * PROBE_PRODUCTS) };
     const ivec four = i_broadcast4(x), u = i_set1(0x03030303);
     ivec total = i_set1(0);
     for (int turn = 0; turn < n; turn++) {
-        ivec acc[ACCUMULATORS];
-        UNROLL for (int a = 0; a < ACCUMULATORS; a++) acc[a] = i_set1(0);
-        for (int s = 0; s < STEPS; s++) UNROLL for (int a = 0; a < ACCUMULATORS; a++) acc[a] = i_dot(acc[a], u, four);
-        UNROLL for (int a = 0; a < ACCUMULATORS; a++) total = i_add(total, i_widen(acc[a]));
+        isum acc[PROBE_SUMS];
+        UNROLL for (int a = 0; a < PROBE_SUMS; a++) acc[a] = i_unknown();
+        for (int s = 0; s < STEPS; s++) UNROLL for (int a = 0; a < PROBE_SUMS; a++) acc[a] = PROBE_DOT(acc[a], u, four);
+        UNROLL for (int a = 0; a < PROBE_SUMS; a++) total = i_add(total, i_widen(acc[a]));
     }
     return (uint32_t)i_sum(total);
 }

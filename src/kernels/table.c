@@ -12,6 +12,10 @@ void pp_kernels_fill(pp_kernels *table, pp_isa highest)
         [PP_ISA_AVX2] = pp_kernels_set_avx2,
         [PP_ISA_AVX512] = pp_kernels_set_avx512,
         [PP_ISA_AVX512VNNI] = pp_kernels_set_avx512vnni,
+#elif defined(__aarch64__)
+        [PP_ISA_NEON] = pp_kernels_set_neon,
+        [PP_ISA_NEON_DOTPROD] = pp_kernels_set_neon_dotprod,
+        [PP_ISA_NEON_I8MM] = pp_kernels_set_neon_i8mm,
 #endif
     };
     for (pp_isa isa = PP_ISA_SCALAR; isa < PP_ISA_COUNT && isa <= highest; isa++)
@@ -21,6 +25,14 @@ void pp_kernels_fill(pp_kernels *table, pp_isa highest)
         }
 }
 
+#if defined(__x86_64__)
+#define LEVELS "scalar, avx2, avx512 or avx512vnni"
+#elif defined(__aarch64__)
+#define LEVELS "scalar, neon, neon-dotprod or neon-i8mm"
+#else
+#define LEVELS "scalar"
+#endif
+
 pippin_status pp_kernels_choose(pp_kernels *table, const char *cpu, pippin_error *err)
 {
     pp_isa isa = PP_ISA_SCALAR;
@@ -29,9 +41,9 @@ pippin_status pp_kernels_choose(pp_kernels *table, const char *cpu, pippin_error
         return PIPPIN_OK;
     }
     while (isa < PP_ISA_COUNT && strcmp(cpu, pp_isa_name(isa)) != 0) isa++;
-    if (isa == PP_ISA_COUNT)
-        return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: \"%s\" is no kernel level; use scalar, avx2, avx512 or avx512vnni",
-                       cpu);
+    if (isa == PP_ISA_COUNT) return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: \"%s\" is no kernel level; use " LEVELS, cpu);
+    if (!pp_isa_here(isa))
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: %s is a level of another architecture; here use " LEVELS, cpu);
     pp_kernels_fill(table, isa);
     if (table->isa != isa)
         return pp_fail(err, PIPPIN_E_ARGUMENT, "cpu: this machine does not run %s; the highest level it has is %s", cpu,

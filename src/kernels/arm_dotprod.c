@@ -1,0 +1,21 @@
+/* arm_dotprod.c - products with low-bit weights, and the probes, with DotProd; all else is as arm_neon.c has it. */
+#if defined(__aarch64__)
+#include <string.h>
+
+#include "kernels/level.h"
+
+#include "kernels/lanes_neon.h"
+
+#include "kernels/low.h"
+#include "kernels/probe.h"
+
+void pp_kernels_set_neon_dotprod(pp_kernels *t)
+{
+    t->matmul_q2 = k_matmul_q2;
+    t->matmul_q4 = k_matmul_q4;
+    t->matmul_q8 = k_matmul_q8;
+    t->sum_i8 = k_sum_i8;
+    t->probe_read = k_probe_read;
+    t->probe_multiply = k_probe_multiply;
+}
+#endif

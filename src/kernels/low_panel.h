@@ -1,0 +1,55 @@
+/* low_panel.h - the panel of low.h and its tiles, for any lanes_*.h without instructions that multiply matrices. */
+
+/* One group's codes of n_step times four columns from block b on, a byte each: [n_step][32][4]. */
+INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *panel)
+{
+    for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        {
+            const ivec w = i_load(codes + v * LANES * 4);
+            if (v * LANES * 4 % 64 == 0) prefetch_l1(codes + AHEAD + v * LANES * 4);
+            UNROLL for (int j = 0; j < 8 / bits; j++)
+                i_store(panel + (s + j) * PP_LOW_BLOCK + v * LANES * 4, low_codes(bits, w, j));
+        }
+}
+
+/* dot[i] = token i times two vectors of rows of the panel, for i < n_x; no more than a sum holds. */
+INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
+                          ivec dot[LOW_PANEL_TOKENS][2])
+{
+    isum acc[LOW_PANEL_TOKENS][2];
+    UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_nothing();
+    for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits)
+        UNROLL for (int j = 0; j < 8 / bits; j++)
+        {
+            const ivec w0 = i_load(panel + j * PP_LOW_BLOCK), w1 = i_load(panel + j * PP_LOW_BLOCK + 4 * LANES);
+            UNROLL for (int i = 0; i < n_x; i++)
+            {
+                const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
+                acc[i][0] = bits == 8 ? i_dot8(acc[i][0], w0, four) : i_dot(acc[i][0], w0, four);
+                acc[i][1] = bits == 8 ? i_dot8(acc[i][1], w1, four) : i_dot(acc[i][1], w1, four);
+            }
+        }
+    UNROLL for (int i = 0; i < n_x; i++)
+    {
+        dot[i][0] = bits == 8 ? i_widen8(acc[i][0]) : i_widen(acc[i][0]);
+        dot[i][1] = bits == 8 ? i_widen8(acc[i][1]) : i_widen(acc[i][1]);
+    }
+}
+
+/* The same of a whole span, with vectors v and v + 1. */
+INLINE void low_panel_dots(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v, int n_step,
+                           ivec dot[LOW_PANEL_TOKENS][2])
+{
+    const int most = LOW_STEPS(bits);
+    panel += v * LANES * 4;
+    low_panel_run(bits, n_x, x, x_stride, panel, PP_MIN(n_step, most), dot);
+    for (int s = most; most < SPAN_STEPS && s < n_step; s += most) {
+        ivec more[LOW_PANEL_TOKENS][2];
+        low_panel_run(bits, n_x, x + 4 * s, x_stride, panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
+        UNROLL for (int i = 0; i < n_x; i++)
+        {
+            dot[i][0] = i_add(dot[i][0], more[i][0]);
+            dot[i][1] = i_add(dot[i][1], more[i][1]);
+        }
+    }
+}
