@@ -39,10 +39,7 @@ float pp_low_level(int bits, float u)
     return fminf(most, fmaxf(-most, floorf(u) + 0.5f));
 }
 
-uint8_t pp_low_code(int bits, float u)
-{
-    return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2);
-}
+uint8_t pp_low_code(int bits, float u) { return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2); }
 
 pippin_type pp_type_of_embedding(pippin_type linear) { return linear == PIPPIN_Q2 ? PIPPIN_Q4 : linear; }
 
@@ -71,12 +68,12 @@ void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, siz
     }
 }
 
-static double error_of(int bits, const float *w, size_t n, float scale)
+double pp_low_error(int bits, const float *w, const float *weight, size_t n, float scale)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         const float d = w[i] - scale * pp_low_level(bits, w[i] / scale);
-        sum += (double)(d * d);
+        sum += (double)(d * d * (weight ? weight[i] : 1));
     }
     return sum;
 }
@@ -95,7 +92,7 @@ static float exact_scale(int bits, const float *w, size_t n)
     return 0;
 }
 
-float pp_low_best_scale(int bits, const float *w, size_t n)
+float pp_low_best_scale(int bits, const float *w, const float *weight, size_t n)
 {
     enum { TRIES = 40 };
     double size = 0;
@@ -113,7 +110,7 @@ float pp_low_best_scale(int bits, const float *w, size_t n)
     double least = INFINITY;
     for (int i = 0; i < TRIES; i++) {
         const float scale = (float)(size * low * pow(high / low, (double)i / (TRIES - 1)));
-        const double error = error_of(bits, w, n, scale);
+        const double error = pp_low_error(bits, w, weight, n, scale);
         if (error < least) {
             least = error;
             best = scale;
