@@ -79,7 +79,7 @@ static pippin_status open_gguf(const char *path, bool own_tokenizer, pippin_mode
     pippin_status status = pp_gguf_open(path, &g, err);
     if (status != PIPPIN_OK) return status;
     status = pp_config_from_gguf(&g, &c, err);
-    name_after(&c, path);
+    if (!*c.name) name_after(&c, path);
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_GGUF, &g.tensors, &m->weights, err);
     if (status == PIPPIN_OK && own_tokenizer) status = pp_model_gguf_tokenizer(&g, path, m, err);
     pp_gguf_free(&g);

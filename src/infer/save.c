@@ -56,8 +56,8 @@ static pippin_status text_create(const pippin_model *model, const pippin_save_op
     if (status != PIPPIN_OK) return status;
     const int32_t trained = w->config.n_ctx_train > 0 ? w->config.n_ctx_train : SEQUENCE;
     const int32_t bos = model->tokenizer ? pippin_tokenizer_bos(model->tokenizer) : -1;
-    c->n_row = (size_t)PP_MIN(trained, SEQUENCE);
     c->n_tok = o->n_calibrate;
+    c->n_row = PP_MIN((size_t)PP_MIN(trained, SEQUENCE), c->n_tok);
     c->kv = &t->kv;
     c->rows = pp_alloc_zero(c->n_row, sizeof *c->rows);
     c->tokens = t->tokens = pp_alloc_zero(c->n_tok, sizeof *t->tokens);
