@@ -184,21 +184,39 @@ PIPPIN_API pippin_status pippin_model_save(const pippin_model *model, const char
 
 typedef struct pippin_adapter_use pippin_adapter_use;
 
+/* Matrices of a type of their own, by their names in the file; '*' stands for any characters, '?' for one: "blk.*.ffn_down.weight". */
+typedef struct pippin_tensor_type {
+    const char *pattern;
+    pippin_type type;
+} pippin_tensor_type;
+
 typedef struct pippin_save_options {
     pippin_type type;           /* of the matrices: F32, F16, BF16, Q8, Q4, Q2; AUTO: as they are */
     pippin_type embedding_type; /* of embedding and head, where another than that; AUTO: Q4 with Q2, else as `type` */
+    const pippin_tensor_type
+        *tensor_types; /* [n_tensor_type] before those two: of the patterns that match, the first holds */
+    size_t n_tensor_type;
+    /*
+     * [n_calibrate] tokens of a text that the model is run over. Matrices that become Q8, Q4 or Q2 are then rounded so that what
+     * they give for this text changes least, and an AFM model without K/V scales gets those that fit it. NULL: rounding goes by
+     * the weights alone. It is read in sequences of 512 tokens, each after BOS where the tokenizer has one; 8192 are enough.
+     */
+    const int32_t *calibrate;
+    size_t n_calibrate;
+    int32_t n_threads; /* 0: one a core; the file does not depend on it */
     /* [n_merge] adapters that become part of the matrices, W + scale alpha/rank (A B)^T, in f32 before they are encoded. */
     const pippin_adapter_use *merge;
     size_t n_merge;
-    /* Called as the file grows, NULL: not. Non-zero stops with CANCELLED, and no file is left. */
+    /* Called as the file grows, and more often where it calibrates; NULL: not. Non-zero stops with CANCELLED, and no file is left. */
     int (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
     void *user;
 } pippin_save_options;
 
 /*
  * Writes one GGUF file that other readers list, and for llama, qwen2 and qwen3 run. The tokenizer is written with it and is
- * found again when the file is opened. An adapter inside the model is not written, unless it is merged. Errors: UNSUPPORTED
- * (the type; or merging into matrices of a block type that keep it), IO, ARGUMENT (an adapter of another model), MEMORY,
+ * found again when the file is opened. An adapter inside the model is not written, unless it is merged. A matrix that has the
+ * wanted type already is copied as it is. Errors: UNSUPPORTED (the type; or merging into matrices of a block type that keep it),
+ * IO, ARGUMENT (an adapter of another model, a token outside of the vocabulary, a pattern that matches no matrix), MEMORY,
  * CANCELLED.
  */
 PIPPIN_API pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options,

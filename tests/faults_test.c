@@ -198,6 +198,29 @@ static pippin_status convert(void)
     return status;
 }
 
+/* A model in four bits by a text, scales of K and V with it. */
+static pippin_status quantize(void)
+{
+    static const int32_t text[] = {5, 6, 7, 8, 9, 8, 7, 6, 5, 4, 3, 2};
+    const pippin_tensor_type wide = {"blk.0.*", PIPPIN_Q8};
+    pippin_config c;
+    pippin_model *model;
+    char gguf[100];
+    pippin_status status = pippin_config_load(in_corpus("config/afm.json"), &c, NULL);
+    if (status == PIPPIN_OK) status = pippin_model_random(&c, PIPPIN_BF16, 1, NULL, &model, NULL);
+    if (status != PIPPIN_OK) return status;
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", folder);
+    const pippin_save_options options = {.type = PIPPIN_Q4,
+                                         .tensor_types = &wide,
+                                         .n_tensor_type = 1,
+                                         .calibrate = text,
+                                         .n_calibrate = 12,
+                                         .n_threads = 2};
+    status = pippin_model_save_gguf(model, &options, gguf, NULL);
+    pippin_model_free(model);
+    return status;
+}
+
 static pippin_status make_and_save(void)
 {
     pippin_config c;
@@ -375,6 +398,7 @@ static void fail_each(pippin_status (*operation)(void)) { fail_some(operation, 1
 
 static void test_save(void **state) { (void)state, fail_each(make_and_save); }
 static void test_convert(void **state) { (void)state, fail_each(convert); }
+static void test_quantize(void **state) { (void)state, fail_each(quantize); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
 static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
@@ -412,7 +436,8 @@ int main(void)
         cmocka_unit_test(test_gguf),       cmocka_unit_test(test_json),          cmocka_unit_test(test_sentencepiece),
         cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),        cmocka_unit_test(test_training_data),
         cmocka_unit_test(test_run),        cmocka_unit_test(test_convert),       cmocka_unit_test(test_train),
-        cmocka_unit_test(test_distill),    cmocka_unit_test(test_adapter_train), cmocka_unit_test(test_messages)};
+        cmocka_unit_test(test_distill),    cmocka_unit_test(test_adapter_train), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_quantize)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {
         "config.json", "model.safetensors",        "logits.npy",  "model.gguf", "metrics.jsonl",

@@ -139,7 +139,7 @@ static void scalar_low_is_true(const pp_kernels *k)
         int32_t sum[N_SPAN] = {0};
         for (int o = 0; o < N_OUT; o++) {
             for (int j = 0; j < N_IN; j++) row[j] = value(PLAIN);
-            pp_low_encode_row(bits, w, N_IN, (size_t)o, row, pp_low_best_scale(bits, row, N_IN));
+            pp_low_encode_row(bits, w, N_IN, (size_t)o, row, pp_low_best_scale(bits, row, NULL, N_IN));
         }
         for (int j = 0; j < N_IN; j++) sum[j / PP_LOW_SPAN] += x[j] = (int8_t)between(-127, 127);
         for (int j = 0; j < N_SPAN; j++) offset += scale[j] * (float)sum[j];

@@ -34,10 +34,10 @@ static void rows_come_back(void **state)
         for (int r = 0; r < ROWS; r++) {
             for (int i = 0; i < COLUMNS; i++)
                 w[r][i] = r == 3 ? 0 : (float)(pp_random_unit(1, (uint64_t)r, (uint64_t)i) - 0.5) * (float)(r + 1);
-            pp_low_encode_row(bits, m, COLUMNS, (size_t)r, w[r], pp_low_best_scale(bits, w[r], COLUMNS));
+            pp_low_encode_row(bits, m, COLUMNS, (size_t)r, w[r], pp_low_best_scale(bits, w[r], NULL, COLUMNS));
         }
         for (size_t r = 0; r < ROWS; r++) {
-            const float scale = pp_low_best_scale(bits, w[r], COLUMNS);
+            const float scale = pp_low_best_scale(bits, w[r], NULL, COLUMNS);
             pp_matrix_decode(types[t], m, COLUMNS, r, 0, COLUMNS, back);
             for (int i = 0; i < COLUMNS; i++) {
                 const float most = bits == 8 ? 127 * scale : scale * (float)((1 << bits) - 1) / 2;
@@ -45,7 +45,7 @@ static void rows_come_back(void **state)
             }
             pp_matrix_decode(types[t], m, COLUMNS, r, 7, 30, part);
             assert_memory_equal(part, back + 7, 30 * sizeof *part);
-            pp_low_encode_row(bits, again, COLUMNS, r, back, pp_low_best_scale(bits, back, COLUMNS));
+            pp_low_encode_row(bits, again, COLUMNS, r, back, pp_low_best_scale(bits, back, NULL, COLUMNS));
         }
         for (size_t r = 0; r < ROWS && bits < 8; r++) {
             float twice[COLUMNS];

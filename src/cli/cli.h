@@ -110,7 +110,7 @@ typedef struct pp_command {
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
 extern const pp_command pp_command_chat, pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init,
-    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_help,
+    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_quantize, pp_command_help,
     pp_command_completion, pp_command_train, pp_command_distill, pp_command_adapter,
     pp_command_bench;
 

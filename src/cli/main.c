@@ -7,23 +7,12 @@
 
 #include "cli/cli.h"
 
-const pp_command *const pp_commands[] = {&pp_command_generate,
-                                         &pp_command_chat,
-                                         &pp_command_tokenize,
-                                         &pp_command_logits,
-                                         &pp_command_inspect,
-                                         &pp_command_plan,
-                                         &pp_command_check,
-                                         &pp_command_init,
-                                         &pp_command_convert,
-                                         &pp_command_eval,
-                                         &pp_command_train,
-                                         &pp_command_distill,
-                                         &pp_command_adapter,
-                                         &pp_command_bench,
-                                         &pp_command_help,
-                                         &pp_command_completion,
-                                         NULL};
+const pp_command *const pp_commands[] = {&pp_command_generate, &pp_command_chat,       &pp_command_tokenize,
+                                         &pp_command_logits,   &pp_command_inspect,    &pp_command_plan,
+                                         &pp_command_check,    &pp_command_init,       &pp_command_convert,
+                                         &pp_command_quantize, &pp_command_eval,       &pp_command_train,
+                                         &pp_command_distill,  &pp_command_adapter,    &pp_command_bench,
+                                         &pp_command_help,     &pp_command_completion, NULL};
 
 const pp_command *pp_command_find(const char *name)
 {

@@ -79,7 +79,7 @@ static pippin_status open_gguf(const char *path, bool own_tokenizer, pippin_mode
     pippin_status status = pp_gguf_open(path, &g, err);
     if (status != PIPPIN_OK) return status;
     status = pp_config_from_gguf(&g, &c, err);
-    name_after(&c, path);
+    if (!*c.name) name_after(&c, path);
     if (status == PIPPIN_OK) status = pp_weights_bind(&c, PP_NAMING_GGUF, &g.tensors, &m->weights, err);
     if (status == PIPPIN_OK && own_tokenizer) status = pp_model_gguf_tokenizer(&g, path, m, err);
     pp_gguf_free(&g);
@@ -188,34 +188,6 @@ pippin_status pippin_model_random(const pippin_config *config, pippin_type type,
     pippin_status status = new_model(options, &m, err);
     if (status != PIPPIN_OK) return status;
     return finish_model(pp_weights_random(config, type, seed, &m->weights, err), options, m, out, err);
-}
-
-pippin_status pippin_model_save(const pippin_model *model, const char *dir, pippin_error *err)
-{
-    pippin_status status = pp_weights_save(&model->weights, dir, err);
-    return status == PIPPIN_OK ? pp_model_save_tokenizer(model, dir, err) : status;
-}
-
-pippin_status pp_model_save_tokenizer(const pippin_model *model, const char *dir, pippin_error *err)
-{
-    bool saved = true;
-    const pippin_status status = model->tokenizer ? pp_tokenizer_save(model->tokenizer, dir, &saved, err) : PIPPIN_OK;
-    if (!saved) pp_log("%s: this tokenizer has no file for a folder; pass --tokenizer with the model", dir);
-    return status;
-}
-
-pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options, const char *path,
-                                     pippin_error *err)
-{
-    const pippin_save_options o = options ? *options : (pippin_save_options){0};
-    pp_lora_use merge[PP_MAX_LORA];
-    pp_gguf_writer values = {0};
-    pippin_status status = pp_adapters_check(o.merge, o.n_merge, model, merge, err);
-    if (status == PIPPIN_OK && model->tokenizer)
-        status = pp_tokenizer_put_gguf(model->tokenizer, &model->weights.config, &values, err);
-    if (status == PIPPIN_OK) status = pp_weights_save_gguf(&model->weights, &o, merge, o.n_merge, &values, path, err);
-    pp_gguf_abort(&values);
-    return status;
 }
 
 pippin_model *pippin_model_retain(pippin_model *model)

@@ -119,14 +119,19 @@ static void mark_segments(const pp_pass *pass)
     }
 }
 
+void pp_enter(const pp_state *st)
+{
+    memcpy(st->s->rows, st->pass->rows, (size_t)st->pass->n_row * sizeof *st->s->rows);
+    st->s->n_live = st->pass->n_row;
+    mark_segments(st->pass);
+    pp_each_row(st, enter_row, (void *)(uintptr_t)st);
+}
+
 pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err)
 {
     pp_scratch *s = e->scratch;
     pp_state st = {.engine = e, .pass = pass, .s = s};
-    memcpy(s->rows, pass->rows, (size_t)pass->n_row * sizeof *s->rows);
-    s->n_live = pass->n_row;
-    mark_segments(pass);
-    pp_each_row(&st, enter_row, &st);
+    pp_enter(&st);
     for (st.layer = 0; st.layer < e->weights->config.n_layer && s->n_live > 0; st.layer++) {
         if (pass->cancel && atomic_load_explicit(pass->cancel, memory_order_relaxed))
             return pp_fail(err, PIPPIN_E_CANCELLED, "evaluation: cancelled");

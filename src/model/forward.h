@@ -67,6 +67,8 @@ void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *wei
 /* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling or without. */
 double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling);
 void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
+/* The rows of the pass into the scratch: their embeddings as x, their angles; their segments into the caches (forward.c). */
+void pp_enter(const pp_state *st);
 /* x += attention(norm(x)); drops the rows that nothing reads any more (attention.c). */
 void pp_attention_forward(const pp_state *st);
 /* x += feed_forward(norm(x)) (feed_forward.c). */

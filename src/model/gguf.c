@@ -41,6 +41,14 @@ static int32_t token_id(const pp_gguf *g, const char *own, const char *key)
     return found && value >= 0 && value < INT32_MAX ? (int32_t)value : -1;
 }
 
+/* What its maker called it; a file that was made from another so keeps that one's name. */
+static void read_name(const pp_gguf *g, pippin_config *c)
+{
+    const pp_gguf_entry *e = pp_gguf_find(g, "general.name");
+    if (!e || e->kind != PP_GGUF_TEXT || e->n_text >= sizeof c->name || memchr(e->text, 0, e->n_text)) return;
+    memcpy(c->name, e->text, e->n_text);
+}
+
 /* The adapter that belongs to the model, which lies in a file of its own. */
 static void read_lora(const pp_gguf *g, pippin_config *c)
 {
@@ -111,6 +119,7 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
     c.bos_id = token_id(g, "pippin.bos_token_id", "tokenizer.ggml.bos_token_id");
     c.eos_id = token_id(g, "pippin.eos_token_id", "tokenizer.ggml.eos_token_id");
     read_lora(g, &c);
+    read_name(g, &c);
     refuse_scaling(&v);
     if (v.status == PIPPIN_OK) v.status = pp_config_check(&c, g->tensors.source, err);
     *out = c;

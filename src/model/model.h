@@ -119,11 +119,6 @@ typedef struct pp_lora_use {
     float scale; /* alpha / rank, times the user's factor */
 } pp_lora_use;
 
-/* One GGUF file as pippin_save_options say, with these adapters in place of their `merge`. `values` holds what was put already
-   (the tokenizer); it is the caller's to abort. */
-pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
-                                   size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err);
-
 /* ---- inputs of low-bit linear layers: int8 with a scale a span of columns, so that products are of integers (low.c) ---- */
 
 typedef struct pp_low_rows {
@@ -155,6 +150,15 @@ typedef struct pp_kv {
     int32_t n_tok;              /* slots in use */
     bool one_segment;           /* all slots in use belong to one segment */
 } pp_kv;
+
+/* What K or V of a layer was seen to lie in, and the int8 scale that follows. */
+typedef struct pp_kv_range {
+    float low, high, scale;
+    float n_seen; /* batches, at most 2: the first replaces the range, later ones move it */
+} pp_kv_range;
+
+/* One more batch, whose least and largest value these are, 0 among them: nine tenths of what was, and one of these (calibrate.c). */
+void pp_kv_range_see(pp_kv_range *r, float low, float high);
 
 /* ---- one pass through the network (forward.c, attention.c, feed_forward.c) ---- */
 
@@ -205,6 +209,32 @@ typedef struct pp_engine {
 pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err);
 /* Logits [n_vocab] of wanted rows first .. first + n - 1 (n <= the scratch's n_logits), in order; owned by the scratch. */
 const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n);
+
+/* ---- saving as GGUF (save_gguf.c) ---- */
+
+/* A text that a model is run over while it is saved in fewer bits, and what it runs with. */
+typedef struct pp_calibration {
+    pp_scratch *scratch;   /* for n_row rows */
+    pp_kv *kv;             /* of n_tok slots */
+    pp_row *rows;          /* [n_row] of a pass */
+    const int32_t *tokens; /* [n_tok] */
+    size_t n_tok;
+    size_t n_row; /* tokens of a sequence; the last may have fewer */
+} pp_calibration;
+
+/* What saving works with. */
+typedef struct pp_saving {
+    const pippin_save_options *options; /* all but merge, n_merge, calibrate and n_calibrate */
+    const pp_lora_use *merge;           /* [n_merge] */
+    size_t n_merge;
+    const pp_calibration *calibration; /* NULL: by the weights alone */
+    const pp_kernels *kernels;
+    pp_team *team;
+    pp_gguf_writer *values; /* what was put already (the tokenizer); the caller's to abort */
+} pp_saving;
+
+/* One GGUF file. */
+pippin_status pp_weights_save_gguf(const pp_weights *w, const pp_saving *how, const char *path, pippin_error *err);
 
 /* ---- the reference (reference.c) ---- */
 

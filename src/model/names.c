@@ -162,3 +162,24 @@ bool pp_part_shape(const pippin_config *c, pp_naming naming, int32_t layer, pp_p
     shape[1] = n_in;
     return true;
 }
+
+bool pp_name_matches(const char *pattern, const char *name)
+{
+    const char *star = NULL, *from = NULL; /* the last '*', and where what it stands for begins to end */
+    while (*name) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            from = name;
+        } else if (*pattern == '?' || *pattern == *name) {
+            pattern++;
+            name++;
+        } else if (star) {
+            pattern = star;
+            name = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') pattern++;
+    return !*pattern;
+}

@@ -41,5 +41,7 @@ void pp_part_name(const pippin_config *c, pp_naming naming, int32_t layer, pp_pa
 const char *pp_top_name(pp_naming naming, pp_top top);
 /* Name of the static K (or V) scale of a full layer: a scalar, or in the toolkit the observed [min, max]; false: none. */
 bool pp_scale_name(const pippin_config *c, pp_naming naming, int32_t layer, bool value, char name[PP_NAME_SIZE]);
+/* All of `name`, where in `pattern` '*' stands for any characters and '?' for one. */
+bool pp_name_matches(const char *pattern, const char *name);
 
 #endif

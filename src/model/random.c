@@ -117,7 +117,7 @@ static void fill_normal(maker *m, const pp_tensor *t, void *data, double deviati
     f->stream = m->tensors.n;
     for (int i = 0; i < N_QUANTILE; i++) f->values[i] = (float)(deviation * (double)m->quantiles[i]);
     if (bits) {
-        f->scale = pp_low_best_scale(bits, f->values, N_QUANTILE);
+        f->scale = pp_low_best_scale(bits, f->values, NULL, N_QUANTILE);
         for (int i = 0; i < N_QUANTILE; i++) f->codes[i] = pp_low_code(bits, f->values[i] / f->scale);
     } else if (t->type != PIPPIN_F32) {
         pp_encode_row(t->type, f->values, f->halves, N_QUANTILE);

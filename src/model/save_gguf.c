@@ -1,11 +1,12 @@
 /*
  * save_gguf.c - a model as GGUF: other makers' names and keys where they have them, "afm7" with keys of our own for what
  * only AFM has. Llama's Q and K rows are stored for the rotation of adjacent pairs, as every reader of that architecture
- * expects them. Adapters are merged a row at a time, so that no second model is ever in memory.
+ * expects them. Adapters are merged a row at a time, so that no second model is ever in memory. With a text to calibrate by, a
+ * layer is rounded just before it is written, and embedding and head come last.
  */
 #include <string.h>
 
-#include "model/forward.h"
+#include "model/calibrate.h"
 #include "model/names.h"
 
 static const char *arch_name(pippin_arch arch)
@@ -17,18 +18,22 @@ static const char *arch_name(pippin_arch arch)
     return names[arch];
 }
 
+enum { SLICE = 8 * PP_LOW_ROWS }; /* rows that are encoded together: a group a thread */
+
 typedef struct saver {
     const pp_weights *w;
+    const pp_saving *how;
     const pippin_save_options *o;
-    const pp_lora_use *merge; /* [n_merge] */
-    size_t n_merge;
     pp_gguf_writer *file, tensors;
     const char *path;
     int32_t layer;
-    bool announcing;      /* first pass: descriptions; second: bytes */
-    const float *factors; /* [d_head / 2] of the rotary frequencies, or NULL */
-    float *row, *delta;   /* [widest] */
-    void *encoded;        /* the same in the wanted type */
+    bool announcing;           /* first pass: descriptions; second: bytes */
+    const float *factors;      /* [d_head / 2] of the rotary frequencies, or NULL */
+    bool *matched;             /* [n_tensor_type] whether anything was */
+    float *row, *delta;        /* [widest] */
+    float *rows, *scales;      /* [SLICE][widest], [SLICE]: rows of a low-bit matrix */
+    void *encoded;             /* as many in the wanted type */
+    pp_calibrator *calibrator; /* NULL: by the weights alone */
     pippin_status status;
     pippin_error *err;
 } saver;
@@ -58,7 +63,7 @@ static void put_values(saver *s)
     /* What the tokenizer says about these two may be another thing than what the configuration does. */
     if (c->bos_id >= 0) pp_gguf_put_u32(s->file, "pippin.bos_token_id", (uint32_t)c->bos_id);
     if (c->eos_id >= 0) pp_gguf_put_u32(s->file, "pippin.eos_token_id", (uint32_t)c->eos_id);
-    if (c->lora_rank > 0 && s->n_merge == 0) {
+    if (c->lora_rank > 0 && s->how->n_merge == 0) {
         pp_gguf_put_u32(s->file, "pippin.lora.rank", (uint32_t)c->lora_rank);
         pp_gguf_put_f32(s->file, "pippin.lora.alpha", c->lora_alpha);
     }
@@ -75,11 +80,11 @@ static size_t source_row(const saver *s, pp_site site, size_t row)
     return row - in + in / 2 + in % 2 * (d_head / 2);
 }
 
-/* The row of a layer's matrix in f32 with the adapters' part: row += scale B[row] A. */
-static void merge_row(saver *s, const pp_lora_site *const sites[PP_MAX_LORA], size_t row, size_t n_in)
+/* The adapters' part of a row of a layer's matrix: to += scale B[row] A. */
+static void merge_row(saver *s, const pp_lora_site *const sites[PP_MAX_LORA], size_t row, size_t n_in, float *to)
 {
-    for (size_t i = 0; i < s->n_merge; i++) {
-        const pp_lora *lora = s->merge[i].lora;
+    for (size_t i = 0; i < s->how->n_merge; i++) {
+        const pp_lora *lora = s->how->merge[i].lora;
         const size_t rank = (size_t)lora->rank;
         if (!sites[i] || !sites[i]->a) continue;
         memset(s->delta, 0, n_in * sizeof *s->delta);
@@ -87,7 +92,7 @@ static void merge_row(saver *s, const pp_lora_site *const sites[PP_MAX_LORA], si
             const float b = sites[i]->b[row * rank + r], *a = sites[i]->a + r * n_in;
             for (size_t j = 0; j < n_in; j++) s->delta[j] += b * a[j];
         }
-        for (size_t j = 0; j < n_in; j++) s->row[j] += s->merge[i].scale * s->delta[j];
+        for (size_t j = 0; j < n_in; j++) to[j] += s->how->merge[i].scale * s->delta[j];
     }
 }
 
@@ -95,8 +100,8 @@ static void merge_row(saver *s, const pp_lora_site *const sites[PP_MAX_LORA], si
 static bool find_sites(const saver *s, pp_site site, const pp_lora_site *sites[PP_MAX_LORA])
 {
     bool any = false;
-    for (size_t i = 0; i < s->n_merge; i++) {
-        sites[i] = site == PP_N_SITE ? NULL : &s->merge[i].lora->sites[(size_t)s->layer * PP_N_SITE + site];
+    for (size_t i = 0; i < s->how->n_merge; i++) {
+        sites[i] = site == PP_N_SITE ? NULL : &s->how->merge[i].lora->sites[(size_t)s->layer * PP_N_SITE + site];
         any |= sites[i] && sites[i]->a;
     }
     return any;
@@ -108,9 +113,11 @@ static void tell(saver *s)
         s->status = pp_fail(s->err, PIPPIN_E_CANCELLED, "%s: writing was cancelled, no file is left", s->path);
 }
 
-/* The type that a matrix is written in: embedding and head have one of their own, q4 beside q2. */
-static pippin_type type_of(const saver *s, const pp_linear *l, pp_site site)
+/* The type that a matrix is written in: that of the first pattern; embedding and head have one of their own, q4 beside q2. */
+static pippin_type type_of(const saver *s, const char *name, const pp_linear *l, pp_site site)
 {
+    for (size_t i = 0; i < s->o->n_tensor_type; i++)
+        if (pp_name_matches(s->o->tensor_types[i].pattern, name)) return s->o->tensor_types[i].type;
     if (!s->o->type) return l->type;
     if (site != PP_N_SITE) return s->o->type;
     return s->o->embedding_type ? s->o->embedding_type : pp_type_of_embedding(s->o->type);
@@ -127,36 +134,90 @@ static void announce_low(saver *s, const char *name, pippin_type type, const pp_
     pp_gguf_announce(s->file, &s->tensors, name, PIPPIN_I8, 1, &bytes);
 }
 
-/* One row of the matrix as it will be: in f32, with the adapters' part. */
-static void wanted_row(saver *s, const pp_linear *l, pp_site site, size_t row,
-                       const pp_lora_site *const sites[PP_MAX_LORA])
+/* One row of the file's matrix as it will be, before it is rounded: in f32, with the adapters' part. */
+static void plain_row(saver *s, const pp_linear *l, size_t row, const pp_lora_site *const sites[PP_MAX_LORA], float *to)
 {
-    const size_t source = source_row(s, site, row), n_in = (size_t)l->n_in;
-    pp_matrix_decode(l->type, l->w, n_in, source, 0, n_in, s->row);
-    merge_row(s, sites, source, n_in);
+    pp_matrix_decode(l->type, l->w, (size_t)l->n_in, row, 0, (size_t)l->n_in, to);
+    merge_row(s, sites, row, (size_t)l->n_in, to);
+}
+
+/* ---- low bits ---- */
+
+typedef struct slice {
+    const saver *s;
+    int bits;
+    size_t n_in, n_row;
+    bool rounded; /* the rows are, and their scales are there */
+} slice;
+
+static void encode_task(void *arg, int thread, int n_thread)
+{
+    const slice *a = arg;
+    const size_t group_bytes = pp_low_group_bytes(a->bits, a->n_in);
+    size_t first, last;
+    pp_team_share(a->n_row, PP_LOW_ROWS, thread, n_thread, &first, &last);
+    for (size_t row = first; row < last; row++) {
+        uint8_t *group = (uint8_t *)a->s->encoded + row / PP_LOW_ROWS * group_bytes;
+        const float *w = a->s->rows + row * a->n_in;
+        if (row % PP_LOW_ROWS == 0) memset(group, 0, group_bytes);
+        const float scale = a->rounded ? a->s->scales[row] : pp_low_best_scale(a->bits, w, NULL, a->n_in);
+        pp_low_encode_row(a->bits, group, a->n_in, row % PP_LOW_ROWS, w, scale);
+    }
+}
+
+/* The head, also where it is the embedding. */
+static bool is_calibrated_head(const saver *s, const pp_linear *l, pp_site site)
+{
+    return s->calibrator && site == PP_N_SITE && l->w == s->w->head.w;
+}
+
+/* Rows of a slice: of a layer that was calibrated as it left them, else plain, and of the head then rounded for its inputs. */
+static bool fill_slice(saver *s, const pp_linear *l, pp_site site, const pp_lora_site *const sites[PP_MAX_LORA],
+                       size_t first, const slice *a)
+{
+    const pp_calibrator *c = s->calibrator;
+    for (size_t i = 0; i < a->n_row; i++) {
+        const size_t row = source_row(s, site, first + i);
+        float *to = s->rows + i * a->n_in;
+        if (!c || site == PP_N_SITE) {
+            plain_row(s, l, row, sites, to);
+            continue;
+        }
+        memcpy(to, c->matrix[site] + row * a->n_in, a->n_in * sizeof *to);
+        s->scales[i] = c->scales[site][row];
+    }
+    const bool head = is_calibrated_head(s, l, site);
+    if (head) pp_round_matrix(&c->moments, a->bits, s->rows, a->n_row, s->scales);
+    return head || (c && site < PP_N_SITE);
 }
 
 static void save_low(saver *s, const pp_linear *l, pp_site site, pippin_type type,
                      const pp_lora_site *const sites[PP_MAX_LORA])
 {
-    const int bits = pp_low_bits(type);
-    const size_t n_in = (size_t)l->n_in, n_out = (size_t)l->n_out, group_bytes = pp_low_group_bytes(bits, n_in);
-    for (size_t first = 0; first < n_out && s->status == PIPPIN_OK; first += PP_LOW_ROWS) {
-        memset(s->encoded, 0, group_bytes);
-        for (size_t row = first; row < PP_MIN(first + PP_LOW_ROWS, n_out); row++) {
-            wanted_row(s, l, site, row, sites);
-            pp_low_encode_row(bits, s->encoded, n_in, row - first, s->row, pp_low_best_scale(bits, s->row, n_in));
-        }
-        s->status = pp_gguf_data(s->file, s->encoded, group_bytes, s->err);
+    slice a = {.s = s, .bits = pp_low_bits(type), .n_in = (size_t)l->n_in};
+    const size_t n_out = (size_t)l->n_out;
+    if (is_calibrated_head(s, l, site)) pp_calibrator_head(s->calibrator);
+    for (size_t first = 0; first < n_out && s->status == PIPPIN_OK; first += SLICE) {
+        a.n_row = PP_MIN((size_t)SLICE, n_out - first);
+        a.rounded = fill_slice(s, l, site, sites, first, &a);
+        pp_team_run_worth(s->how->team, (uint64_t)a.n_row * a.n_in * 40, encode_task, &a);
+        s->status = pp_gguf_data(s->file, s->encoded, pp_matrix_bytes(type, a.n_row, a.n_in), s->err);
         tell(s);
     }
+}
+
+static void mark_matches(saver *s, const char *name)
+{
+    for (size_t i = 0; i < s->o->n_tensor_type && s->announcing; i++)
+        s->matched[i] |= pp_name_matches(s->o->tensor_types[i].pattern, name);
 }
 
 static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site site)
 {
     if (!l->w || s->status != PIPPIN_OK) return;
     const int64_t shape[2] = {l->n_out, l->n_in};
-    const pippin_type type = type_of(s, l, site);
+    const pippin_type type = type_of(s, name, l, site);
+    mark_matches(s, name);
     const pp_lora_site *sites[PP_MAX_LORA];
     const bool merged = find_sites(s, site, sites);
     if (pp_low_bits(type)) {
@@ -186,7 +247,7 @@ static void save_matrix(saver *s, const char *name, const pp_linear *l, pp_site 
         const size_t source = source_row(s, site, row);
         const uint8_t *from = (const uint8_t *)l->w + source * from_bytes;
         if (merged || type != l->type) {
-            wanted_row(s, l, site, row, sites);
+            plain_row(s, l, source, sites, s->row);
             pp_encode_row(type, s->row, s->encoded, n_in);
             from = s->encoded;
         }
@@ -220,14 +281,46 @@ static pp_part bias_of(pp_site site)
     return site == PP_Q ? PP_PART_Q_BIAS : site == PP_K ? PP_PART_K_BIAS : PP_PART_V_BIAS;
 }
 
+static const pp_part matrices[PP_N_SITE] = {PP_PART_Q,    PP_PART_K,  PP_PART_V,   PP_PART_O,
+                                            PP_PART_GATE, PP_PART_UP, PP_PART_DOWN};
+
+/* Rounds the matrices of a layer for the text; what has its type already stays. */
+static void calibrate_layer(saver *s)
+{
+    pp_calibrator *c = s->calibrator;
+    char name[PP_NAME_SIZE];
+    for (pp_site site = PP_Q; site < PP_N_SITE; site++) {
+        const pp_linear *l = &s->w->layers[s->layer].site[site];
+        const pp_lora_site *sites[PP_MAX_LORA];
+        const bool merged = find_sites(s, site, sites);
+        if (!l->w) continue;
+        pp_part_name(&s->w->config, PP_NAMING_GGUF, s->layer, matrices[site], false, name);
+        const pippin_type type = type_of(s, name, l, site);
+        c->bits[site] = type == l->type && !merged ? 0 : pp_low_bits(type);
+        for (size_t row = 0; row < (size_t)l->n_out; row++)
+            plain_row(s, l, row, sites, c->matrix[site] + row * (size_t)l->n_in);
+    }
+    pp_calibrator_layer(c, s->layer);
+}
+
+/* The static scales of K and V: the model's own, or those that were observed. */
+static void save_kv_scales(saver *s)
+{
+    const pp_layer *l = &(s->calibrator ? s->calibrator->weights.layers : s->w->layers)[s->layer];
+    const bool observed = s->calibrator && s->calibrator->observes;
+    char name[PP_NAME_SIZE];
+    for (int value = 0; value < 2; value++)
+        if ((l->k_scale > 0 || observed) && pp_scale_name(&s->w->config, PP_NAMING_GGUF, s->layer, value, name))
+            save_vector(s, name, value ? &l->v_scale : &l->k_scale, 1);
+}
+
 static void save_layer(saver *s, int32_t i)
 {
-    static const pp_part matrices[PP_N_SITE] = {PP_PART_Q,    PP_PART_K,  PP_PART_V,   PP_PART_O,
-                                                PP_PART_GATE, PP_PART_UP, PP_PART_DOWN};
     const pippin_config *c = &s->w->config;
     const pp_layer *l = &s->w->layers[i];
     char name[PP_NAME_SIZE];
     s->layer = i;
+    if (s->calibrator && !s->announcing && s->status == PIPPIN_OK) calibrate_layer(s);
 #define NAME(part) (pp_part_name(c, PP_NAMING_GGUF, i, part, false, name), name)
     save_vector(s, NAME(PP_PART_ATTN_NORM), l->attn_norm, c->d_model);
     save_vector(s, NAME(PP_PART_FFN_NORM), l->ffn_norm, c->d_model);
@@ -238,20 +331,18 @@ static void save_layer(saver *s, int32_t i)
         if (site <= PP_V) save_bias(s, NAME(bias_of(site)), &l->site[site], site);
     }
 #undef NAME
-    for (int value = 0; value < 2; value++)
-        if (l->k_scale > 0 && pp_scale_name(c, PP_NAMING_GGUF, i, value, name))
-            save_vector(s, name, value ? &l->v_scale : &l->k_scale, 1);
+    save_kv_scales(s);
 }
 
 static void save_all(saver *s, bool announcing)
 {
     const pp_weights *w = s->w;
     s->announcing = announcing;
-    save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_EMBEDDING), &w->embedding, PP_N_SITE);
     save_vector(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_NORM), w->out_norm, w->config.d_model);
-    if (!w->config.tied_head) save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_HEAD), &w->head, PP_N_SITE);
     save_vector(s, "rope_freqs.weight", s->factors, w->config.d_head / 2);
     for (int32_t i = 0; i < w->config.n_layer; i++) save_layer(s, i);
+    save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_EMBEDDING), &w->embedding, PP_N_SITE);
+    if (!w->config.tied_head) save_matrix(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_HEAD), &w->head, PP_N_SITE);
 }
 
 /* Llama 3's scaling as the factors that other readers know: what the plain frequency is divided by. */
@@ -267,42 +358,94 @@ static void find_factors(saver *s, float *factors)
     s->factors = factors;
 }
 
+/* After the descriptions: has every pattern found something? */
+static void check_matches(saver *s)
+{
+    for (size_t i = 0; i < s->o->n_tensor_type && s->status == PIPPIN_OK; i++)
+        if (!s->matched[i])
+            s->status = pp_fail(s->err, PIPPIN_E_ARGUMENT,
+                                "tensor type %s=%s: matches no matrix of %s, expected names as the GGUF file has them, "
+                                "such as blk.0.ffn_down.weight, blk.*.attn_?.weight or token_embd.weight",
+                                s->o->tensor_types[i].pattern, pippin_type_name(s->o->tensor_types[i].type),
+                                s->w->tensors.source);
+}
+
+static bool cancelled(void *user)
+{
+    saver *s = user;
+    tell(s);
+    return s->status != PIPPIN_OK;
+}
+
 static void write_all(saver *s, float *factors)
 {
     find_factors(s, factors);
     put_values(s);
     save_all(s, true);
+    check_matches(s);
     if (s->status == PIPPIN_OK) s->status = pp_gguf_start(s->file, &s->tensors, s->path, s->err);
     if (s->status == PIPPIN_OK) save_all(s, false);
     tell(s);
     if (s->status == PIPPIN_OK) s->status = pp_gguf_commit(s->file, s->err);
 }
 
-pippin_status pp_weights_save_gguf(const pp_weights *w, const pippin_save_options *options, const pp_lora_use *merge,
-                                   size_t n_merge, pp_gguf_writer *values, const char *path, pippin_error *err)
+/* Where there is a text: the first layer's inputs are the rows of the embedding as they will be. */
+static void start_calibration(saver *s, pp_calibrator *c)
 {
-    for (int i = 0; i < 2; i++) {
-        const pippin_type wanted = i ? options->embedding_type : options->type;
-        if (wanted && !pp_low_bits(wanted) && (pp_type_block(wanted) != 1 || !pp_type_is_weight(wanted)))
-            return pp_fail(err, PIPPIN_E_UNSUPPORTED,
-                           "type %s: cannot be written by this version, expected f32, f16, bf16, q8, q4 or q2",
-                           pippin_type_name(wanted));
-    }
+    const pp_linear *e = &s->w->embedding;
+    const pippin_type type = type_of(s, pp_top_name(PP_NAMING_GGUF, PP_TOP_EMBEDDING), e, PP_N_SITE);
+    s->calibrator = c;
+    s->announcing = false;
+    if (s->status == PIPPIN_OK)
+        s->status = pp_calibrator_create(s->w, s->how, type == e->type ? 0 : pp_low_bits(type), c, s->err);
+    c->stop = cancelled;
+    c->user = s;
+}
+
+static bool allocate(saver *s, size_t widest)
+{
+    s->matched = pp_alloc_zero(s->o->n_tensor_type + 1, sizeof *s->matched);
+    s->row = pp_alloc(widest * sizeof *s->row);
+    s->delta = pp_alloc(widest * sizeof *s->delta);
+    s->rows = pp_alloc(SLICE * widest * sizeof *s->rows);
+    s->scales = pp_alloc(SLICE * sizeof *s->scales);
+    s->encoded = pp_alloc(PP_MAX(widest * sizeof *s->row, pp_matrix_bytes(PIPPIN_Q8, SLICE, widest)));
+    return s->matched && s->row && s->delta && s->rows && s->scales && s->encoded;
+}
+
+static pippin_status check_type(pippin_type wanted, pippin_error *err)
+{
+    if (!wanted || pp_low_bits(wanted) || (pp_type_block(wanted) == 1 && pp_type_is_weight(wanted))) return PIPPIN_OK;
+    return pp_fail(err, PIPPIN_E_UNSUPPORTED,
+                   "type %s: cannot be written by this version, expected f32, f16, bf16, q8, q4 or q2",
+                   pippin_type_name(wanted));
+}
+
+pippin_status pp_weights_save_gguf(const pp_weights *w, const pp_saving *how, const char *path, pippin_error *err)
+{
     const pippin_config *c = &w->config;
     const size_t widest = (size_t)PP_MAX(PP_MAX(c->d_model, c->d_ffn), c->n_head * c->d_head);
-    saver s = {.w = w, .o = options, .merge = merge, .n_merge = n_merge, .file = values, .path = path, .err = err};
+    saver s = {.w = w, .how = how, .o = how->options, .file = how->values, .path = path, .err = err};
+    s.status = check_type(s.o->type, err);
+    if (s.status == PIPPIN_OK) s.status = check_type(s.o->embedding_type, err);
+    for (size_t i = 0; i < s.o->n_tensor_type && s.status == PIPPIN_OK; i++)
+        s.status = check_type(s.o->tensor_types[i].type, err);
+    if (s.status != PIPPIN_OK) return s.status;
     float *factors = pp_alloc((size_t)c->d_head * sizeof *factors);
-    s.row = pp_alloc(widest * sizeof *s.row);
-    s.delta = pp_alloc(widest * sizeof *s.delta);
-    s.encoded = pp_alloc(PP_MAX(widest * sizeof *s.row, pp_low_group_bytes(8, widest)));
-    if (!factors || !s.row || !s.delta || !s.encoded)
-        s.status = pp_fail_memory(err, path, 3 * widest * sizeof *s.row);
-    else
-        write_all(&s, factors);
+    pp_calibrator calibrator = {0};
+    if (!allocate(&s, widest) || !factors)
+        s.status = pp_fail_memory(err, path, (SLICE + 4) * widest * sizeof *s.row);
+    else if (how->calibration)
+        start_calibration(&s, &calibrator);
+    if (s.status == PIPPIN_OK) write_all(&s, factors);
+    pp_calibrator_free(&calibrator);
     pp_gguf_abort(&s.tensors);
     pp_free(factors);
+    pp_free(s.matched);
     pp_free(s.row);
     pp_free(s.delta);
+    pp_free(s.rows);
+    pp_free(s.scales);
     pp_free(s.encoded);
     return s.status;
 }

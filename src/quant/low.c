@@ -92,12 +92,12 @@ void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, siz
     }
 }
 
-static double error_of(int bits, const float *w, size_t n, float scale)
+double pp_low_error(int bits, const float *w, const float *weight, size_t n, float scale)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         const float d = w[i] - scale * pp_low_level(bits, w[i] / scale);
-        sum += (double)(d * d);
+        sum += (double)(d * d * (weight ? weight[i] : 1));
     }
     return sum;
 }
@@ -116,7 +116,7 @@ static float exact_scale(int bits, const float *w, size_t n)
     return 0;
 }
 
-float pp_low_best_scale(int bits, const float *w, size_t n)
+float pp_low_best_scale(int bits, const float *w, const float *weight, size_t n)
 {
     enum { TRIES = 40 };
     double size = 0;
@@ -134,7 +134,7 @@ float pp_low_best_scale(int bits, const float *w, size_t n)
     double least = INFINITY;
     for (int i = 0; i < TRIES; i++) {
         const float scale = (float)(size * low * pow(high / low, (double)i / (TRIES - 1)));
-        const double error = error_of(bits, w, n, scale);
+        const double error = pp_low_error(bits, w, weight, n, scale);
         if (error < least) {
             least = error;
             best = scale;

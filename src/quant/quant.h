@@ -63,8 +63,10 @@ size_t pp_low_columns(int bits, size_t columns);
 size_t pp_low_spans(size_t columns);
 /* Bytes of 32 rows. */
 size_t pp_low_group_bytes(int bits, size_t columns);
-/* The scale with the least squared error for a row; its own where the row lies on levels already. 0 for a row of zeros. */
-float pp_low_best_scale(int bits, const float *w, size_t n);
+/* The squared error of a row that is rounded with this scale, each element's times its weight [n]; NULL: 1. */
+double pp_low_error(int bits, const float *w, const float *weight, size_t n, float scale);
+/* The scale with the least such error, of some; its own where the row lies on levels already. 0 for a row of zeros. */
+float pp_low_best_scale(int bits, const float *w, const float *weight, size_t n);
 /* The level, in units of the scale, that u = w / scale is rounded to. */
 float pp_low_level(int bits, float u);
 /* The code of that level. */

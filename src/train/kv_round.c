@@ -1,6 +1,6 @@
 /*
  * kv_round.c - the int8 quantiser of K and V: one scale a layer each, the model's own or, where the quantiser is trained in the
- * loop, from the range that is observed (momentum 0.9, the first batch replaces it). Its gradient passes as it is.
+ * loop, from the range that is observed (model/calibrate.c). Its gradient passes as it is.
  */
 #include <math.h>
 
@@ -49,11 +49,7 @@ static void observe(pp_net *net, pp_kv_range *r, round_args *a)
         low = fminf(low, (float)net->partial[2 * chunk]);
         high = fmaxf(high, (float)net->partial[2 * chunk + 1]);
     }
-    const float keep = r->n_seen > 0 ? 0.9f : 0.0f;
-    r->low = keep * r->low + (1 - keep) * low;
-    r->high = keep * r->high + (1 - keep) * high;
-    r->n_seen = fminf(2, r->n_seen + 1);
-    r->scale = fmaxf(r->low / -128.0f, r->high / 127.0f);
+    pp_kv_range_see(r, low, high);
 }
 
 void pp_net_round_kv(pp_net *net, int32_t layer, bool value, real *x, bool again)

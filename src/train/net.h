@@ -46,12 +46,6 @@ typedef struct pp_tape {
     real *gate, *up; /* [rows out][d_ffn] */
 } pp_tape;
 
-/* What K or V of a layer was seen to lie in, and the int8 scale that follows. */
-typedef struct pp_kv_range {
-    float low, high, scale;
-    float n_seen; /* batches, at most 2: the first replaces the range, later ones move it */
-} pp_kv_range;
-
 typedef struct pp_net_options {
     int32_t max_tok;     /* rows of a batch at most */
     int32_t max_segment; /* segments of a batch at most */
