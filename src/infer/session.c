@@ -54,7 +54,8 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
-        status = pp_scratch_create(w, s->n_batch, s->n_logits, s->n_ctx, n_thread, &s->scratch, err);
+        status = pp_scratch_create(w, &s->rope, (pp_scratch_sizes){s->n_batch, s->n_logits, s->n_ctx, n_thread},
+                                   &s->scratch, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
     return status;
 }
@@ -70,7 +71,8 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
     if (!s) return pp_fail_memory(err, "session", sizeof *s);
     s->model = pippin_model_retain(model);
     take_options(s, &o);
-    status = allocate(s, &o, err);
+    status = pp_rope_choose(&model->weights.config, o.rope_scaling, o.rope_factor, s->n_ctx, &s->rope, err);
+    if (status == PIPPIN_OK) status = allocate(s, &o, err);
     if (status == PIPPIN_OK && model->adapter && !o.no_embedded_adapter)
         status = pippin_session_set_adapters(s, &(pippin_adapter_use){model->adapter, 1}, 1, err);
     if (status != PIPPIN_OK)
@@ -99,6 +101,8 @@ void pippin_session_free(pippin_session *s)
 int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
 int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->team); }
 pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
+pippin_rope_scaling pippin_session_rope_scaling(const pippin_session *s) { return s->rope.scaling; }
+double pippin_session_rope_factor(const pippin_session *s) { return s->rope.factor; }
 int32_t pippin_session_n_logits(const pippin_session *s) { return s->n_logits; }
 
 const float *pippin_session_logits(const pippin_session *s) { return pippin_session_logits_of(s, 0); }

@@ -143,7 +143,7 @@ static void attend_task(void *arg, int thread, int n_thread)
     const pp_state *st = arg;
     const pippin_config *c = &st->engine->weights->config;
     float *scores = st->s->scores + (size_t)thread * (size_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK;
-    int32_t *list = st->s->slots + (size_t)thread * (size_t)st->s->n_ctx;
+    int32_t *list = st->s->slots + (size_t)thread * (size_t)st->s->sizes.n_ctx;
     const int32_t n_item = st->s->n_live * c->n_kv_head;
     for (int32_t item = thread; item < n_item; item += n_thread) {
         const int32_t row = item / c->n_kv_head, head = item % c->n_kv_head;

@@ -11,7 +11,7 @@ enum { PP_MAX_RANK = 256 };
 enum { PP_DECODED_ROWS = 8 };
 
 struct pp_scratch {
-    int32_t n_row, n_logits, n_ctx, n_thread; /* capacities */
+    pp_scratch_sizes sizes; /* capacities */
     /* [n_row][...] of the rows that are still alive, adjacent */
     float *x;             /* [d_model] the residual stream */
     float *h;             /* [d_model] normed input of a linear layer */
@@ -32,7 +32,7 @@ struct pp_scratch {
     float *code_half;
     int32_t *code_sum;
     double *inv_freq;      /* [d_head / 2] */
-    float attention_scale; /* 1 / sqrt(d_head) */
+    float attention_scale; /* of scores: 1 / sqrt(d_head), and what YaRN puts on top */
     int32_t n_live;
     void *block; /* what all of the above point into */
 };
@@ -63,8 +63,8 @@ void pp_low_input(const pp_engine *e, const pp_linear *l, const float *x, int32_
 /* Up to three linear layers, all with the same input, with their LoRA, in one region (linear.c). */
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job);
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
-/* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling or without. */
-double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling);
+/* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling where the model has it or without. */
+double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_llama3);
 void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
 /* x += attention(norm(x)); drops the rows that nothing reads any more (attention.c). */
 void pp_attention_forward(const pp_state *st);
