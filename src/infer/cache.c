@@ -13,7 +13,7 @@ pippin_type pp_kv_auto(const pp_weights *w)
 }
 
 typedef struct kv_sizes {
-    uint64_t values, scales, slots; /* bytes of each of k and v; of their dynamic scales; of segment and identity */
+    uint64_t values, scales, slots; /* bytes of each of k and v; of their dynamic scales; of segment */
 } kv_sizes;
 
 static kv_sizes sizes_of(const pippin_config *c, pippin_type type, bool static_scales, int32_t n_slot)
@@ -28,8 +28,6 @@ pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot
 {
     const kv_sizes s = sizes_of(&w->config, type, w->has_kv_scales, n_slot);
     pp_kv kv = {.type = type, .n_slot = n_slot, .one_segment = true};
-    int32_t *identity = pp_alloc(s.slots);
-    kv.identity = identity;
     kv.segment = pp_alloc(s.slots);
     kv.k = pp_alloc(s.values);
     kv.v = pp_alloc(s.values);
@@ -38,17 +36,15 @@ pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot
         kv.v_scales = pp_alloc(s.scales);
     }
     *out = kv;
-    if (!identity || !kv.segment || !kv.k || !kv.v || (s.scales && (!kv.k_scales || !kv.v_scales))) {
+    if (!kv.segment || !kv.k || !kv.v || (s.scales && (!kv.k_scales || !kv.v_scales))) {
         pp_kv_free(out);
-        return pp_fail_memory(err, "K/V cache", 2 * (s.values + s.scales + s.slots));
+        return pp_fail_memory(err, "K/V cache", 2 * (s.values + s.scales) + s.slots);
     }
-    for (int32_t i = 0; i < n_slot; i++) identity[i] = i;
     return PIPPIN_OK;
 }
 
 void pp_kv_free(pp_kv *kv)
 {
-    pp_free((void *)(uintptr_t)kv->identity);
     pp_free(kv->segment);
     pp_free(kv->k);
     pp_free(kv->v);

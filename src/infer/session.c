@@ -45,10 +45,11 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
     s->team = pp_team_create(n_thread);
     if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
-    s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
+    /* Not zeroed: a large context costs nothing until it is used. */
+    s->tokens = pp_alloc(n_ctx * sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
-    s->segments = pp_alloc_zero(n_ctx, sizeof(int32_t));
-    s->positions = pp_alloc_zero(n_ctx, sizeof(int32_t));
+    s->segments = pp_alloc(n_ctx * sizeof *s->segments);
+    s->positions = pp_alloc(n_ctx * sizeof *s->positions);
     if (!s->tokens || !s->rows || !s->segments || !s->positions)
         return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);

@@ -9,6 +9,26 @@
 
 /* ---- scratch: one block, cut into arrays ---- */
 
+static void lay_out_attention(pp_scratch *s, const pippin_config *c, pp_cutter *k)
+{
+    const uint64_t n_ctx = (uint64_t)s->sizes.n_ctx, n_part = (n_ctx + PP_ATTEND_SPLIT - 1) / PP_ATTEND_SPLIT;
+    const uint64_t n_query = (uint64_t)PP_MAX(PP_ATTEND_QUERIES, c->n_head / c->n_kv_head),
+                   d_head = (uint64_t)c->d_head;
+    s->n_query = (size_t)n_query;
+    s->tiles = pp_cut(k, (uint64_t)s->sizes.n_row + 1, sizeof *s->tiles);
+    s->spaces = pp_cut(k, (uint64_t)s->sizes.n_thread, sizeof *s->spaces);
+    for (int32_t i = 0; i < s->sizes.n_thread; i++) {
+        pp_attend_space space;
+        space.scratch = pp_cut(k, PP_ATTEND_SCRATCH(d_head), sizeof(float));
+        space.max = pp_cut(k, n_query, sizeof(float));
+        space.sum = pp_cut(k, n_query, sizeof(float));
+        space.part = pp_cut(k, n_query * (d_head + 2), sizeof(float));
+        space.slots = pp_cut(k, n_ctx, sizeof(int32_t));
+        if (s->spaces) s->spaces[i] = space;
+    }
+    s->parts = pp_cut(k, (uint64_t)c->n_kv_head * n_part * n_query * (d_head + 2), sizeof(float));
+}
+
 static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
 {
     const uint64_t rows = (uint64_t)s->sizes.n_row, threads = (uint64_t)s->sizes.n_thread, d_head = (uint64_t)c->d_head;
@@ -26,8 +46,7 @@ static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
     s->lora = pp_cut(k, 3 * rows * PP_MAX_RANK, sizeof(float));
     s->rows = pp_cut(k, rows, sizeof(pp_row));
     s->logits = pp_cut(k, (uint64_t)s->sizes.n_logits * (uint64_t)c->n_vocab, sizeof(float));
-    s->scores = pp_cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
-    s->slots = pp_cut(k, threads * (uint64_t)s->sizes.n_ctx, sizeof(int32_t));
+    lay_out_attention(s, c, k);
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
     s->decoded = pp_cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
     s->codes_stride = ((s->widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */

@@ -10,6 +10,14 @@ enum { PP_MAX_RANK = 256 };
 /* Rows that are decoded together where there is no kernel for their type: one tile of matmul_f32. */
 enum { PP_DECODED_ROWS = 8 };
 
+/* What a thread needs to attend. */
+typedef struct pp_attend_space {
+    int32_t *slots;   /* [n_ctx] visible keys, where they are not simply the first ones */
+    float *scratch;   /* [PP_ATTEND_SCRATCH(d_head)] the kernel's */
+    float *max, *sum; /* [n_query] */
+    float *part;      /* [n_query][d_head + 2] what a part of the keys gives */
+} pp_attend_space;
+
 struct pp_scratch {
     pp_scratch_sizes sizes; /* capacities */
     /* [n_row][...] of the rows that are still alive, adjacent */
@@ -21,9 +29,12 @@ struct pp_scratch {
     float *cosine, *sine; /* [d_head / 2] of each row's position */
     float *lora;          /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
     pp_row *rows;
-    float *logits;  /* [n_logits][n_vocab] */
-    float *scores;  /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
-    int32_t *slots; /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    float *logits;           /* [n_logits][n_vocab] */
+    pp_attend_space *spaces; /* [n_thread] */
+    size_t n_query;          /* heads of one K/V head, of all tokens that attend together, at most */
+    int32_t *tiles;          /* [n_tile + 1] the first rows of those that attend together, and the end */
+    int32_t n_tile;
+    float *parts; /* [n_kv_head][n_ctx / PP_ATTEND_SPLIT][n_query][d_head + 2] of one tile, shared out among threads */
     float *decoded; /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
     size_t widest;  /* inputs of any linear layer */
     /* Inputs of low-bit linear layers, rounded to int8: codes [n_row][codes_stride], half of each row's scale, its codes' sum */

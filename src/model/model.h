@@ -148,7 +148,6 @@ typedef struct pp_kv {
     uint8_t *k, *v;             /* [n_full][n_kv_head][n_slot][d_head] */
     float *k_scales, *v_scales; /* [n_full][n_kv_head][n_slot] where int8 has no static scales, else NULL */
     int32_t *segment;           /* [n_slot]; negative: padding, which nothing attends to */
-    const int32_t *identity;    /* [n_slot] 0, 1, 2, ... */
     int32_t n_tok;              /* slots in use */
     bool one_segment;           /* all slots in use belong to one segment */
 } pp_kv;
