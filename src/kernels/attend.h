@@ -10,7 +10,7 @@
  */
 enum {
     MIX_VECTORS = 4, /* of each query, that add up values at the same time */
-    WIDEN_FROM = 3   /* queries that make it worth to widen a block once, and not each time that it is read */
+    WIDEN_FROM = 12  /* queries that make it worth to widen a block once, and not each time that it is read */
 };
 
 /* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
@@ -99,7 +99,7 @@ INLINE void softmax(pippin_type type, queries *h, int g, const block *b)
     const vec correction = v_exp(v_sub(before, max));
     h->max[g] = v_first(max);
     h->sum[g] = h->sum[g] * v_first(correction) + v_sum(sum);
-    k_scale(out, v_first(correction), h->a->d_head);
+    if (v_first(correction) != 1) k_scale(out, v_first(correction), h->a->d_head);
 }
 
 /* out += weights * values, for n_x queries from g and n_vec vectors from element d; the last vector has `lanes` lanes. */
