@@ -423,6 +423,16 @@ PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session); /* tokens
 PIPPIN_API size_t
 pippin_session_n_reused(const pippin_session *session); /* of the last sync's, those found in the cache */
 
+/* [n_tok] the timeline, valid until the session is used again. */
+PIPPIN_API const int32_t *pippin_session_tokens(const pippin_session *session);
+
+/*
+ * For measurements at depth: the timeline becomes n_tok random tokens, 1 to the session's context, whose K and V are random
+ * values about as large as a model's and not computed, which takes seconds where reading a text takes hours. Same seed, same
+ * values for every cache type, but for its rounding. What follows must begin with these tokens. Errors: CONTEXT, ARGUMENT.
+ */
+PIPPIN_API pippin_status pippin_session_fill(pippin_session *session, size_t n_tok, uint64_t seed, pippin_error *err);
+
 /* May be called from another thread or a signal handler: the call that runs, or else the next one that evaluates, returns
    CANCELLED within one layer's time. */
 PIPPIN_API void pippin_session_cancel(pippin_session *session);

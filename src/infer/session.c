@@ -115,8 +115,33 @@ const float *pippin_session_logits_of(const pippin_session *s, int32_t back)
 }
 
 size_t pippin_session_n_tok(const pippin_session *s) { return (size_t)s->kv.n_tok; }
+const int32_t *pippin_session_tokens(const pippin_session *s) { return s->tokens; }
 size_t pippin_session_n_reused(const pippin_session *s) { return s->n_reused; }
 void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
+
+static pippin_status too_long(const pippin_session *s, size_t n_tok, pippin_error *err)
+{
+    char fixed[160] = "";
+    if (s->rope.scaling > PIPPIN_ROPE_SCALING_NONE && s->rope.scaling < PIPPIN_ROPE_SCALING_LLAMA3)
+        snprintf(fixed, sizeof fixed,
+                 " (with a new session: keys are cached after their rotation, so this one's factor of %g is fixed)",
+                 s->rope.factor);
+    return pp_fail(err, PIPPIN_E_CONTEXT,
+                   "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context%s", n_tok,
+                   (int)s->n_ctx, fixed);
+}
+
+pippin_status pippin_session_fill(pippin_session *s, size_t n_tok, uint64_t seed, pippin_error *err)
+{
+    if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens to fill in: none, expected at least one");
+    if (n_tok > (size_t)s->n_ctx) return too_long(s, n_tok, err);
+    const uint64_t n_vocab = (uint64_t)s->model->weights.config.n_vocab;
+    /* A stream of its own: those of the cache are numbers of heads. */
+    for (size_t i = 0; i < n_tok; i++) s->tokens[i] = (int32_t)(pp_random_fast(seed, UINT64_MAX, i) % n_vocab);
+    pp_kv_fill(&s->kv, &s->model->weights, s->team, (int32_t)n_tok, seed);
+    s->logits = NULL;
+    return PIPPIN_OK;
+}
 
 static void forget(pippin_session *s)
 {
@@ -158,10 +183,7 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
 {
     const int32_t n_vocab = s->model->weights.config.n_vocab;
     if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens: none given, expected at least one");
-    if (n_tok > (size_t)s->n_ctx)
-        return pp_fail(err, PIPPIN_E_CONTEXT,
-                       "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context", n_tok,
-                       (int)s->n_ctx);
+    if (n_tok > (size_t)s->n_ctx) return too_long(s, n_tok, err);
     for (size_t i = 0; i < n_tok; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: id %d, expected 0 to %d of this model's vocabulary", i,
