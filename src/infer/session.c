@@ -61,6 +61,17 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     return status;
 }
 
+/* Where nothing stretches positions, more of them than were trained are worth a line. */
+static void remark(const pippin_session *s)
+{
+    const int32_t trained = s->model->weights.config.n_ctx_train;
+    if (trained > 0 && s->n_ctx > trained && s->rope.scaling == PIPPIN_ROPE_SCALING_NONE)
+        pp_log(
+            "context: %d tokens, but the model was trained on %d and its positions are not stretched; texts that are "
+            "longer want a rope scaling, as yarn",
+            (int)s->n_ctx, (int)trained);
+}
+
 pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options, pippin_session **out,
                                     pippin_error *err)
 {
@@ -76,11 +87,13 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
     if (status == PIPPIN_OK) status = allocate(s, &o, err);
     if (status == PIPPIN_OK && model->adapter && !o.no_embedded_adapter)
         status = pippin_session_set_adapters(s, &(pippin_adapter_use){model->adapter, 1}, 1, err);
-    if (status != PIPPIN_OK)
+    if (status != PIPPIN_OK) {
         pippin_session_free(s);
-    else
-        *out = s;
-    return status;
+        return status;
+    }
+    remark(s);
+    *out = s;
+    return PIPPIN_OK;
 }
 
 void pippin_session_free(pippin_session *s)
