@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { N_IN = 2048, N_OUT_STREAM = 16384, N_OUT_BLOCK = 512, N_TOK = 512, N_SLOT = 4096, D_HEAD = 128, N_GROUP = 8 };
+enum { N_IN = 2048, N_OUT_STREAM = 16384, N_OUT_BLOCK = 512, N_TOK = 512, D_HEAD = 128, N_GROUP = 8 };
 
 static float *x, *y;
 static void *w; /* [N_OUT_STREAM][N_IN] of any type */
@@ -110,32 +110,39 @@ static void bench_low(const pp_kernels *k, int bits)
     printf("\n");
 }
 
+/* One token, as it is generated, and several of a prompt, over one part of the keys. */
 static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
 {
-    static int32_t slots[N_SLOT];
-    static float scratch[N_GROUP * PP_ATTEND_BLOCK];
-    for (int i = 0; i < N_SLOT; i++) slots[i] = i;
+    enum { N_KEY = PP_ATTEND_SPLIT };
+    static float scratch[PP_ATTEND_SCRATCH(D_HEAD)], max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
     if (type == PIPPIN_I8)
-        for (size_t i = 0; i < 2 * (size_t)N_SLOT * D_HEAD; i++) ((int8_t *)w)[i] = (int8_t)(i * 37 % 255 - 127);
+        for (size_t i = 0; i < 2 * (size_t)N_KEY * D_HEAD; i++) ((int8_t *)w)[i] = (int8_t)(i * 37 % 255 - 127);
     else
-        fill_weights(type, 2 * (size_t)N_SLOT * D_HEAD);
-    const void *v = (char *)w + pp_type_bytes(type, (size_t)N_SLOT * D_HEAD);
-    const pp_attend a = {.q = x,
-                         .out = y,
-                         .n_group = N_GROUP,
-                         .d_head = D_HEAD,
-                         .k = w,
-                         .v = v,
-                         .slots = slots,
-                         .n_key = N_SLOT,
-                         .scale = 0.088f,
-                         .k_scale = 0.01f,
-                         .v_scale = 0.01f,
-                         .scratch = scratch};
+        fill_weights(type, 2 * (size_t)N_KEY * D_HEAD);
+    const void *v = (char *)w + pp_type_bytes(type, (size_t)N_KEY * D_HEAD);
+    pp_attend a = {.q = x,
+                   .out = y,
+                   .q_stride = N_GROUP * D_HEAD,
+                   .out_stride = N_GROUP * D_HEAD,
+                   .max = max,
+                   .sum = sum,
+                   .n_group = N_GROUP,
+                   .d_head = D_HEAD,
+                   .k = w,
+                   .v = v,
+                   .scale = 0.088f,
+                   .k_scale = 0.01f,
+                   .v_scale = 0.01f,
+                   .scratch = scratch};
     double s;
-    BEST_SECONDS(s, kernel(&a));
-    printf("  attend_%-5s d_head %d, %d heads, %d keys: %6.1f keys/us, %6.1f GMAC/s\n", pippin_type_name(type), D_HEAD,
-           N_GROUP, N_SLOT, 1e-6 * N_SLOT / s, 2e-9 * N_SLOT * D_HEAD * N_GROUP / s);
+    printf("  attend_%-5s d_head %d, %d heads, %d keys:", pippin_type_name(type), D_HEAD, N_GROUP, N_KEY);
+    for (a.n_tok = 1; a.n_tok * N_GROUP <= PP_ATTEND_QUERIES; a.n_tok *= 4) {
+        a.n_key = N_KEY - a.n_tok + 1;
+        BEST_SECONDS(s, kernel(&a));
+        printf("   %d token%s %6.1f GMAC/s", a.n_tok, a.n_tok > 1 ? "s" : "",
+               2e-9 * a.n_tok * N_KEY * D_HEAD * N_GROUP / s);
+    }
+    printf("\n");
 }
 
 /* Products as training has them: forward (b transposed), by weights, by inputs (a transposed). */

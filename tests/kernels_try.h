@@ -13,7 +13,7 @@
 #include "kernels/kernels.h"
 #include "support.h"
 
-enum { N_BUFFER = 9, BUFFER_BYTES = 4 << 20, PAD = 64, CANARY = 0xa5 };
+enum { N_BUFFER = 12, BUFFER_BYTES = 4 << 20, PAD = 64, CANARY = 0xa5 };
 
 static uint64_t seed, counter;
 static uint8_t *buffer_end[N_BUFFER]; /* a page that faults begins here */

@@ -10,7 +10,7 @@
 
 typedef struct bench_args {
     pp_common common;
-    const char *preset, *verify;
+    const char *preset, *verify, *depth;
     pippin_type type;
     int32_t n_prompt, n_generate, n_round;
     bool markdown;
@@ -24,6 +24,9 @@ static const pp_option own_options[] = {
      .help = "tokens that are computed one by one (default: 128)"},
     {PP_OPT_TEXT("verify", "K,K,...", AT(verify)),
      .help = "tokens that one pass checks at once, as guesses are, 1 to 16 each (default: 2,4,8)"},
+    {PP_OPT_TEXT("depth", "N,N,...", AT(depth)),
+     .help =
+         "generate also after so many tokens, 1 to 1,048,576 each, with random keys and values that are not computed"},
     {PP_OPT_INT("rounds", "N", AT(n_round), 1, 100), .letter = 'r',
      .help = "times that everything is measured (default: 3)"},
     {PP_OPT_PRESET(AT(preset)), .help = "in place of --model: random weights of this shape, or of a config.json's"},
@@ -34,7 +37,10 @@ static const pp_option own_options[] = {
 
 enum {
     MAX_SAMPLE = 4096,
-    MAX_TEST = 8,
+    MAX_VERIFY = 6,
+    MAX_DEPTH = 8,
+    MAX_TEST = 2 + MAX_VERIFY + MAX_DEPTH,
+    MAX_CTX = 1 << 20,
     PIECE = 16,
     SHORT = 8 /* tokens in the cache before the first that is timed */
 };
@@ -46,9 +52,10 @@ typedef struct series {
 
 typedef struct test {
     char name[32];
-    int32_t n;                     /* tokens of a pass */
-    double bytes, macs;            /* a token's, 0: not counted */
-    series rate;                   /* tokens a second */
+    int32_t n;          /* tokens of a pass, or that are generated */
+    int32_t depth;      /* tokens in the cache before the first that is generated; 0: a few that are computed */
+    double bytes, macs; /* a token's, 0: not counted */
+    series rate;        /* tokens a second */
     series bandwidth, peak, ratio; /* shares of the machine's; time against that of one token */
 } test;
 
@@ -58,6 +65,7 @@ typedef struct bench {
     pippin_probe *probe;
     int32_t *tokens; /* [n_ctx] */
     int32_t n_ctx;
+    pp_ids sizes, depths; /* of --verify and --depth */
     test tests[MAX_TEST];
     size_t n_test;
     series read, multiply; /* all that the probes gave */
@@ -137,15 +145,30 @@ static int bench_prompt(bench *b, test *t)
     return 0;
 }
 
+/* The timeline that generation begins at: a few tokens, or many with keys and values that are not computed. */
+static int prepare_generate(bench *b, const test *t)
+{
+    double seconds;
+    if (!t->depth) {
+        draw(b, 0, SHORT + t->n);
+        return evaluate(b, SHORT, 1, &seconds);
+    }
+    pippin_error err;
+    if (pippin_session_fill(b->loaded.session, (size_t)t->depth, 1, &err) != PIPPIN_OK) return pp_failed(&err);
+    memcpy(b->tokens, pippin_session_tokens(b->loaded.session), (size_t)t->depth * sizeof *b->tokens);
+    draw(b, t->depth, t->n);
+    return 0;
+}
+
 static int bench_generate(bench *b, test *t)
 {
+    const int32_t start = t->depth ? t->depth : SHORT;
+    int code = prepare_generate(b, t);
     double seconds, before = probe_read(b);
-    draw(b, 0, SHORT + t->n);
-    int code = evaluate(b, SHORT, 1, &seconds);
     for (int32_t done = 0; done < t->n && !code; done += PIECE) {
         const int32_t n = PP_MIN(PIECE, t->n - done);
         double sum = 0;
-        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, SHORT + done + i, 1, &seconds);
+        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, start + done + i, 1, &seconds);
         if (code) break;
         const double after = probe_read(b), rate = (double)n / sum;
         add(&t->rate, rate);
@@ -197,32 +220,59 @@ static double bytes_per_token(const pippin_model *model)
     return bytes;
 }
 
-static int add_tests(bench *b)
+/* Bytes of K and V that a token after n others reads: those of every layer, also where it is another layer's. */
+static double kv_bytes(const bench *b, double n)
+{
+    const pippin_config *c = pippin_model_config(b->loaded.model);
+    const pippin_type type = pippin_session_kv_type(b->loaded.session);
+    const double value = type == PIPPIN_I8 ? 1 : type == PIPPIN_BF16 ? 2 : 4;
+    const double scale = type == PIPPIN_I8 && !pippin_model_has_kv_scales(b->loaded.model) ? 4 : 0;
+    return 2 * n * c->n_layer * c->n_kv_head * (c->d_head * value + scale);
+}
+
+static test *add_test(bench *b, test t, const char *kind)
+{
+    test *to = &b->tests[b->n_test++];
+    *to = t;
+    if (t.depth)
+        snprintf(to->name, sizeof to->name, "%s%d@%d", kind, (int)t.n, (int)t.depth);
+    else
+        snprintf(to->name, sizeof to->name, "%s%d", kind, (int)t.n);
+    return to;
+}
+
+/* The numbers of an option, at most n and from 1 to high each. */
+static int read_numbers(const char *flag, const char *text, size_t n, int32_t high, pp_ids *out)
+{
+    int code = text ? pp_parse_ids(flag, text, strlen(text), out) : 0;
+    bool good = out->n <= n;
+    for (size_t i = 0; i < out->n; i++) good = good && out->items[i] >= 1 && out->items[i] <= high;
+    if (code || good) return code;
+    return pp_error(PP_EXIT_USAGE, "%s: found \"%s\", expected up to %zu numbers from 1 to %d", flag, text, n,
+                    (int)high);
+}
+
+static void add_tests(bench *b)
 {
     const bench_args *a = b->args;
-    const double bytes = bytes_per_token(b->loaded.model);
+    const double bytes = bytes_per_token(b->loaded.model), half = 0.5 * a->n_generate;
     pippin_ledger ledger;
     pippin_ledger_compute(pippin_model_config(b->loaded.model), &ledger);
-    test *t = &b->tests[b->n_test++];
-    *t = (test){.n = a->n_prompt, .macs = (double)ledger.linear_weights_full};
-    snprintf(t->name, sizeof t->name, "pp%d", (int)a->n_prompt);
-    t = &b->tests[b->n_test++];
-    *t = (test){.n = a->n_generate, .bytes = bytes};
-    snprintf(t->name, sizeof t->name, "tg%d", (int)a->n_generate);
-    pp_ids sizes = {0};
-    int code = pp_parse_ids("--verify", a->verify, strlen(a->verify), &sizes);
-    for (size_t i = 0; i < sizes.n && !code; i++) {
-        if (sizes.items[i] < 1 || sizes.items[i] > PIECE || b->n_test == MAX_TEST) {
-            code = pp_error(PP_EXIT_USAGE, "--verify: found \"%s\", expected up to %d numbers from 1 to %d", a->verify,
-                            MAX_TEST - 2, PIECE);
-            break;
-        }
-        t = &b->tests[b->n_test++];
-        *t = (test){.n = sizes.items[i]};
-        snprintf(t->name, sizeof t->name, "verify%d", (int)t->n);
+    add_test(b, (test){.n = a->n_prompt, .macs = (double)ledger.linear_weights_full}, "pp");
+    add_test(b, (test){.n = a->n_generate, .bytes = bytes + kv_bytes(b, SHORT + half)}, "tg");
+    for (size_t i = 0; i < b->depths.n; i++) {
+        const int32_t depth = b->depths.items[i];
+        add_test(b, (test){.n = a->n_generate, .depth = depth, .bytes = bytes + kv_bytes(b, depth + half)}, "tg");
     }
-    pp_free(sizes.items);
-    return code;
+    for (size_t i = 0; i < b->sizes.n; i++) add_test(b, (test){.n = b->sizes.items[i]}, "verify");
+}
+
+/* Tokens that the context must hold. */
+static int32_t tokens_needed(const bench *b)
+{
+    int32_t most = PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate);
+    for (size_t i = 0; i < b->depths.n; i++) most = PP_MAX(most, b->depths.items[i] + b->args->n_generate);
+    return most;
 }
 
 static int open_model(bench *b)
@@ -252,22 +302,30 @@ static int open_model(bench *b)
     }
     if (code) return code;
     /* No more context than is measured: a session's memory is part of what is reported. */
-    const int32_t most = PP_MAX(PP_MAX(a->n_prompt, SHORT + a->n_generate), SHORT + PIECE * (PIECE + 1));
-    code = pp_load_session(&a->common, model, most, &b->loaded);
+    code = pp_load_session(&a->common, model, PP_MAX(tokens_needed(b), SHORT + PIECE * (PIECE + 1)), &b->loaded);
     b->loaded.seconds = pp_seconds() - start;
     return code;
 }
 
 static int prepare(bench *b)
 {
-    int code = open_model(b);
+    int code = read_numbers("--verify", b->args->verify, MAX_VERIFY, PIECE, &b->sizes);
+    if (!code) code = read_numbers("--depth", b->args->depth, MAX_DEPTH, MAX_CTX, &b->depths);
+    const int32_t needed = tokens_needed(b);
+    if (!code && needed > MAX_CTX)
+        code =
+            pp_error(PP_EXIT_USAGE, "--depth: with the tokens that are generated it comes to %d, expected at most %d",
+                     (int)needed, MAX_CTX);
+    if (!code) code = open_model(b);
     if (code) return code;
     b->n_ctx = pippin_session_n_ctx(b->loaded.session);
-    if (b->n_ctx < PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate))
+    if (b->n_ctx < needed)
         return pp_error(PP_EXIT_FAILURE, "--ctx: %d tokens, expected at least the %d that are to be measured",
-                        (int)b->n_ctx, (int)PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate));
+                        (int)b->n_ctx, (int)needed);
     b->tokens = pp_alloc_zero((size_t)b->n_ctx, sizeof *b->tokens);
-    return b->tokens ? add_tests(b) : pp_no_memory();
+    if (!b->tokens) return pp_no_memory();
+    add_tests(b);
+    return 0;
 }
 
 /* ---- results ---- */
@@ -367,6 +425,8 @@ static int run(const void *raw)
     pippin_probe_free(b->probe);
     if (b->loaded.model) pp_unload(&b->loaded);
     pp_free(b->tokens);
+    pp_free(b->sizes.items);
+    pp_free(b->depths.items);
     pp_free(b);
     return code;
 }
@@ -383,7 +443,8 @@ const pp_command pp_command_bench = {
         "Tokens are random. Between measurements a plain read of memory and a loop of multiplications show what the "
         "machine gives at that moment; shares are medians of what was measured side by side. Let nothing else run.\n\n"
         "  pippin bench -m base.gguf\n"
-        "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown",
+        "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown\n"
+        "  pippin bench -m base.gguf -n 32 --depth 4096,32768",
     .groups = groups,
     .args_size = sizeof(bench_args),
     .max_operands = 1,

@@ -93,6 +93,8 @@ typedef struct pp_common {
     pp_texts adapters;
     int32_t n_threads, n_ctx;
     pippin_type kv_type;
+    const char *rope_scaling;
+    double rope_factor;
     pp_texts operands;
 } pp_common;
 
@@ -110,9 +112,9 @@ typedef struct pp_command {
 /* The commands, in the order of the help text; NULL ends the list. */
 extern const pp_command *const pp_commands[];
 extern const pp_command pp_command_chat, pp_command_inspect, pp_command_plan, pp_command_check, pp_command_init,
-    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert, pp_command_quantize, pp_command_help,
-    pp_command_completion, pp_command_train, pp_command_distill, pp_command_adapter,
-    pp_command_bench;
+    pp_command_logits, pp_command_generate, pp_command_tokenize, pp_command_eval, pp_command_convert,
+    pp_command_quantize, pp_command_help, pp_command_completion, pp_command_train, pp_command_distill,
+    pp_command_adapter, pp_command_bench;
 
 /* The i-th option of a command, over all its groups; NULL past the end. */
 const pp_option *pp_command_option(const pp_command *command, size_t i);
@@ -126,7 +128,7 @@ extern const pp_option pp_options_help[];      /* --help, --version */
 extern const pp_option pp_options_model[];     /* --model */
 extern const pp_option pp_options_tokenizer[]; /* --tokenizer */
 extern const pp_option pp_options_compute[];   /* --threads, --cpu */
-extern const pp_option pp_options_session[];   /* --adapter, --kv-type, --ctx */
+extern const pp_option pp_options_session[];   /* --adapter, --kv-type, --ctx, --rope-scaling, --rope-factor */
 
 /* Fills args (zeroed, command->args_size bytes) from argv[0..argc); 0, or PP_EXIT_USAGE after a message. Stops early at
    --help and --version. Texts stay argv's. */

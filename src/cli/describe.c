@@ -60,10 +60,12 @@ static void attention_rows(pp_table *t, const pippin_config *c)
         pp_cell(t, "%d query heads x %d, %d K/V heads (%d query heads share one)", (int)c->n_head, (int)c->d_head,
                 (int)c->n_kv_head, (int)(c->n_head / c->n_kv_head));
     pp_cell(t, "positions");
-    char scaling[64] = "";
-    if (c->rope_factor != 0)
-        snprintf(scaling, sizeof scaling, ", scaled by %g beyond %s", c->rope_factor,
-                 pp_count(c->rope_n_ctx_original).text);
+    char scaling[96] = "";
+    if (c->rope_n_ctx_original)
+        snprintf(scaling, sizeof scaling, ", scaled by %g beyond %s%s", c->rope_factor,
+                 pp_count(c->rope_n_ctx_original).text, c->rope_scaling == PIPPIN_ROPE_SCALING_YARN ? " (yarn)" : "");
+    else if (c->rope_factor != 0)
+        snprintf(scaling, sizeof scaling, ", scaled by %g (linear)", c->rope_factor);
     pp_cell(t, "RoPE on %s, theta %s%s", c->rope_pairs == PIPPIN_ROPE_ADJACENT ? "adjacent pairs" : "half-split pairs",
             pp_count((int64_t)c->rope_theta).text, scaling);
     if (c->qk_norm != PIPPIN_QK_NORM_NONE) {

@@ -99,17 +99,40 @@ static int attach_adapters(pp_loaded *loaded, const pp_texts *texts)
 
 /* ---- sessions ---- */
 
+/* The kinds whose factor grows with the text are known by name, to say why they are not to be had. */
+static int choose_rope(const pp_common *common, pippin_session_options *options)
+{
+    const char *name = common->rope_scaling;
+    options->rope_factor = common->rope_factor;
+    if (common->rope_factor != 0 && (!name || strcmp(name, "none") == 0))
+        return pp_error(PP_EXIT_USAGE,
+                        "--rope-factor: found %g without a scaling, expected --rope-scaling linear, ntk "
+                        "or yarn with it; name one, or leave the factor out",
+                        common->rope_factor);
+    if (!name) return 0;
+    if (strcmp(name, "dynamic") == 0 || strcmp(name, "longrope") == 0)
+        return pp_error(PP_EXIT_USAGE,
+                        "--rope-scaling: found \"%s\", whose factor depends on the text, expected one of "
+                        "none|linear|ntk|yarn: keys are cached after their rotation, so a session's "
+                        "factor is fixed; choose --ctx for the longest text",
+                        name);
+    if (pippin_rope_scaling_from_name(name, &options->rope_scaling) &&
+        options->rope_scaling != PIPPIN_ROPE_SCALING_AUTO)
+        return 0;
+    return pp_error(PP_EXIT_USAGE, "--rope-scaling: found \"%s\", expected one of none|linear|ntk|yarn", name);
+}
+
 int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out)
 {
     const double start = pp_seconds();
     *out = (pp_loaded){.model = model};
-    const pippin_session_options options = {.n_ctx = common->n_ctx ? common->n_ctx : n_ctx,
-                                            .n_threads = common->n_threads,
-                                            .kv_type = common->kv_type,
-                                            .no_embedded_adapter = common->adapters.n > 0};
+    pippin_session_options options = {.n_ctx = common->n_ctx ? common->n_ctx : n_ctx,
+                                      .n_threads = common->n_threads,
+                                      .kv_type = common->kv_type,
+                                      .no_embedded_adapter = common->adapters.n > 0};
     pippin_error err;
-    int code = 0;
-    if (pippin_session_create(model, &options, &out->session, &err) != PIPPIN_OK) code = pp_failed(&err);
+    int code = choose_rope(common, &options);
+    if (!code && pippin_session_create(model, &options, &out->session, &err) != PIPPIN_OK) code = pp_failed(&err);
     if (!code && common->adapters.n) code = attach_adapters(out, &common->adapters);
     if (code)
         pp_unload(out);

@@ -49,6 +49,11 @@ const pp_option pp_options_session[] = {
              "weights are f32, else bf16)"},
     {PP_OPT_CTX(AT(n_ctx)),
      .help = "tokens that the context holds (default: what the model was trained on, at most 4096)"},
+    {PP_OPT_TEXT("rope-scaling", "KIND", AT(rope_scaling)), .choices = "none|linear|ntk|yarn",
+     .help = "how positions are stretched for a context that is longer than the training's: none, linear, ntk or yarn "
+             "(default: what the model's file says, else none)"},
+    {PP_OPT_REAL("rope-factor", "X", AT(rope_factor), 1, 1000),
+     .help = "by how much (default: the context against the training's, so 1 where it is not longer)"},
     {0}};
 
 /* ---- numbers ---- */

@@ -38,6 +38,8 @@ pippin_status pp_model_save_tokenizer(const pippin_model *model, const char *dir
 pippin_type pp_kv_auto(const pp_weights *w);
 pippin_status pp_kv_create(const pp_weights *w, pippin_type type, int32_t n_slot, pp_kv *out, pippin_error *err);
 void pp_kv_free(pp_kv *kv);
+/* n_tok tokens of one segment, with random K and V: codes up to 127, by the layer's static scale or 1/64. */
+void pp_kv_fill(pp_kv *kv, const pp_weights *w, pp_team *team, int32_t n_tok, uint64_t seed);
 /* Forgets all slots from n_tok on. */
 void pp_kv_rewind(pp_kv *kv, int32_t n_tok);
 

@@ -65,7 +65,9 @@ static pippin_status text_create(const pippin_model *model, const pippin_save_op
     for (size_t i = 0; i < c->n_tok; i++) t->tokens[i] = i % c->n_row == 0 && bos >= 0 ? bos : o->calibrate[i];
     status = pp_kv_create(w, pp_kv_auto(w), (int32_t)c->n_tok, &t->kv, err);
     if (status != PIPPIN_OK) return status;
-    return pp_scratch_create(w, (int32_t)c->n_row, 1, (int32_t)c->n_tok, pp_team_size(team), &c->scratch, err);
+    const pp_rope rope = pp_rope_own(&w->config);
+    const pp_scratch_sizes sizes = {(int32_t)c->n_row, 1, (int32_t)c->n_tok, pp_team_size(team)};
+    return pp_scratch_create(w, &rope, sizes, &c->scratch, err);
 }
 
 pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options, const char *path,

@@ -70,7 +70,7 @@ pippin_status pippin_session_score(pippin_session *s, const pippin_score *in, pi
     pp_kv_rewind(&s->kv, 0);
     s->logits = NULL;
     if (score.reference)
-        status = pp_reference_score(&s->model->weights, s->loras, s->n_lora, &score, err);
+        status = pp_reference_score(&s->model->weights, &s->rope, s->loras, s->n_lora, &score, err);
     else
         status = fast_score(s, &score, err);
     /* The cache now holds a text of the caller's own arrangement, which no prefix may match. */

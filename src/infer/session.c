@@ -45,18 +45,31 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
     s->team = pp_team_create(n_thread);
     if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
-    s->tokens = pp_alloc_zero(n_ctx, sizeof *s->tokens);
+    /* Not zeroed: a large context costs nothing until it is used. */
+    s->tokens = pp_alloc(n_ctx * sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
-    s->segments = pp_alloc_zero(n_ctx, sizeof(int32_t));
-    s->positions = pp_alloc_zero(n_ctx, sizeof(int32_t));
+    s->segments = pp_alloc(n_ctx * sizeof *s->segments);
+    s->positions = pp_alloc(n_ctx * sizeof *s->positions);
     if (!s->tokens || !s->rows || !s->segments || !s->positions)
         return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
-        status = pp_scratch_create(w, s->n_batch, s->n_logits, s->n_ctx, n_thread, &s->scratch, err);
+        status = pp_scratch_create(w, &s->rope, (pp_scratch_sizes){s->n_batch, s->n_logits, s->n_ctx, n_thread},
+                                   &s->scratch, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
     return status;
+}
+
+/* Where nothing stretches positions, more of them than were trained are worth a line. */
+static void remark(const pippin_session *s)
+{
+    const int32_t trained = s->model->weights.config.n_ctx_train;
+    if (trained > 0 && s->n_ctx > trained && s->rope.scaling == PIPPIN_ROPE_SCALING_NONE)
+        pp_log(
+            "context: %d tokens, but the model was trained on %d and its positions are not stretched; texts that are "
+            "longer want a rope scaling, as yarn",
+            (int)s->n_ctx, (int)trained);
 }
 
 pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options, pippin_session **out,
@@ -70,14 +83,17 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
     if (!s) return pp_fail_memory(err, "session", sizeof *s);
     s->model = pippin_model_retain(model);
     take_options(s, &o);
-    status = allocate(s, &o, err);
+    status = pp_rope_choose(&model->weights.config, o.rope_scaling, o.rope_factor, s->n_ctx, &s->rope, err);
+    if (status == PIPPIN_OK) status = allocate(s, &o, err);
     if (status == PIPPIN_OK && model->adapter && !o.no_embedded_adapter)
         status = pippin_session_set_adapters(s, &(pippin_adapter_use){model->adapter, 1}, 1, err);
-    if (status != PIPPIN_OK)
+    if (status != PIPPIN_OK) {
         pippin_session_free(s);
-    else
-        *out = s;
-    return status;
+        return status;
+    }
+    remark(s);
+    *out = s;
+    return PIPPIN_OK;
 }
 
 void pippin_session_free(pippin_session *s)
@@ -99,6 +115,8 @@ void pippin_session_free(pippin_session *s)
 int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
 int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->team); }
 pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
+pippin_rope_scaling pippin_session_rope_scaling(const pippin_session *s) { return s->rope.scaling; }
+double pippin_session_rope_factor(const pippin_session *s) { return s->rope.factor; }
 int32_t pippin_session_n_logits(const pippin_session *s) { return s->n_logits; }
 
 const float *pippin_session_logits(const pippin_session *s) { return pippin_session_logits_of(s, 0); }
@@ -110,8 +128,33 @@ const float *pippin_session_logits_of(const pippin_session *s, int32_t back)
 }
 
 size_t pippin_session_n_tok(const pippin_session *s) { return (size_t)s->kv.n_tok; }
+const int32_t *pippin_session_tokens(const pippin_session *s) { return s->tokens; }
 size_t pippin_session_n_reused(const pippin_session *s) { return s->n_reused; }
 void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
+
+static pippin_status too_long(const pippin_session *s, size_t n_tok, pippin_error *err)
+{
+    char fixed[160] = "";
+    if (s->rope.scaling > PIPPIN_ROPE_SCALING_NONE && s->rope.scaling < PIPPIN_ROPE_SCALING_LLAMA3)
+        snprintf(fixed, sizeof fixed,
+                 " (with a new session: keys are cached after their rotation, so this one's factor of %g is fixed)",
+                 s->rope.factor);
+    return pp_fail(err, PIPPIN_E_CONTEXT,
+                   "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context%s", n_tok,
+                   (int)s->n_ctx, fixed);
+}
+
+pippin_status pippin_session_fill(pippin_session *s, size_t n_tok, uint64_t seed, pippin_error *err)
+{
+    if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens to fill in: none, expected at least one");
+    if (n_tok > (size_t)s->n_ctx) return too_long(s, n_tok, err);
+    const uint64_t n_vocab = (uint64_t)s->model->weights.config.n_vocab;
+    /* A stream of its own: those of the cache are numbers of heads. */
+    for (size_t i = 0; i < n_tok; i++) s->tokens[i] = (int32_t)(pp_random_fast(seed, UINT64_MAX, i) % n_vocab);
+    pp_kv_fill(&s->kv, &s->model->weights, s->team, (int32_t)n_tok, seed);
+    s->logits = NULL;
+    return PIPPIN_OK;
+}
 
 static void forget(pippin_session *s)
 {
@@ -153,10 +196,7 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
 {
     const int32_t n_vocab = s->model->weights.config.n_vocab;
     if (n_tok == 0) return pp_fail(err, PIPPIN_E_ARGUMENT, "tokens: none given, expected at least one");
-    if (n_tok > (size_t)s->n_ctx)
-        return pp_fail(err, PIPPIN_E_CONTEXT,
-                       "prompt: %zu tokens, the context holds %d; shorten it or ask for a larger context", n_tok,
-                       (int)s->n_ctx);
+    if (n_tok > (size_t)s->n_ctx) return too_long(s, n_tok, err);
     for (size_t i = 0; i < n_tok; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: id %d, expected 0 to %d of this model's vocabulary", i,

@@ -9,13 +9,14 @@ struct pippin_session {
     pp_team *team;
     pp_scratch *scratch;
     pp_kv kv;
+    pp_rope rope; /* for good: cached keys are rotated */
     pp_lora_use loras[PP_MAX_LORA];
     int32_t n_lora;
     int32_t n_ctx, n_batch, n_logits;
     bool no_bypass;
     atomic_int cancel;
-    int32_t *tokens; /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
-    pp_row *rows;    /* [n_batch] of the next pass */
+    int32_t *tokens;     /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
+    pp_row *rows;        /* [n_batch] of the next pass */
     const float *logits; /* [n_wanted][n_vocab] of the last tokens, in the scratch; NULL: there are none */
     int32_t n_wanted;
     pp_sampler sampler;

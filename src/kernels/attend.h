@@ -1,76 +1,90 @@
 /*
- * attend.h - attention of one token's heads over a list of keys, for any lanes_*.h; uses matmul.h and vector.h.
+ * attend.h - attention of some tokens' heads over a part of a list of keys, for any lanes_*.h; uses matmul.h and vector.h.
  *
- * Keys come in blocks of PP_ATTEND_BLOCK by their index in the list. Each block has its own sums, added to those of the
- * blocks before it: what a head gets depends on its q and on the listed keys and values, not on the other heads or on
- * where the keys lie; and many keys lose no more accuracy than few.
+ * A query is one head of one token. Keys come in blocks of PP_ATTEND_BLOCK by their index in the list. Each block has its own
+ * sums, added to those of the blocks before it: what a query gets depends on its q and on the keys and values that it sees, not
+ * on the other queries or on where the keys lie; and many keys lose no more accuracy than few.
+ *
+ * All queries of a call pass over a block together, so that it is read, and widened to float, once for all of them. Widening
+ * is exact and a pair of rows has one order of additions, so a query alone gets the same bits.
  */
 enum {
-    MAX_HEADS = 16, /* heads that share the loaded K and V; more go in several rounds */
-    MIX_VECTORS = 4 /* of each head, that add up values at the same time */
+    MIX_VECTORS = 4, /* of each query, that add up values at the same time */
+    WIDEN_FROM = 12  /* queries that make it worth to widen a block once, and not each time that it is read */
 };
 
-/* Heads g..g+n_head-1 of one call, n_head <= MAX_HEADS, with what each knows of the blocks so far. */
-typedef struct heads {
+/* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
+typedef struct queries {
     const pp_attend *a;
     const float *q;
-    float *out, *p; /* p[head][PP_ATTEND_BLOCK]: scores, then weights */
-    int n_head;
-    float max[MAX_HEADS], sum[MAX_HEADS];
-} heads;
+    float *out, *p, *wide; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights; [PP_ATTEND_BLOCK][d_head] */
+    int n, n_group;        /* n_group of them a token */
+    float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
+} queries;
 
 /* The keys of one block, and for int8 what their values are to be multiplied by. */
 typedef struct block {
-    const int32_t *slots;
-    int n;
+    int first, n;
+    const void *k[PP_ATTEND_BLOCK], *v[PP_ATTEND_BLOCK];
     float k_scale[PP_ATTEND_BLOCK], v_scale[PP_ATTEND_BLOCK];
 } block;
 
-INLINE const void *row_at(pippin_type type, const void *rows, int32_t slot, int d_head)
+/* k_scale becomes what a dot product is multiplied by. Entries past n are the last one again: read, and never used. */
+INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first, int last)
 {
-    return (const char *)rows + (size_t)slot * (size_t)d_head * element_bytes(type);
-}
-
-/* k_scale becomes what a dot product is multiplied by. Entries past n are never used but must not be NaN. */
-INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first)
-{
-    b->slots = a->slots + first;
-    b->n = PP_MIN(PP_ATTEND_BLOCK, a->n_key - first);
+    const size_t row = (size_t)a->d_head * element_bytes(type);
+    b->first = first;
+    b->n = PP_MIN(PP_ATTEND_BLOCK, last - first);
     for (int j = 0; j < PP_ATTEND_BLOCK; j++) {
-        const int32_t slot = b->slots[PP_MIN(j, b->n - 1)];
+        const int at = first + PP_MIN(j, b->n - 1), slot = a->slots ? a->slots[at] : at;
+        b->k[j] = (const char *)a->k + (size_t)slot * row;
+        b->v[j] = (const char *)a->v + (size_t)slot * row;
         b->k_scale[j] = type != PIPPIN_I8 ? a->scale : a->scale * (a->k_scales ? a->k_scales[slot] : a->k_scale);
         b->v_scale[j] = a->v_scales ? a->v_scales[slot] : a->v_scale;
     }
 }
 
-INLINE void score_tile(pippin_type type, int n_x, const heads *h, int g, const block *b, int j)
+/* Rows of the block to floats in `wide`, where rows[] then points. */
+INLINE void widen(pippin_type type, const queries *h, const block *b, const void **rows)
 {
-    const int d_head = h->a->d_head;
-    const void *row[QUAD];
+    const int d_head = h->a->d_head, rest = d_head % LANES;
+    for (int j = 0; j < PP_ATTEND_BLOCK; j++) {
+        float *to = h->wide + (size_t)PP_MIN(j, b->n - 1) * (size_t)d_head;
+        if (j < b->n) {
+            size_t i = 0;
+            for (; i + LANES <= (size_t)d_head; i += LANES) v_store(to + i, load_row(type, rows[j], i));
+            if (rest) v_store_n(to + i, load_row_n(type, rows[j], i, rest), rest);
+        }
+        rows[j] = to;
+    }
+}
+
+INLINE void score_tile(pippin_type type, int n_x, const queries *h, int g, const block *b, int j)
+{
+    const size_t d_head = (size_t)h->a->d_head;
     quad sum[TILE_TOKENS];
-    for (int i = 0; i < QUAD; i++) row[i] = row_at(type, h->a->k, b->slots[PP_MIN(j + i, b->n - 1)], d_head);
-    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * (size_t)d_head, (size_t)d_head, row, d_head, sum);
+    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * d_head, d_head, b->k + j, h->a->d_head, sum);
     for (int i = 0; i < n_x; i++)
         quad_store(h->p + (g + i) * PP_ATTEND_BLOCK + j, quad_mul(sum[i], quad_load(b->k_scale + j)));
 }
 
-/* p = scores; -infinity past the block's last key, so that its weight is 0. */
-INLINE void scores(pippin_type type, const heads *h, const block *b)
+/* p = scores of n_query queries from g, that see n keys of the block; -infinity past these, so that their weight is 0. */
+INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
 {
-    const int step = even_step(h->n_head, TILE_TOKENS);
-    for (int j = 0; j < b->n; j += QUAD)
-        for (int g = 0; g < h->n_head; g += step) switch (PP_MIN(step, h->n_head - g)) {
-#define CASE(n)                                                                                                        \
-    case n: score_tile(type, n, h, g, b, j); break;
+    const int step = even_step(n_query, TILE_TOKENS);
+    for (int j = 0; j < n; j += QUAD)
+        for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
+#define CASE(n_x)                                                                                                      \
+    case n_x: score_tile(type, n_x, h, g + i, b, j); break;
                 TILE_SIZES(CASE)
 #undef CASE
             }
-    for (int g = 0; g < h->n_head; g++)
-        for (int j = b->n; j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
+    for (int i = 0; i < n_query; i++)
+        for (int j = n; j < PP_ATTEND_BLOCK; j++) h->p[(g + i) * PP_ATTEND_BLOCK + j] = -INFINITY;
 }
 
-/* p = weights of one head, relative to its largest score so far; earlier sums shrink to that. */
-INLINE void softmax(pippin_type type, heads *h, int g, const block *b)
+/* p = weights of one query, relative to its largest score so far; earlier sums shrink to that. */
+INLINE void softmax(pippin_type type, queries *h, int g, const block *b)
 {
     float *p = h->p + g * PP_ATTEND_BLOCK, *out = h->out + (size_t)g * (size_t)h->a->d_head;
     const vec before = v_set1(h->max[g]);
@@ -85,21 +99,21 @@ INLINE void softmax(pippin_type type, heads *h, int g, const block *b)
     const vec correction = v_exp(v_sub(before, max));
     h->max[g] = v_first(max);
     h->sum[g] = h->sum[g] * v_first(correction) + v_sum(sum);
-    k_scale(out, v_first(correction), h->a->d_head);
+    if (v_first(correction) != 1) k_scale(out, v_first(correction), h->a->d_head);
 }
 
-/* out += weights * values, for n_x heads from g and n_vec vectors from element d; the last vector has `lanes` lanes. */
-INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const heads *h, int g, const block *b, int d)
+/* out += weights * values, for n_x queries from g and n_vec vectors from element d; the last vector has `lanes` lanes. */
+INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const queries *h, int g, const block *b, int n,
+                     int d)
 {
     const int d_head = h->a->d_head;
     vec acc[TILE_HEADS][MIX_VECTORS], v[MIX_VECTORS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_zero();
-    for (int j = 0; j < b->n; j++) {
-        const void *row = row_at(type, h->a->v, b->slots[j], d_head);
+    for (int j = 0; j < n; j++) {
         UNROLL for (int c = 0; c < n_vec; c++)
         {
             const size_t at = (size_t)(d + c * LANES);
-            v[c] = lanes == LANES ? load_row(type, row, at) : load_row_n(type, row, at, lanes);
+            v[c] = lanes == LANES ? load_row(type, b->v[j], at) : load_row_n(type, b->v[j], at, lanes);
         }
         UNROLL for (int i = 0; i < n_x; i++)
         {
@@ -117,46 +131,103 @@ INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const head
     }
 }
 
-INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const heads *h, const block *b, int d)
+INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const block *b,
+                      int n, int d)
 {
-    for (int g = 0; g < h->n_head; g += TILE_HEADS) switch (PP_MIN(TILE_HEADS, h->n_head - g)) {
-#define CASE(n)                                                                                                        \
-    case n: mix_tile(type, n, n_vec, lanes, h, g, b, d); break;
+    for (int i = 0; i < n_query; i += TILE_HEADS) switch (PP_MIN(TILE_HEADS, n_query - i)) {
+#define CASE(n_x)                                                                                                      \
+    case n_x: mix_tile(type, n_x, n_vec, lanes, h, g + i, b, n, d); break;
             HEAD_SIZES(CASE)
 #undef CASE
         }
 }
 
-INLINE void mix(pippin_type type, const heads *h, const block *b)
+/* Of n_query queries from g, that see n keys of the block. */
+INLINE void mix(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
 {
     const int d_head = h->a->d_head;
     int d = 0;
-    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES) mix_strip(type, MIX_VECTORS, LANES, h, b, d);
-    for (; d + LANES <= d_head; d += LANES) mix_strip(type, 1, LANES, h, b, d);
-    if (d < d_head) mix_strip(type, 1, d_head - d, h, b, d);
+    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES)
+        mix_strip(type, MIX_VECTORS, LANES, h, g, n_query, b, n, d);
+    for (; d + LANES <= d_head; d += LANES) mix_strip(type, 1, LANES, h, g, n_query, b, n, d);
+    if (d < d_head) mix_strip(type, 1, d_head - d, h, g, n_query, b, n, d);
 }
 
-INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_head)
+/* Keys of the block that a query's token sees. */
+INLINE int seen(const queries *h, const block *b, int query)
 {
-    const size_t at = (size_t)g * (size_t)a->d_head;
-    heads h = {.a = a, .q = a->q + at, .out = a->out + at, .p = a->scratch + g * PP_ATTEND_BLOCK, .n_head = n_head};
-    for (int i = 0; i < n_head; i++) h.max[i] = -FLT_MAX; /* not -infinity, whose difference to itself is NaN */
-    memset(h.out, 0, (size_t)n_head * (size_t)a->d_head * sizeof(float));
-    for (int first = 0; first < a->n_key; first += PP_ATTEND_BLOCK) {
+    return PP_MAX(0, PP_MIN(b->n, h->a->n_key + query / h->n_group - b->first));
+}
+
+/* type: of the cache; loaded: of the rows as they are read, which is f32 where they are widened first. */
+INLINE void attend_block(pippin_type type, pippin_type loaded, queries *h, block *b)
+{
+    /* Where all tokens see the whole block they pass over it together, else one by one. */
+    const int step = seen(h, b, 0) == b->n ? h->n : h->n_group;
+    if (loaded != type) widen(type, h, b, b->k);
+    for (int g = 0; g < h->n; g += step)
+        if (seen(h, b, g)) scores(loaded, h, g, step, b, seen(h, b, g));
+    for (int g = 0; g < h->n; g++)
+        if (seen(h, b, g)) softmax(type, h, g, b);
+    if (loaded != type) widen(type, h, b, b->v);
+    for (int g = 0; g < h->n; g += step)
+        if (seen(h, b, g)) mix(loaded, h, g, step, b, seen(h, b, g));
+}
+
+INLINE void attend_queries(pippin_type type, pippin_type loaded, queries *h, int last)
+{
+    for (int first = h->a->first; first < last; first += PP_ATTEND_BLOCK) {
         block b;
-        block_open(type, &b, a, first);
-        scores(type, &h, &b);
-        for (int i = 0; i < n_head; i++) softmax(type, &h, i, &b);
-        mix(type, &h, &b);
+        block_open(type, &b, h->a, first, last);
+        attend_block(type, loaded, h, &b);
     }
-    for (int i = 0; i < n_head; i++) k_scale(h.out + i * a->d_head, 1.0f / h.sum[i], a->d_head);
+}
+
+/* Heads g .. g + n_group - 1 of all tokens; the scratch holds their q and out side by side, then p, then a widened block. */
+INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_group)
+{
+    const size_t d_head = (size_t)a->d_head, n = (size_t)(a->n_tok * n_group), row = (size_t)n_group * d_head;
+    float *q = a->scratch;
+    queries h = {.a = a, .q = q, .out = q + n * d_head, .p = q + 2 * n * d_head, .n = (int)n, .n_group = n_group};
+    h.wide = h.p + n * PP_ATTEND_BLOCK;
+    for (size_t t = 0; t < (size_t)a->n_tok; t++)
+        memcpy(q + t * row, a->q + t * a->q_stride + (size_t)g * d_head, row * sizeof *q);
+    for (size_t i = 0; i < n; i++) h.max[i] = -FLT_MAX; /* not -infinity, whose difference to itself is NaN */
+    memset(h.sum, 0, n * sizeof *h.sum);
+    memset(h.out, 0, n * d_head * sizeof *h.out);
+    const int last = PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + a->n_tok - 1);
+    if (type != PIPPIN_F32 && n >= WIDEN_FROM)
+        attend_queries(type, PIPPIN_F32, &h, last);
+    else
+        attend_queries(type, type, &h, last);
+    for (size_t t = 0; t < (size_t)a->n_tok; t++) {
+        memcpy(a->out + t * a->out_stride + (size_t)g * d_head, h.out + t * row, row * sizeof *q);
+        memcpy(a->max + t * (size_t)a->n_group + g, h.max + t * (size_t)n_group, (size_t)n_group * sizeof *q);
+        memcpy(a->sum + t * (size_t)a->n_group + g, h.sum + t * (size_t)n_group, (size_t)n_group * sizeof *q);
+    }
 }
 
 INLINE void attend(pippin_type type, const pp_attend *a)
 {
-    for (int g = 0; g < a->n_group; g += MAX_HEADS) attend_heads(type, a, g, PP_MIN(MAX_HEADS, a->n_group - g));
+    for (int g = 0; g < a->n_group; g += PP_ATTEND_QUERIES)
+        attend_heads(type, a, g, PP_MIN(PP_ATTEND_QUERIES, a->n_group - g));
 }
 
 static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
 static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
 static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
+
+static void k_attend_merge(float *out, float *max, float *sum, const float *part, float part_max, float part_sum,
+                           int d_head)
+{
+    const vec most = v_max(v_set1(*max), v_set1(part_max));
+    const vec ours = v_exp(v_sub(v_set1(*max), most)), theirs = v_exp(v_sub(v_set1(part_max), most));
+    int i = 0;
+    for (; i + LANES <= d_head; i += LANES)
+        v_store(out + i, v_add(v_mul(v_load(out + i), ours), v_mul(v_load(part + i), theirs)));
+    const int rest = d_head - i;
+    if (rest)
+        v_store_n(out + i, v_add(v_mul(v_load_n(out + i, rest), ours), v_mul(v_load_n(part + i, rest), theirs)), rest);
+    *sum = *sum * v_first(ours) + part_sum * v_first(theirs);
+    *max = v_first(most);
+}

@@ -50,26 +50,36 @@ typedef struct pp_low_matmul {
     bool accumulate;
 } pp_low_matmul;
 
-/* Keys are taken this many at a time by the online softmax; fixed, so that a result never depends on anything else. */
-#define PP_ATTEND_BLOCK 64
+/*
+ * Keys are taken a block at a time by the online softmax, and a part of PP_ATTEND_SPLIT keys in one call; parts are merged in
+ * their order. All fixed, so that a result never depends on anything else. PP_ATTEND_QUERIES: heads of all tokens of a call.
+ */
+enum { PP_ATTEND_BLOCK = 64, PP_ATTEND_SPLIT = 1024, PP_ATTEND_QUERIES = 32 };
 
 /*
- * One token's query heads that share one K/V head: out[g] = sum_j softmax_j(scale * q[g].k[slot[j]]) v[slot[j]].
- * n_key >= 1. For int8, k and v hold round(value / scale): the value's scale is k_scale/v_scale, or
+ * Query heads that share one K/V head, of n_tok tokens that follow each other, over one part of a list of keys: the keys
+ * first .. first + PP_ATTEND_SPLIT - 1 of the list, of which token t sees those before n_key + t. With s_j = scale * q.k_j,
+ *     max = max_j s_j,  sum = sum_j exp(s_j - max),  out = sum_j exp(s_j - max) v_j
+ * for each token and head. n_key > first. For int8, k and v hold round(value / scale): the value's scale is k_scale/v_scale, or
  * k_scales[slot]/v_scales[slot] where these are not NULL.
  */
 typedef struct pp_attend {
-    const float *q; /* [n_group][d_head] */
-    float *out;     /* [n_group][d_head] */
-    int n_group, d_head;
-    const void *k, *v;    /* [n_slot][d_head] elements of the kernel's type */
-    const int32_t *slots; /* [n_key] which rows of k and v, in order */
-    int n_key;
+    const float *q; /* [n_tok][q_stride]: n_group heads of d_head */
+    float *out;     /* [n_tok][out_stride], the same way */
+    size_t q_stride, out_stride;
+    float *max, *sum;           /* [n_tok][n_group] */
+    int n_tok, n_group, d_head; /* n_tok * n_group <= PP_ATTEND_QUERIES, or n_tok = 1 */
+    const void *k, *v;          /* [n_slot][d_head] elements of the kernel's type */
+    const int32_t *slots;       /* [n_key + n_tok - 1] which rows of k and v, in order; NULL: 0, 1, 2, ... */
+    int first, n_key;
     float scale;
     float k_scale, v_scale;
     const float *k_scales, *v_scales; /* [n_slot] or NULL */
-    float *scratch;                   /* [n_group][PP_ATTEND_BLOCK] */
+    float *scratch;                   /* [PP_ATTEND_SCRATCH(d_head)] */
 } pp_attend;
+
+#define PP_ATTEND_SCRATCH(d_head)                                                                                      \
+    (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + PP_ATTEND_BLOCK) + PP_ATTEND_BLOCK * (size_t)(d_head))
 
 /*
  * c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), where a(i, k) = a[i * a_row + k * a_col] and
@@ -133,8 +143,10 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * sum_i8       sum of q[i]                                                                   (exact)
  * probe_read   sum of n words, modulo 2^32: a plain read of memory                          (exact)
  * probe_multiply  n * PP_PROBE_PRODUCTS multiply-adds of codes 3 with x[0 .. 3] in turn, their sum modulo 2^32 (exact)
- * attend_*     see pp_attend   ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
- *              exponential of a score, whose rounding grows with the products that it is the sum of)
+ * attend_*     see pp_attend; of out / sum: ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
+ *              exponential of a score, whose rounding grows with the products that it is the sum of); max is within 4
+ *              such ulp of the largest score
+ * attend_merge adds a part to the ones before it, of one head: out, max and sum become those of all their keys (exact)
  */
 #define PP_KERNELS(X)                                                                                                  \
     X(matmul_f32, void, (const pp_matmul *m))                                                                          \
@@ -167,7 +179,9 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(probe_multiply, uint32_t, (const int8_t x[4], int n))                                                            \
     X(attend_f32, void, (const pp_attend *a))                                                                          \
     X(attend_bf16, void, (const pp_attend *a))                                                                         \
-    X(attend_i8, void, (const pp_attend *a))
+    X(attend_i8, void, (const pp_attend *a))                                                                           \
+    X(attend_merge, void,                                                                                              \
+      (float *out, float *max, float *sum, const float *part, float part_max, float part_sum, int d_head))
 
 typedef struct pp_kernels {
     pp_isa isa; /* the highest level in the table */

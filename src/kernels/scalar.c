@@ -146,18 +146,21 @@ static float weigh(float *p, int n, float *max, double *sum)
     return correction;
 }
 
-static void attend_head(pippin_type type, const pp_attend *a, int g)
+/* One head of one token that sees the keys first .. last - 1. */
+static void attend_head(pippin_type type, const pp_attend *a, int t, int g, int last)
 {
     bool i8 = type == PIPPIN_I8;
     size_t d_head = (size_t)a->d_head;
-    float max = -3.40282347e38f, *p = a->scratch, *out = a->out + (size_t)g * d_head;
+    const float *q = a->q + (size_t)t * a->q_stride + (size_t)g * d_head;
+    float max = -3.40282347e38f, *p = a->scratch, *out = a->out + (size_t)t * a->out_stride + (size_t)g * d_head;
     double sum = 0;
     memset(out, 0, d_head * sizeof *out);
-    for (int first = 0; first < a->n_key; first += PP_ATTEND_BLOCK) {
-        const int32_t *slots = a->slots + first;
-        int n = PP_MIN(PP_ATTEND_BLOCK, a->n_key - first);
+    for (int first = a->first; first < last; first += PP_ATTEND_BLOCK) {
+        int32_t slots[PP_ATTEND_BLOCK];
+        int n = PP_MIN(PP_ATTEND_BLOCK, last - first);
         for (int j = 0; j < n; j++) {
-            p[j] = dot(type, a->q + (size_t)g * d_head, row_of(type, a->k, (size_t)slots[j], d_head), a->d_head);
+            slots[j] = a->slots ? a->slots[first + j] : first + j;
+            p[j] = dot(type, q, row_of(type, a->k, (size_t)slots[j], d_head), a->d_head);
             p[j] *= a->scale * (i8 ? scale_of(a->k_scales, a->k_scale, slots[j]) : 1.0f);
         }
         float correction = weigh(p, n, &max, &sum);
@@ -169,12 +172,24 @@ static void attend_head(pippin_type type, const pp_attend *a, int g)
             out[i] = (float)((double)(out[i] * correction) + o);
         }
     }
-    for (size_t i = 0; i < d_head; i++) out[i] = (float)((double)out[i] / sum);
+    a->max[t * a->n_group + g] = max;
+    a->sum[t * a->n_group + g] = (float)sum;
 }
 
 static void attend(pippin_type type, const pp_attend *a)
 {
-    for (int g = 0; g < a->n_group; g++) attend_head(type, a, g);
+    for (int t = 0; t < a->n_tok; t++)
+        for (int g = 0; g < a->n_group; g++)
+            attend_head(type, a, t, g, PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + t));
+}
+
+static void k_attend_merge(float *out, float *max, float *sum, const float *part, float part_max, float part_sum,
+                           int d_head)
+{
+    const float most = fmaxf(*max, part_max), ours = exp_of(*max - most), theirs = exp_of(part_max - most);
+    for (int i = 0; i < d_head; i++) out[i] = out[i] * ours + part[i] * theirs;
+    *sum = *sum * ours + part_sum * theirs;
+    *max = most;
 }
 
 static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }

@@ -89,7 +89,68 @@ static fields inner(const fields *f, const char *name)
     return in;
 }
 
-/* mlx-lm's afm7: theta may sit in rope_parameters, and its default is 50,000; the QK-norm's epsilon is fixed. */
+/* What programs for YaRN of other families read beside the factor, and what it would change here. */
+static void read_yarn(fields *in, pippin_config *c)
+{
+    c->rope_low_freq = number_or(in, "beta_slow", 1);
+    c->rope_high_freq = number_or(in, "beta_fast", 32);
+    c->rope_attention = number_or(in, "attention_factor", 0);
+    c->rope_n_ctx_original = integer_or(in, "original_max_position_embeddings", c->n_ctx_train);
+    if (has(in, "mscale") || has(in, "mscale_all_dim") || !flag_or(in, "truncate", true))
+        unsupported(in, "rope_scaling",
+                    "mscale, mscale_all_dim and truncate of yarn are not known; the model would give "
+                    "wrong numbers without them");
+}
+
+static void refuse_scaling(fields *in, const char *kind)
+{
+    char why[300];
+    if (strcmp(kind, "dynamic") == 0)
+        snprintf(why, sizeof why,
+                 "the kind dynamic has a factor that grows with the text, but keys are cached after their rotation, so "
+                 "a session's factor is fixed; take the field out, and give sessions that are longer the scaling ntk");
+    else
+        snprintf(why, sizeof why,
+                 "the kind %.40s is not built, only default, linear, yarn and llama3 are; the model would give wrong "
+                 "numbers with another",
+                 *kind ? kind : "(none named)");
+    unsupported(in, "rope_scaling", why);
+}
+
+/* rope_scaling; newer writers have it in rope_parameters, with theta beside it. Both words are read in either place. */
+static void read_rope_scaling(fields *f, pippin_config *c)
+{
+    const char *name = has(f, "rope_scaling") ? "rope_scaling" : "rope_parameters";
+    if (!has(f, name)) return;
+    fields in = inner(f, name);
+    const char *kind = text_or(&in, "rope_type", text_or(&in, "type", strcmp(name, "rope_scaling") ? "default" : ""));
+    if (strcmp(kind, "default") != 0) c->rope_factor = number_or(&in, "factor", 0);
+    if (strcmp(kind, "linear") == 0) {
+        c->rope_scaling = PIPPIN_ROPE_SCALING_LINEAR;
+    } else if (strcmp(kind, "yarn") == 0) {
+        c->rope_scaling = PIPPIN_ROPE_SCALING_YARN;
+        read_yarn(&in, c);
+    } else if (strcmp(kind, "llama3") == 0) {
+        c->rope_scaling = PIPPIN_ROPE_SCALING_LLAMA3;
+        c->rope_low_freq = number_or(&in, "low_freq_factor", 0);
+        c->rope_high_freq = number_or(&in, "high_freq_factor", 0);
+        c->rope_n_ctx_original = integer(&in, "original_max_position_embeddings");
+    } else if (strcmp(kind, "default") != 0) {
+        refuse_scaling(&in, kind);
+    }
+    if (f->status == PIPPIN_OK) f->status = in.status;
+}
+
+/* At the top, or in rope_parameters. */
+static double read_theta(fields *f, double otherwise)
+{
+    fields rope = inner(f, "rope_parameters");
+    const double theta = number_or(&rope, "rope_theta", number_or(f, "rope_theta", otherwise));
+    if (f->status == PIPPIN_OK) f->status = rope.status;
+    return theta;
+}
+
+/* mlx-lm's afm7: theta's default is 50,000; the QK-norm's epsilon is fixed. */
 static void read_afm(fields *f, pippin_config *c)
 {
     c->arch = PIPPIN_ARCH_AFM;
@@ -102,9 +163,7 @@ static void read_afm(fields *f, pippin_config *c)
     c->d_head = integer_or(f, "head_dim", c->n_head > 0 ? c->d_model / c->n_head : 0);
     double ffn = number_or(f, "hidden_dim_scale_factor", 3.25) * c->d_model;
     c->d_ffn = ffn >= 1 && ffn < INT32_MAX ? (int32_t)ffn : 0;
-    fields rope = inner(f, "rope_parameters");
-    c->rope_theta = number_or(&rope, "rope_theta", number_or(f, "rope_theta", 50000));
-    if (f->status == PIPPIN_OK) f->status = rope.status;
+    c->rope_theta = read_theta(f, 50000);
     c->rope_pairs = PIPPIN_ROPE_ADJACENT;
     c->qk_norm = PIPPIN_QK_NORM_AFTER_ROPE;
     c->tied_head = true;
@@ -112,24 +171,7 @@ static void read_afm(fields *f, pippin_config *c)
     c->qk_norm_eps = 1e-5f;
     c->n_ctx_train = integer_or(f, "max_position_embeddings", 4096);
     c->pad_id = 0;
-}
-
-static void read_rope_scaling(fields *f, pippin_config *c)
-{
-    if (!has(f, "rope_scaling")) return;
-    fields in = inner(f, "rope_scaling");
-    const char *kind = text_or(&in, "rope_type", text_or(&in, "type", ""));
-    if (strcmp(kind, "default") == 0) return;
-    if (strcmp(kind, "llama3") != 0) {
-        unsupported(f, "rope_scaling",
-                    "only the kinds default and llama3 are known; the model would give wrong numbers with another");
-        return;
-    }
-    c->rope_factor = number_or(&in, "factor", 0);
-    c->rope_low_freq = number_or(&in, "low_freq_factor", 0);
-    c->rope_high_freq = number_or(&in, "high_freq_factor", 0);
-    c->rope_n_ctx_original = integer(&in, "original_max_position_embeddings");
-    if (f->status == PIPPIN_OK) f->status = in.status;
+    read_rope_scaling(f, c);
 }
 
 static void read_hf(fields *f, pippin_config *c)
@@ -143,7 +185,7 @@ static void read_hf(fields *f, pippin_config *c)
     c->d_ffn = integer(f, "intermediate_size");
     c->rope_pairs = PIPPIN_ROPE_HALVES;
     c->norm_eps = (float)number_or(f, "rms_norm_eps", 1e-6);
-    c->rope_theta = number_or(f, "rope_theta", 10000);
+    c->rope_theta = read_theta(f, 10000);
     c->tied_head = flag_or(f, "tie_word_embeddings", false);
     c->n_ctx_train = integer_or(f, "max_position_embeddings", 0);
     c->pad_id = -1;
@@ -239,11 +281,19 @@ static json_t *hf_fields(const pippin_config *c)
                           "num_attention_heads", c->n_head, "num_key_value_heads", c->n_kv_head, "head_dim", c->d_head,
                           "intermediate_size", c->d_ffn, "tie_word_embeddings", (int)c->tied_head, "rms_norm_eps",
                           (double)c->norm_eps, "rope_theta", c->rope_theta, "hidden_act", "silu");
-    if (o && c->rope_factor != 0)
-        json_object_set_new(o, "rope_scaling",
-                            json_pack("{s:s, s:f, s:f, s:f, s:i}", "rope_type", "llama3", "factor", c->rope_factor,
-                                      "low_freq_factor", c->rope_low_freq, "high_freq_factor", c->rope_high_freq,
-                                      "original_max_position_embeddings", c->rope_n_ctx_original));
+    return o;
+}
+
+static json_t *scaling_fields(const pippin_config *c)
+{
+    json_t *o =
+        json_pack("{s:s, s:f}", "rope_type", pippin_rope_scaling_name(c->rope_scaling), "factor", c->rope_factor);
+    if (!o || c->rope_scaling == PIPPIN_ROPE_SCALING_LINEAR) return o;
+    const bool yarn = c->rope_scaling == PIPPIN_ROPE_SCALING_YARN;
+    json_object_set_new(o, yarn ? "beta_slow" : "low_freq_factor", json_real(c->rope_low_freq));
+    json_object_set_new(o, yarn ? "beta_fast" : "high_freq_factor", json_real(c->rope_high_freq));
+    if (c->rope_attention > 0) json_object_set_new(o, "attention_factor", json_real(c->rope_attention));
+    json_object_set_new(o, "original_max_position_embeddings", json_integer(c->rope_n_ctx_original));
     return o;
 }
 
@@ -265,6 +315,7 @@ char *pp_config_json(const pippin_config *c)
 {
     json_t *o = c->arch == PIPPIN_ARCH_AFM ? afm_fields(c) : hf_fields(c);
     if (!o) return NULL;
+    if (c->rope_scaling > PIPPIN_ROPE_SCALING_NONE) json_object_set_new(o, "rope_scaling", scaling_fields(c));
     if (c->n_ctx_train) json_object_set_new(o, "max_position_embeddings", json_integer(c->n_ctx_train));
     if (c->bos_id >= 0) json_object_set_new(o, "bos_token_id", json_integer(c->bos_id));
     if (c->eos_id >= 0) json_object_set_new(o, "eos_token_id", json_integer(c->eos_id));

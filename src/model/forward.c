@@ -9,9 +9,29 @@
 
 /* ---- scratch: one block, cut into arrays ---- */
 
+static void lay_out_attention(pp_scratch *s, const pippin_config *c, pp_cutter *k)
+{
+    const uint64_t n_ctx = (uint64_t)s->sizes.n_ctx, n_part = (n_ctx + PP_ATTEND_SPLIT - 1) / PP_ATTEND_SPLIT;
+    const uint64_t n_query = (uint64_t)PP_MAX(PP_ATTEND_QUERIES, c->n_head / c->n_kv_head),
+                   d_head = (uint64_t)c->d_head;
+    s->n_query = (size_t)n_query;
+    s->tiles = pp_cut(k, (uint64_t)s->sizes.n_row + 1, sizeof *s->tiles);
+    s->spaces = pp_cut(k, (uint64_t)s->sizes.n_thread, sizeof *s->spaces);
+    for (int32_t i = 0; i < s->sizes.n_thread; i++) {
+        pp_attend_space space;
+        space.scratch = pp_cut(k, PP_ATTEND_SCRATCH(d_head), sizeof(float));
+        space.max = pp_cut(k, n_query, sizeof(float));
+        space.sum = pp_cut(k, n_query, sizeof(float));
+        space.part = pp_cut(k, n_query * (d_head + 2), sizeof(float));
+        space.slots = pp_cut(k, n_ctx, sizeof(int32_t));
+        if (s->spaces) s->spaces[i] = space;
+    }
+    s->parts = pp_cut(k, (uint64_t)c->n_kv_head * n_part * n_query * (d_head + 2), sizeof(float));
+}
+
 static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
 {
-    const uint64_t rows = (uint64_t)s->n_row, threads = (uint64_t)s->n_thread, d_head = (uint64_t)c->d_head;
+    const uint64_t rows = (uint64_t)s->sizes.n_row, threads = (uint64_t)s->sizes.n_thread, d_head = (uint64_t)c->d_head;
     const uint64_t q = (uint64_t)c->n_head * d_head, kv = (uint64_t)c->n_kv_head * d_head;
     s->x = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
     s->h = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
@@ -25,28 +45,27 @@ static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
     s->sine = pp_cut(k, rows * d_head / 2, sizeof(float));
     s->lora = pp_cut(k, 3 * rows * PP_MAX_RANK, sizeof(float));
     s->rows = pp_cut(k, rows, sizeof(pp_row));
-    s->logits = pp_cut(k, (uint64_t)s->n_logits * (uint64_t)c->n_vocab, sizeof(float));
-    s->scores = pp_cut(k, threads * (uint64_t)(c->n_head / c->n_kv_head) * PP_ATTEND_BLOCK, sizeof(float));
-    s->slots = pp_cut(k, threads * (uint64_t)s->n_ctx, sizeof(int32_t));
+    s->logits = pp_cut(k, (uint64_t)s->sizes.n_logits * (uint64_t)c->n_vocab, sizeof(float));
+    lay_out_attention(s, c, k);
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
     s->decoded = pp_cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
     pp_low_rows_cut(&s->low, rows, s->widest, k);
     s->inv_freq = pp_cut(k, d_head / 2, sizeof(double));
 }
 
-uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread)
+uint64_t pp_scratch_bytes(const pippin_config *c, pp_scratch_sizes sizes)
 {
-    pp_scratch s = {.n_row = n_row, .n_logits = n_logits, .n_ctx = n_ctx, .n_thread = n_thread};
+    pp_scratch s = {.sizes = sizes};
     pp_cutter k = {0};
     lay_out(&s, c, &k);
     return k.at;
 }
 
-pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
-                                pp_scratch **out, pippin_error *err)
+pippin_status pp_scratch_create(const pp_weights *w, const pp_rope *rope, pp_scratch_sizes sizes, pp_scratch **out,
+                                pippin_error *err)
 {
     const pippin_config *c = &w->config;
-    const uint64_t bytes = pp_scratch_bytes(c, n_row, n_logits, n_ctx, n_thread);
+    const uint64_t bytes = pp_scratch_bytes(c, sizes);
     *out = NULL;
     pp_scratch *s = pp_alloc_zero(1, sizeof *s);
     if (s) s->block = pp_alloc(bytes);
@@ -55,14 +74,11 @@ pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_lo
         return pp_fail_memory(err, "session scratch", bytes);
     }
     pp_advise_whole(s->block, bytes);
-    s->n_row = n_row;
-    s->n_logits = n_logits;
-    s->n_ctx = n_ctx;
-    s->n_thread = n_thread;
-    s->attention_scale = 1.0f / sqrtf((float)c->d_head);
+    s->sizes = sizes;
+    s->attention_scale = (float)(rope->attention / sqrt((double)c->d_head));
     pp_cutter k = {s->block, 0};
     lay_out(s, c, &k);
-    pp_rope_init(w, s->inv_freq);
+    pp_rope_init(w, rope, s->inv_freq);
     *out = s;
     return PIPPIN_OK;
 }

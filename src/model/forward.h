@@ -10,8 +10,16 @@ enum { PP_MAX_RANK = 256 };
 /* Rows that are decoded together where there is no kernel for their type: one tile of matmul_f32. */
 enum { PP_DECODED_ROWS = 8 };
 
+/* What a thread needs to attend. */
+typedef struct pp_attend_space {
+    int32_t *slots;   /* [n_ctx] visible keys, where they are not simply the first ones */
+    float *scratch;   /* [PP_ATTEND_SCRATCH(d_head)] the kernel's */
+    float *max, *sum; /* [n_query] */
+    float *part;      /* [n_query][d_head + 2] what a part of the keys gives */
+} pp_attend_space;
+
 struct pp_scratch {
-    int32_t n_row, n_logits, n_ctx, n_thread; /* capacities */
+    pp_scratch_sizes sizes; /* capacities */
     /* [n_row][...] of the rows that are still alive, adjacent */
     float *x;             /* [d_model] the residual stream */
     float *h;             /* [d_model] normed input of a linear layer */
@@ -21,14 +29,17 @@ struct pp_scratch {
     float *cosine, *sine; /* [d_head / 2] of each row's position */
     float *lora;          /* [3][n_row][PP_MAX_RANK] x A of up to three sites */
     pp_row *rows;
-    float *logits;         /* [n_logits][n_vocab] */
-    float *scores;         /* [n_thread][n_head / n_kv_head][PP_ATTEND_BLOCK] */
-    int32_t *slots;        /* [n_thread][n_ctx] visible keys, where they are not simply the first ones */
+    float *logits;           /* [n_logits][n_vocab] */
+    pp_attend_space *spaces; /* [n_thread] */
+    size_t n_query;          /* heads of one K/V head, of all tokens that attend together, at most */
+    int32_t *tiles;          /* [n_tile + 1] the first rows of those that attend together, and the end */
+    int32_t n_tile;
+    float *parts; /* [n_kv_head][n_ctx / PP_ATTEND_SPLIT][n_query][d_head + 2] of one tile, shared out among threads */
     float *decoded;        /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
     size_t widest;         /* inputs of any linear layer */
     pp_low_rows low;       /* [n_row][widest] the input of low-bit linear layers */
     double *inv_freq;      /* [d_head / 2] */
-    float attention_scale; /* 1 / sqrt(d_head) */
+    float attention_scale; /* of scores: 1 / sqrt(d_head), and what YaRN puts on top */
     int32_t n_live;
     void *block; /* what all of the above point into */
 };
@@ -64,8 +75,8 @@ typedef void (*pp_output_task)(const pp_state *st, size_t first, size_t last);
  */
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then);
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
-/* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling or without. */
-double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_scaling);
+/* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling where the model has it or without. */
+double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_llama3);
 void pp_rope_angles(const double *inv_freq, int32_t d_head, int32_t position, float *cosine, float *sine);
 /* The rows of the pass into the scratch: their embeddings as x, their angles; their segments into the caches (forward.c). */
 void pp_enter(const pp_state *st);

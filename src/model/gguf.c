@@ -1,4 +1,5 @@
 /* gguf.c - the configuration that the values of a GGUF file describe. */
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -59,16 +60,32 @@ static void read_lora(const pp_gguf *g, pippin_config *c)
     c->lora_alpha = (float)alpha;
 }
 
-static void refuse_scaling(values *v)
+/* A file that names a factor and no kind means linear; Llama 3's scaling comes as a tensor of factors and no kind at all. */
+static void read_scaling(values *v, pippin_config *c)
 {
     char name[96];
     snprintf(name, sizeof name, "%s.rope.scaling.type", v->arch);
-    const pp_gguf_entry *e = pp_gguf_find(v->g, name);
-    if (e && !pp_gguf_text_is(v->g, name, "none"))
-        v->status =
-            pp_fail(v->err, PIPPIN_E_UNSUPPORTED,
-                    "%s: value %s: this rotary scaling is not built; the model would give wrong numbers without it",
-                    v->g->tensors.source, name);
+    const bool named = pp_gguf_find(v->g, name) != NULL;
+    const double factor = number_or(v, "rope.scaling.factor", number_or(v, "rope.scale_linear", 0));
+    if (named ? pp_gguf_text_is(v->g, name, "none") : factor == 0 || factor == 1) return;
+    c->rope_factor = factor;
+    if (!named || pp_gguf_text_is(v->g, name, "linear")) {
+        c->rope_scaling = PIPPIN_ROPE_SCALING_LINEAR;
+        if (factor == 0) c->rope_factor = 1;
+    } else if (pp_gguf_text_is(v->g, name, "yarn")) {
+        c->rope_scaling = PIPPIN_ROPE_SCALING_YARN;
+        c->rope_low_freq = number_or(v, "rope.scaling.yarn_beta_slow", 1);
+        c->rope_high_freq = number_or(v, "rope.scaling.yarn_beta_fast", 32);
+        c->rope_n_ctx_original = integer_or(v, "rope.scaling.original_context_length", c->n_ctx_train);
+        /* Here it multiplies what follows from the factor. */
+        const double attention = number_or(v, "rope.scaling.attn_factor", 1);
+        if (attention != 1 && factor >= 1) c->rope_attention = attention * (0.1 * log(factor) + 1);
+    } else if (v->status == PIPPIN_OK) {
+        v->status = pp_fail(v->err, PIPPIN_E_UNSUPPORTED,
+                            "%s: value %s: this rotary scaling is not built, only none, linear and yarn are; the model "
+                            "would give wrong numbers without it",
+                            v->g->tensors.source, name);
+    }
 }
 
 pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_error *err)
@@ -120,7 +137,7 @@ pippin_status pp_config_from_gguf(const pp_gguf *g, pippin_config *out, pippin_e
     c.eos_id = token_id(g, "pippin.eos_token_id", "tokenizer.ggml.eos_token_id");
     read_lora(g, &c);
     read_name(g, &c);
-    refuse_scaling(&v);
+    read_scaling(&v, &c);
     if (v.status == PIPPIN_OK) v.status = pp_config_check(&c, g->tensors.source, err);
     *out = c;
     return v.status;

@@ -115,7 +115,7 @@ void pippin_plan_compute(const pippin_config *c, const pippin_plan_options *opti
     out->adapter = o.adapter ? weight_bytes(PIPPIN_F16, ledger.trainable) : 0;
     out->kv_per_token = weight_bytes(out->kv_type, ledger.kv_elements_per_token);
     out->kv = out->kv_per_token * (uint64_t)out->n_ctx;
-    out->scratch = pp_scratch_bytes(c, o.n_batch ? o.n_batch : 512, 16, out->n_ctx, pp_cpu_count());
+    out->scratch = pp_scratch_bytes(c, (pp_scratch_sizes){o.n_batch ? o.n_batch : 512, 16, out->n_ctx, pp_cpu_count()});
     out->total = out->weights + out->adapter + (uint64_t)out->n_sessions * (out->kv + out->scratch);
     out->train_adapter = 4 * weight_bytes(PIPPIN_F32, ledger.trainable);
     out->train_full = 4 * weight_bytes(PIPPIN_F32, ledger.frozen);

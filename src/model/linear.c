@@ -100,7 +100,7 @@ static const pp_lora_site *lora_site(const region *r, const pp_job *job)
 
 static float *lora_scratch(const region *r, int job)
 {
-    return r->st->s->lora + (size_t)job * (size_t)r->st->s->n_row * PP_MAX_RANK;
+    return r->st->s->lora + (size_t)job * (size_t)r->st->s->sizes.n_row * PP_MAX_RANK;
 }
 
 /* t = scale * x A, for each job. The rank is small, so here rows are divided where there are several. */

@@ -95,8 +95,24 @@ pippin_status pp_weights_master(const pp_weights *from, size_t n_extra, pp_weigh
                                 pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
-/* Rotary frequencies [d_head / 2], with the model's scaling (rope.c). */
-void pp_rope_init(const pp_weights *w, double *inv_freq);
+/* ---- rotary embedding (rope.c) ---- */
+
+/* How positions are stretched: by the model's own scaling, or by what a session was asked for. */
+typedef struct pp_rope {
+    pippin_rope_scaling scaling; /* never AUTO */
+    double factor;               /* 1 with NONE */
+    double low, high;            /* YARN: the pairs between which frequencies are blended */
+    double attention;            /* what scores are multiplied by beside 1 / sqrt(d_head); 1 but with YARN */
+} pp_rope;
+
+/* Do the configuration's numbers of scaling fit together? */
+pippin_status pp_rope_check(const pippin_config *c, const char *where, pippin_error *err);
+pp_rope pp_rope_own(const pippin_config *c);
+/* For a session of n_ctx tokens; factor 0: n_ctx / the context of training. ARGUMENT where the two do not fit. */
+pippin_status pp_rope_choose(const pippin_config *c, pippin_rope_scaling scaling, double factor, int32_t n_ctx,
+                             pp_rope *out, pippin_error *err);
+/* Rotary frequencies [d_head / 2]. */
+void pp_rope_init(const pp_weights *w, const pp_rope *rope, double *inv_freq);
 
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
 
@@ -146,7 +162,6 @@ typedef struct pp_kv {
     uint8_t *k, *v;             /* [n_full][n_kv_head][n_slot][d_head] */
     float *k_scales, *v_scales; /* [n_full][n_kv_head][n_slot] where int8 has no static scales, else NULL */
     int32_t *segment;           /* [n_slot]; negative: padding, which nothing attends to */
-    const int32_t *identity;    /* [n_slot] 0, 1, 2, ... */
     int32_t n_tok;              /* slots in use */
     bool one_segment;           /* all slots in use belong to one segment */
 } pp_kv;
@@ -188,9 +203,12 @@ typedef struct pp_pass {
 
 /* Scratch memory for passes of up to n_row rows: allocated once, nothing is allocated later. */
 typedef struct pp_scratch pp_scratch;
-uint64_t pp_scratch_bytes(const pippin_config *c, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread);
-pippin_status pp_scratch_create(const pp_weights *w, int32_t n_row, int32_t n_logits, int32_t n_ctx, int32_t n_thread,
-                                pp_scratch **out, pippin_error *err);
+typedef struct pp_scratch_sizes {
+    int32_t n_row, n_logits, n_ctx, n_thread;
+} pp_scratch_sizes;
+uint64_t pp_scratch_bytes(const pippin_config *c, pp_scratch_sizes sizes);
+pippin_status pp_scratch_create(const pp_weights *w, const pp_rope *rope, pp_scratch_sizes sizes, pp_scratch **out,
+                                pippin_error *err);
 void pp_scratch_free(pp_scratch *s);
 
 /* What a pass needs besides its rows. */
@@ -242,7 +260,7 @@ pippin_status pp_weights_save_gguf(const pp_weights *w, const pp_saving *how, co
  * Logits of every token into row(user, i, logits), by plain loops over f32 weights with double sums. segments and
  * positions as in pippin_score, but given. The K/V quantiser of the model is applied; no other rounding.
  */
-pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora,
+pippin_status pp_reference_score(const pp_weights *w, const pp_rope *rope, const pp_lora_use *loras, int32_t n_lora,
                                  const pippin_score *score, pippin_error *err);
 
 #endif

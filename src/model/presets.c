@@ -39,6 +39,7 @@ static const pippin_config presets[] = {
      .tied_head = true,
      .norm_eps = 1e-5f,
      .rope_theta = 500000,
+     .rope_scaling = PIPPIN_ROPE_SCALING_LLAMA3,
      .rope_factor = 32,
      .rope_low_freq = 1,
      .rope_high_freq = 4,
@@ -121,11 +122,5 @@ pippin_status pp_config_check(const pippin_config *c, const char *where, pippin_
                        (double)c->norm_eps);
     if (!(c->rope_theta > 0 && c->rope_theta < 1e15))
         return pp_fail(err, PIPPIN_E_FORMAT, "%s: rope_theta is %g, expected a positive number", where, c->rope_theta);
-    if (c->rope_factor != 0 && !(c->rope_factor >= 1 && c->rope_low_freq > 0 && c->rope_high_freq > c->rope_low_freq &&
-                                 c->rope_n_ctx_original > 0))
-        return pp_fail(err, PIPPIN_E_FORMAT,
-                       "%s: rope_scaling has factor %g, low %g, high %g, original context %d; expected factor >= 1 and "
-                       "0 < low < high and a positive context",
-                       where, c->rope_factor, c->rope_low_freq, c->rope_high_freq, (int)c->rope_n_ctx_original);
-    return PIPPIN_OK;
+    return pp_rope_check(c, where, err);
 }

@@ -10,6 +10,7 @@
 
 typedef struct reference {
     const pp_weights *w;
+    const pp_rope *rope;
     const pp_lora_use *loras;
     int32_t n_lora;
     double *inv_freq;
@@ -106,7 +107,7 @@ static void attend(reference *r, int32_t layer, size_t t, const int32_t *segment
     const pippin_config *c = &r->w->config;
     const size_t width = (size_t)(c->n_kv_head * c->d_head);
     const size_t cache = (size_t)r->w->layers[layer].kv_layer * r->n_tok * width;
-    const double scale = 1 / sqrt((double)c->d_head);
+    const double scale = r->rope->attention / sqrt((double)c->d_head);
     for (int32_t head = 0; head < c->n_head; head++) {
         const float *q = r->q + head * c->d_head;
         const size_t in = (size_t)(head / (c->n_head / c->n_kv_head) * c->d_head);
@@ -216,13 +217,13 @@ static void reference_free(reference *r)
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) pp_free(blocks[i]);
 }
 
-pippin_status pp_reference_score(const pp_weights *w, const pp_lora_use *loras, int32_t n_lora,
+pippin_status pp_reference_score(const pp_weights *w, const pp_rope *rope, const pp_lora_use *loras, int32_t n_lora,
                                  const pippin_score *score, pippin_error *err)
 {
-    reference r = {.w = w, .loras = loras, .n_lora = n_lora, .n_tok = score->n_tok};
+    reference r = {.w = w, .rope = rope, .loras = loras, .n_lora = n_lora, .n_tok = score->n_tok};
     pippin_status status = PIPPIN_OK;
     if (reference_alloc(&r))
-        pp_rope_init(w, r.inv_freq);
+        pp_rope_init(w, rope, r.inv_freq);
     else
         status = pp_fail_memory(err, "reference",
                                 2 * (uint64_t)w->n_full * score->n_tok *

@@ -4,6 +4,7 @@
  * expects them. Adapters are merged a row at a time, so that no second model is ever in memory. With a text to calibrate by, a
  * layer is rounded just before it is written, and embedding and head come last.
  */
+#include <math.h>
 #include <string.h>
 
 #include "model/calibrate.h"
@@ -57,6 +58,18 @@ static void put_values(saver *s)
     pp_gguf_put_f32(s->file, KEY("attention.layer_norm_rms_epsilon"), c->norm_eps);
     pp_gguf_put_u32(s->file, KEY("rope.dimension_count"), (uint32_t)c->d_head);
     pp_gguf_put_f32(s->file, KEY("rope.freq_base"), (float)c->rope_theta);
+    if (c->rope_scaling == PIPPIN_ROPE_SCALING_LINEAR || c->rope_scaling == PIPPIN_ROPE_SCALING_YARN) {
+        pp_gguf_put_text(s->file, KEY("rope.scaling.type"), pippin_rope_scaling_name(c->rope_scaling));
+        pp_gguf_put_f32(s->file, KEY("rope.scaling.factor"), (float)c->rope_factor);
+    }
+    if (c->rope_scaling == PIPPIN_ROPE_SCALING_YARN) {
+        pp_gguf_put_u32(s->file, KEY("rope.scaling.original_context_length"), (uint32_t)c->rope_n_ctx_original);
+        pp_gguf_put_f32(s->file, KEY("rope.scaling.yarn_beta_slow"), (float)c->rope_low_freq);
+        pp_gguf_put_f32(s->file, KEY("rope.scaling.yarn_beta_fast"), (float)c->rope_high_freq);
+        if (c->rope_attention > 0)
+            pp_gguf_put_f32(s->file, KEY("rope.scaling.attn_factor"),
+                            (float)(c->rope_attention / (0.1 * log(c->rope_factor) + 1)));
+    }
     pp_gguf_put_u32(s->file, KEY("vocab_size"), (uint32_t)c->n_vocab);
     if (c->n_reuse) pp_gguf_put_u32(s->file, KEY("kv_reuse_block_count"), (uint32_t)c->n_reuse);
 #undef KEY
@@ -350,7 +363,7 @@ static void find_factors(saver *s, float *factors)
 {
     const pippin_config *c = &s->w->config;
     s->factors = s->w->rope_factors;
-    if (c->rope_factor == 0) return;
+    if (c->rope_scaling != PIPPIN_ROPE_SCALING_LLAMA3) return;
     for (int32_t i = 0; i < c->d_head / 2; i++) {
         const double freq = pp_rope_frequency(c, i, false);
         factors[i] = (float)(freq / pp_rope_frequency(c, i, true));

@@ -169,7 +169,7 @@ static pp_product scores_of(const pippin_config *c, const real *q, const places 
 static void weigh(pp_net *net, const attend_args *a, const unit *u, const block *b, const places *at)
 {
     const pippin_config *c = &net->weights->config;
-    const real scale = (real)(1 / sqrt((double)c->d_head));
+    const real scale = net->attention_scale;
     const pp_product scores = scores_of(c, net->heads_q, at, a->k, b, b->p);
     pp_op_multiply(net->kernels, &scores, b->gemm);
     for (int i = 0; i < b->n; i++) {
@@ -208,7 +208,7 @@ static void block_backward(pp_net *net, const attend_args *a, const unit *u, con
     const pippin_config *c = &net->weights->config;
     const places at = places_of(c, u, b->first);
     const size_t n_key = (size_t)b->n_key, q_row = at.q_row;
-    const real scale = (real)(1 / sqrt((double)c->d_head));
+    const real scale = net->attention_scale;
     weigh(net, a, u, b, &at);
     const pp_product by_weights = scores_of(c, net->dmixed, &at, a->v, b, b->dp);
     pp_op_multiply(net->kernels, &by_weights, b->gemm);

@@ -113,7 +113,9 @@ pippin_status pp_net_create(const pp_weights *weights, const pp_lora *lora, cons
                               bytes);
     pp_cutter k = {out->block, 0};
     lay_out(out, c, rank, n_thread, &k);
-    pp_rope_init(weights, out->inv_freq);
+    const pp_rope rope = pp_rope_own(c);
+    pp_rope_init(weights, &rope, out->inv_freq);
+    out->attention_scale = (real)(rope.attention / sqrt((double)c->d_head));
     return PIPPIN_OK;
 }
 

@@ -97,7 +97,8 @@ typedef struct pp_net {
     real *row_loss, *row_weight; /* [max_tok] */
     int32_t n_logits;
     double *inv_freq;
-    void *block; /* what the arrays point into */
+    real attention_scale; /* of scores */
+    void *block;          /* what the arrays point into */
 } pp_net;
 
 /*
