@@ -75,7 +75,7 @@ trials() {
         neon-dotprod/*) cpu=neoverse-n1 ;;
         *) cpu=max ;;
         esac
-        PIPPIN_TEST_ONLY=$pattern emulate "$program" 2>&1 | tee "$scratch/trials" || status=1
+        PIPPIN_TEST_ONLY=$pattern emulate "$program" 2>&1 | sed '/^SKIPPED neon/d' | tee "$scratch/trials" || status=1
         grep -q '^\[       OK \]' "$scratch/trials" || { echo "FAILED no trial was passed that is named like $pattern"; status=1; }
     done
     cpu=max
