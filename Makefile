@@ -68,7 +68,7 @@ emulate: ## the AVX-512 kernels' test on a CPU without AVX-512, in an emulator; 
 	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
 	@tools/avx512_emulated.sh $(BUILD)
 
-arm: ## pippin for ARM in an emulator: kernels, laws, golden cases, the same answers as here; ten minutes
+arm: ## pippin for ARM in an emulator: kernels, laws, golden cases, the same answers as here; a quarter of an hour
 	@tools/deps.sh build test arm
 	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
 	@$(COMPILE) $(BUILD) -j $(JOBS) --target pippin

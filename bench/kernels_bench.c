@@ -2,7 +2,7 @@
  * kernels_bench.c - speed of the kernels, one thread, at every level that the CPU has: weights streamed from memory
  * (GB/s), products of many tokens (GMAC/s), attention (keys a microsecond), and a row of each small kernel (ns).
  *
- *     kernels_bench [LEVEL]     scalar, avx2, avx512; default: all but scalar
+ *     kernels_bench [LEVEL]     scalar, avx2, neon, ... as `pippin --cpu` has them; default: all but scalar
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -128,15 +128,16 @@ static bool try_probe_multiply(const pp_kernels *k, const pp_kernels *truth)
 /* What an encoded matrix gives against its own decoded values in double. */
 static void scalar_low_is_true(const pp_kernels *k)
 {
-    enum { N_IN = 600, N_OUT = 37, N_SPAN = 3 };
+    enum { N_IN = 600, N_OUT = 37, N_SPAN = (N_IN + PP_LOW_SPAN - 1) / PP_LOW_SPAN };
     static const pippin_type types[] = {PIPPIN_Q2, PIPPIN_Q4, PIPPIN_Q8};
     for (int i = 0; i < 3; i++) {
         const int bits = pp_low_bits(types[i]);
         const size_t padded = pp_low_columns(bits, N_IN);
         uint8_t *w = test_calloc(1, pp_matrix_bytes(types[i], N_OUT, N_IN));
         int8_t x[640] = {0};
-        float row[N_IN], y[N_OUT], scale[N_SPAN] = {0.5f, 1, 0.25f}, offset = 0;
+        float row[N_IN], y[N_OUT], scale[N_SPAN], offset = 0;
         int32_t sum[N_SPAN] = {0};
+        for (int s = 0; s < N_SPAN; s++) scale[s] = ldexpf(1, -(s % 3));
         for (int o = 0; o < N_OUT; o++) {
             for (int j = 0; j < N_IN; j++) row[j] = value(PLAIN);
             pp_low_encode_row(bits, w, N_IN, (size_t)o, row, pp_low_best_scale(bits, row, NULL, N_IN));

@@ -21,7 +21,7 @@ enum {
 INLINE vec low_span(int bits, const pp_low_matmul *m, int t, int span, ivec dot, vec sum)
 {
     const int at = t * m->n_span + span;
-    if (bits == 8 && DOT8_ZERO) dot = i_sub(dot, i_set1(DOT8_ZERO * m->x_sum[at]));
+    if (bits == 8 && DOT8_ZERO != 0) dot = i_sub(dot, i_set1(DOT8_ZERO * m->x_sum[at]));
     return v_fma(i_to_float(dot), v_set1(m->x_scale[at]), sum);
 }
 
