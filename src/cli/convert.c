@@ -96,6 +96,7 @@ static int convert(const convert_args *args, pippin_model *model)
     const pippin_save_options options = {.type = args->type,
                                          .merge = merged.uses,
                                          .n_merge = args->merge ? PP_MAX(merged.n, (size_t)1) : 0,
+                                         .n_threads = args->common.n_threads,
                                          .progress = pp_writing_progress,
                                          .user = &w};
     pp_interrupt_polled();
@@ -122,11 +123,9 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Options", own_options},
-                                         {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},
-                                         {"General", pp_options_general},
-                                         {0}};
+static const pp_option_group groups[] = {{"Options", own_options},        {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},    {"Computing", pp_options_compute},
+                                         {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_convert = {
     .name = "convert",

@@ -92,12 +92,40 @@ void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, siz
     }
 }
 
+enum { LANES = 8, RUN = 64 }; /* sums that go side by side, in float for so many elements */
+
+/* One run's part of the sums. To the nearest level by adding and taking off 1.5 * 2^23: halfway either of the two costs the same. */
+static void add_errors(int bits, const float w[RUN], const float weight[RUN], float scale, float sums[LANES])
+{
+    const float shift = bits == 8 ? 0 : 0.5f, most = bits == 8 ? 127 : (float)((1 << bits) - 1) / 2, magic = 12582912;
+    const float inverse = 1 / scale;
+    for (size_t i = 0; i < RUN; i += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            float u = w[i + j] * inverse;
+            u = u < most ? u : most;
+            u = u > -most ? u : -most;
+            const float level = (u - shift + magic) - magic + shift, d = w[i + j] - scale * level;
+            sums[j] += d * d * weight[i + j];
+        }
+}
+
 double pp_low_error(int bits, const float *w, const float *weight, size_t n, float scale)
 {
+    float ones[RUN];
+    for (size_t i = 0; i < RUN; i++) ones[i] = 1;
     double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        const float d = w[i] - scale * pp_low_level(bits, w[i] / scale);
-        sum += (double)(d * d * (weight ? weight[i] : 1));
+    for (size_t i = 0; i < n; i += RUN) {
+        const size_t some = PP_MIN(n - i, (size_t)RUN);
+        float sums[LANES] = {0};
+        if (some == RUN) {
+            add_errors(bits, w + i, weight ? weight + i : ones, scale, sums);
+        } else { /* the end of the row, as if it went on without weight */
+            float values[RUN] = {0}, weights[RUN] = {0};
+            memcpy(values, w + i, some * sizeof *values);
+            memcpy(weights, weight ? weight + i : ones, some * sizeof *weights);
+            add_errors(bits, values, weights, scale, sums);
+        }
+        for (size_t j = 0; j < LANES; j++) sum += (double)sums[j];
     }
     return sum;
 }
