@@ -113,17 +113,14 @@ typedef enum pippin_arch { PIPPIN_ARCH_AFM = 1, PIPPIN_ARCH_LLAMA, PIPPIN_ARCH_Q
 /* Which dimensions of a head rotate together: (2i, 2i+1), or (i, i + d_head/2). */
 typedef enum pippin_rope_pairs { PIPPIN_ROPE_ADJACENT = 0, PIPPIN_ROPE_HALVES } pippin_rope_pairs;
 
-/*
- * How rotary frequencies are stretched, by a factor, for texts longer than those of training. src/model/rope.c has the
- * formulas. LLAMA3 belongs to a model and its training; a session may be given any other.
- */
+/* How rotary frequencies are stretched, by a factor, for longer texts than those of training; formulas: src/model/rope.c. */
 typedef enum pippin_rope_scaling {
     PIPPIN_ROPE_SCALING_AUTO = 0, /* of a session: what the model has; of a configuration: none */
     PIPPIN_ROPE_SCALING_NONE,
     PIPPIN_ROPE_SCALING_LINEAR, /* all frequencies alike: positions are interpolated */
     PIPPIN_ROPE_SCALING_NTK,    /* a larger theta: the slower a frequency, the more */
     PIPPIN_ROPE_SCALING_YARN,   /* slow frequencies only, and sharper attention */
-    PIPPIN_ROPE_SCALING_LLAMA3  /* slow frequencies only, blended otherwise */
+    PIPPIN_ROPE_SCALING_LLAMA3  /* slow frequencies only; of a model, never of a session */
 } pippin_rope_scaling;
 
 PIPPIN_API const char *pippin_rope_scaling_name(pippin_rope_scaling kind); /* "none", "linear", ... */
@@ -150,9 +147,8 @@ typedef struct pippin_config {
     bool tied_head; /* the output head is the embedding */
     float norm_eps, qk_norm_eps;
     double rope_theta;
-    pippin_rope_scaling
-        rope_scaling;   /* NONE (or AUTO, the same), LINEAR, YARN or LLAMA3; the rest is 0 where it does not apply */
-    double rope_factor; /* >= 1 */
+    pippin_rope_scaling rope_scaling;     /* AUTO or NONE, LINEAR, YARN, LLAMA3; what does not apply of the rest is 0 */
+    double rope_factor;                   /* >= 1 */
     double rope_low_freq, rope_high_freq; /* rotations over the original context between which YARN and LLAMA3 blend */
     double rope_attention;                /* of YARN: what Q and K are multiplied by; 0: 0.1 ln(factor) + 1 */
     int32_t rope_n_ctx_original;          /* of YARN and LLAMA3: positions that were trained before any stretching */
@@ -399,15 +395,11 @@ typedef struct pippin_session_options {
     pippin_type
         kv_type; /* PIPPIN_I8, PIPPIN_BF16 or PIPPIN_F32; AUTO: int8 where the model has K/V scales, f32 where its
                             weights are f32, else bf16 */
-    /*
-     * Positions beyond those of training. Keys are cached after their rotation, so a session has one scaling for all its
-     * life, which does not depend on how long the text is. LINEAR and YARN of the model's own file give way to what is named
-     * here. Factor 0: n_ctx / the context of training, which is none where n_ctx is not larger.
-     */
-    pippin_rope_scaling rope_scaling; /* AUTO, NONE, LINEAR, NTK or YARN */
-    double rope_factor;               /* 1 to 1000; only with LINEAR, NTK or YARN */
-    bool no_embedded_adapter;         /* do not attach the adapter that came inside the model file */
-    bool no_bypass; /* run every layer for every token, also where nothing reads the result (for tests) */
+    /* For good, as keys are cached after their rotation: AUTO, or what is to hold in place of the file's own LINEAR or YARN. */
+    pippin_rope_scaling rope_scaling;
+    double rope_factor;       /* 1 to 1000, of LINEAR, NTK and YARN; 0: n_ctx / the context of training, at least 1 */
+    bool no_embedded_adapter; /* do not attach the adapter that came inside the model file */
+    bool no_bypass;           /* run every layer for every token, also where nothing reads the result (for tests) */
 } pippin_session_options;
 
 /* The session keeps the model alive. All its memory is allocated here. */
@@ -417,9 +409,9 @@ PIPPIN_API void pippin_session_free(pippin_session *session);
 PIPPIN_API int32_t pippin_session_n_ctx(const pippin_session *session);
 PIPPIN_API int32_t pippin_session_n_threads(const pippin_session *session);
 PIPPIN_API pippin_type pippin_session_kv_type(const pippin_session *session);
-/* What it came to: never AUTO; NONE where the factor would be 1. */
-PIPPIN_API pippin_rope_scaling pippin_session_rope_scaling(const pippin_session *session);
-PIPPIN_API double pippin_session_rope_factor(const pippin_session *session); /* 1 with NONE */
+PIPPIN_API pippin_rope_scaling
+pippin_session_rope_scaling(const pippin_session *session); /* NONE where it comes to 1 */
+PIPPIN_API double pippin_session_rope_factor(const pippin_session *session);
 
 /* Replaces the attached adapters (at most 8; their contributions add up) and forgets the cached tokens. */
 PIPPIN_API pippin_status pippin_session_set_adapters(pippin_session *session, const pippin_adapter_use *uses, size_t n,
@@ -446,14 +438,9 @@ PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session); /* tokens
 PIPPIN_API size_t
 pippin_session_n_reused(const pippin_session *session); /* of the last sync's, those found in the cache */
 
-/* [n_tok] the timeline, valid until the session is used again. */
-PIPPIN_API const int32_t *pippin_session_tokens(const pippin_session *session);
-
-/*
- * For measurements at depth: the timeline becomes n_tok random tokens, 1 to the session's context, whose K and V are random
- * values about as large as a model's and not computed, which takes seconds where reading a text takes hours. Same seed, same
- * values for every cache type, but for its rounding. What follows must begin with these tokens. Errors: CONTEXT, ARGUMENT.
- */
+PIPPIN_API const int32_t *pippin_session_tokens(const pippin_session *session); /* [n_tok], until it is used again */
+/* For measurements: the timeline becomes n_tok >= 1 random tokens whose K and V are random values, about as large as a model's, in
+   place of computed ones. Same seed, same values. Errors: CONTEXT, ARGUMENT. */
 PIPPIN_API pippin_status pippin_session_fill(pippin_session *session, size_t n_tok, uint64_t seed, pippin_error *err);
 
 /* May be called from another thread or a signal handler: the call that runs, or else the next one that evaluates, returns

@@ -44,10 +44,14 @@ done
 for command in generate logits eval chat bench; do
     holds "$command has it" "$("$pippin" help $command)" '--rope-scaling KIND'
 done
-"$pippin" generate -m "$model" --tokens 1,2,3 -n 20 --ctx 8192 >"$scratch/a" 2>"$scratch/said"
-holds 'a long context is remarked on' "$(cat "$scratch/said")" 'trained on 4096'
-"$pippin" generate -m "$model" --tokens 1,2,3 -n 20 --ctx 8192 --rope-scaling yarn >"$scratch/b" 2>"$scratch/said"
-is 'but not with a scaling' "$(cat "$scratch/said")" ''
+sed 's/"rms_norm_eps"/"max_position_embeddings": 40, &/' "$scratch/tiny.json" >"$model/config.json"
+said() { "$pippin" generate -m "$model" --tokens "$1" -n 20 --ctx 80 "${@:2}" 2>&1 >/dev/null; }
+is 'a long context alone is no matter' "$(said 1,2,3)" ''
+holds 'a text longer than those of training' "$(said "$ids")" 'longer than the 40 tokens'
+is 'it is said once' "$(said "$ids" | wc -l | tr -d ' ')" 1
+is 'it is not said with a scaling' "$(said "$ids" --rope-scaling yarn)" ''
+holds 'it is said of scores' "$("$pippin" logits -m "$model" --tokens "$ids" -o "$scratch/out.npy" 2>&1 >/dev/null)" '40 tokens'
+cp "$scratch/tiny.json" "$model/config.json"
 
 refused 2 'a factor alone' '--rope-scaling linear, ntk or yarn' generate -m "$model" --tokens 1 --rope-factor 4
 refused 2 'a factor of none' 'leave the factor out' generate -m "$model" --tokens 1 --rope-scaling none --rope-factor 4

@@ -67,6 +67,7 @@ pippin_status pippin_session_score(pippin_session *s, const pippin_score *in, pi
             return pp_fail(err, PIPPIN_E_ARGUMENT, "token %zu: position %d, expected 0 or more", i,
                            (int)in->positions[i]);
     complete(s, in, &score);
+    for (size_t i = 0; i < score.n_tok; i++) pp_session_remark(s, score.positions[i]);
     pp_kv_rewind(&s->kv, 0);
     s->logits = NULL;
     if (score.reference)

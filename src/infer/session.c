@@ -61,17 +61,6 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     return status;
 }
 
-/* Where nothing stretches positions, more of them than were trained are worth a line. */
-static void remark(const pippin_session *s)
-{
-    const int32_t trained = s->model->weights.config.n_ctx_train;
-    if (trained > 0 && s->n_ctx > trained && s->rope.scaling == PIPPIN_ROPE_SCALING_NONE)
-        pp_log(
-            "context: %d tokens, but the model was trained on %d and its positions are not stretched; texts that are "
-            "longer want a rope scaling, as yarn",
-            (int)s->n_ctx, (int)trained);
-}
-
 pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options, pippin_session **out,
                                     pippin_error *err)
 {
@@ -91,7 +80,6 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
         pippin_session_free(s);
         return status;
     }
-    remark(s);
     *out = s;
     return PIPPIN_OK;
 }
@@ -204,6 +192,16 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
     return PIPPIN_OK;
 }
 
+void pp_session_remark(pippin_session *s, int32_t position)
+{
+    const int32_t trained = s->model->weights.config.n_ctx_train;
+    if (s->remarked || trained == 0 || position < trained || s->rope.scaling != PIPPIN_ROPE_SCALING_NONE) return;
+    s->remarked = true;
+    pp_log("context: the text is longer than the %d tokens that the model was trained on, and its positions are not "
+           "stretched; a rope scaling, such as yarn, is for that",
+           (int)trained);
+}
+
 pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err)
 {
     const pp_engine engine = pp_session_engine(s);
@@ -217,6 +215,7 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
     const pp_engine engine = pp_session_engine(s);
     const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
     s->logits = NULL;
+    pp_session_remark(s, last - 1);
     for (int32_t at = first, n; at < last; at += n) {
         n = PP_MIN(last - at, s->n_batch);
         if (at + n < last) n = PP_MIN(n, last - n_wanted - at); /* what is wanted comes from one pass */

@@ -23,7 +23,11 @@ struct pippin_session {
     int32_t *segments, *positions; /* [n_ctx] where a score gives none */
     pp_stream stream;
     size_t n_reused;
+    bool remarked;
 };
+
+/* Logs once that a position is beyond those of training, where nothing stretches them. */
+void pp_session_remark(pippin_session *s, int32_t position);
 
 /* pp_forward on the session's engine; a cancel request that it served is cleared. */
 pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err);
