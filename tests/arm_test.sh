@@ -12,5 +12,5 @@ case $(uname -m) in aarch64 | arm64) skip "here kernels_test runs them" ;; esac
 for program in aarch64-linux-gnu-gcc qemu-aarch64; do
     command -v $program >/dev/null || skip "no $program; tools/deps.sh arm installs it"
 done
-[ -f "$build/arm/root/fetched" ] || skip "no libraries; tools/arm_emulated.sh fetch ${build##*/} gets them"
+[ -f "$build/arm/sysroot/fetched" ] || skip "no libraries; tools/arm_emulated.sh fetch ${build##*/} gets them"
 exec "$root/tools/arm_emulated.sh" kernels "$build"

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "pippin_train.h"
 #include "tests/support.h"
 #include "train/data.h"
 #include "train/files.h"

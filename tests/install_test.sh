@@ -23,7 +23,7 @@ try() { # NAME COMMAND...
 rm -rf prefix stage
 try 'into a prefix' cmake --install "$build" --prefix "$prefix"
 try 'below DESTDIR' env DESTDIR="$PWD/stage" cmake --install "$build" --prefix /usr
-try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
+try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f prefix/include/pippin_train.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
     -a -x stage/usr/bin/pippin
 try 'the command runs' prefix/bin/pippin --version
 # installed FILE COMMAND... - a page below share is what the installed command prints

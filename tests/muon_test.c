@@ -4,6 +4,7 @@
  */
 #include <math.h>
 
+#include "pippin_train.h"
 #include "tests/support.h"
 #include "train/params.h"
 

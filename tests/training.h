@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "pippin_train.h"
 #include "tests/support.h"
 
 /* In place of the system's: nothing here is about power cuts, and thousands of files are written. */

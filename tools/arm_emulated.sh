@@ -1,7 +1,7 @@
 #!/bin/bash
 # arm_emulated.sh WHAT BUILD ... - pippin for 64-bit ARM on another machine: compiled by a cross compiler, run in qemu's user mode
 # emulation. What it shows is whether results are right, never how fast they come. BUILD is a build folder, all lies in BUILD/arm.
-#   fetch BUILD                  the libraries for ARM, by apt-get into BUILD/arm/root: no root needed, nothing is installed
+#   fetch BUILD                  the libraries for ARM, by apt-get into BUILD/arm/sysroot: no root needed, nothing is installed
 #   kernels BUILD [PATTERN...]   the kernels' test; a PATTERN chooses trials by name, otherwise all levels but scalar
 #   all BUILD SHARED             the whole test of kernels, other tests, and a model that must answer as it does in BUILD
 # Exits 0 when all is right, 1 when something is not, 2 when it could not be run. Needs what `tools/deps.sh arm` installs.
@@ -16,7 +16,7 @@ arm=$(cd "$2" && pwd)/arm
 shift 2
 jobs=$(nproc 2>/dev/null || echo 2)
 libraries='libcmocka-dev libjansson-dev libpcre2-dev libutf8proc-dev'
-emulate() { qemu-aarch64 -cpu "$cpu" -L "$arm/root" "$@"; }
+emulate() { qemu-aarch64 -cpu "$cpu" -L "$arm/sysroot" "$@"; }
 cpu=max
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -32,7 +32,7 @@ quietly() { "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; return 1; }; 
 # An apt of its own, which knows of no installed package and of ARM alone.
 fetch() {
     case $(uname -m) in aarch64 | arm64) fail "this is an ARM machine: make test runs its kernels" ;; esac
-    [ ! -f "$arm/root/fetched" ] || return 0
+    [ ! -f "$arm/sysroot/fetched" ] || return 0
     command -v apt-get >/dev/null || fail "no apt-get here to fetch libraries for ARM with"
     local apt=$scratch/apt package
     mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
@@ -45,10 +45,10 @@ fetch() {
     quietly apt update || true # a source without ARM may be among others; what counts is the next step
     # shellcheck disable=SC2086
     quietly apt --download-only --no-install-recommends install $libraries || fail "apt-get has no $libraries for arm64"
-    rm -rf "$arm/root"
-    mkdir -p "$arm/root"
-    for package in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$package" "$arm/root"; done
-    : >"$arm/root/fetched"
+    rm -rf "$arm/sysroot"
+    mkdir -p "$arm/sysroot"
+    for package in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$package" "$arm/sysroot"; done
+    : >"$arm/sysroot/fetched"
 }
 
 # build FOLDER TARGET... [-- OPTION...] - in BUILD/arm/FOLDER
@@ -57,7 +57,7 @@ build() {
     shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do targets+=("$1"); shift; done
     [ $# -eq 0 ] || shift
-    export PKG_CONFIG_LIBDIR=$arm/root/usr/lib/aarch64-linux-gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$arm/root
+    export PKG_CONFIG_LIBDIR=$arm/sysroot/usr/lib/aarch64-linux-gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$arm/sysroot
     [ -f "$folder/Makefile" ] || quietly cmake -G 'Unix Makefiles' -S "$root" -B "$folder" -DCMAKE_SYSTEM_NAME=Linux \
         -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DPIPPIN_TESTS=ON -DPIPPIN_WERROR=ON \
         "$@" || fail "$folder could not be configured"
@@ -124,7 +124,7 @@ for program in aarch64-linux-gnu-gcc qemu-aarch64; do
     command -v $program >/dev/null || fail "$program is missing; run   tools/deps.sh arm"
 done
 [ $what = kernels ] || fetch
-[ -f "$arm/root/fetched" ] || fail "no libraries for ARM; run   tools/arm_emulated.sh fetch ${arm%/arm}"
+[ -f "$arm/sysroot/fetched" ] || fail "no libraries for ARM; run   tools/arm_emulated.sh fetch ${arm%/arm}"
 
 case $what in
 kernels)

@@ -3,6 +3,7 @@
 #define PP_CLI_TRAIN_H
 
 #include "cli/cli.h"
+#include "pippin_train.h"
 
 typedef struct pp_train_args {
     pp_common common;

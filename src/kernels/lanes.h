@@ -5,6 +5,10 @@
 #ifndef PP_KERNELS_LANES_H
 #define PP_KERNELS_LANES_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
 /* Kernels are written once as functions of element type and tile size, and become one loop each by constant folding. */
 #define INLINE static inline __attribute__((always_inline))
 /* Over arrays of vectors: each element becomes a register only where the loop is gone. */

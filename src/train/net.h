@@ -13,6 +13,7 @@
 #define PP_TRAIN_NET_H
 
 #include "model/model.h"
+#include "pippin_train.h"
 #include "train/data.h"
 #include "train/ops.h"
 
