@@ -495,6 +495,8 @@ int main(void)
     size_t n = 3;
     const char *given = getenv("PIPPIN_TEST_SEED");
     seed = given ? strtoull(given, NULL, 0) : 20240611;
+    const char *rounds = getenv("PIPPIN_TEST_ROUNDS");
+    rounds_at_least = rounds ? (int)strtol(rounds, NULL, 10) : 0;
     cmocka_set_test_filter(getenv("PIPPIN_TEST_ONLY"));
     print_message("seed %llu (PIPPIN_TEST_SEED)\n", (unsigned long long)seed);
     make_buffers();

@@ -16,6 +16,7 @@
 enum { N_BUFFER = 12, BUFFER_BYTES = 4 << 20, PAD = 64, CANARY = 0xa5 };
 
 static uint64_t seed, counter;
+static int rounds_at_least;           /* of trials of exact kernels: PIPPIN_TEST_ROUNDS */
 static uint8_t *buffer_end[N_BUFFER]; /* a page that faults begins here */
 static char why[256];
 

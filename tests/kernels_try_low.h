@@ -81,7 +81,7 @@ static bool low_once(low_kernel kernel, low_kernel truth, int bits, int extreme)
 
 static bool low_all(low_kernel kernel, low_kernel truth, int bits)
 {
-    for (int round = 0; round < 300; round++)
+    for (int round = 0, n = PP_MAX(300, rounds_at_least); round < n; round++)
         if (!low_once(kernel, truth, bits, round % 10 < LOW_EXTREME ? round % 10 : 0)) return false;
     return true;
 }
@@ -92,7 +92,7 @@ static bool try_matmul_q8(const pp_kernels *k, const pp_kernels *t) { return low
 
 static bool try_sum_i8(const pp_kernels *k, const pp_kernels *truth)
 {
-    for (int round = 0; round < 400; round++) {
+    for (int round = 0, end = PP_MAX(400, rounds_at_least); round < end; round++) {
         const int n = size(300);
         int8_t *q = input(0, (size_t)n);
         for (int i = 0; i < n; i++) q[i] = (int8_t)(round % 3 ? between(-128, 127) : round % 2 ? 127 : -128);
