@@ -63,7 +63,7 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60); new inputs stay in build-fuzz
 	@$(COMPILE) build-fuzz -j $(JOBS)
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
-emulate: ## the AVX-512 kernels' test on a CPU without AVX-512, in an emulator; half an hour
+emulate: ## the AVX-512 and VNNI kernels' test on a CPU without them, in an emulator; an hour
 	@tools/deps.sh build test emulate
 	@$(CONFIGURE) $(BUILD) -DPIPPIN_TESTS=ON
 	@tools/avx512_emulated.sh $(BUILD)
