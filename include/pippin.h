@@ -179,6 +179,8 @@ typedef struct pippin_model_options {
     /* Highest kernel level to use: "scalar", "avx2", "avx512", "avx512vnni", and on ARM "neon", "neon-dotprod", "neon-i8mm";
        NULL: all that the CPU has. */
     const char *cpu;
+    /* What matrices of F32, F16 and BF16 become in memory: Q8, Q4 or Q2; AUTO: they stay. For drafts, which are read most often. */
+    pippin_type type;
 } pippin_model_options;
 
 /*
@@ -534,6 +536,18 @@ typedef struct pippin_generate_options {
     int32_t logprobs; /* likeliest tokens to tell at each place, at most PIPPIN_MAX_LOGPROBS; 0: no log-probabilities */
     int (*on_token)(void *user, const pippin_token_event *event); /* may be NULL; non-zero stops */
     void *user;
+    /*
+     * Speculative decoding: tokens are guessed, and one pass checks several of them. A greedy text is the same as without, a
+     * sampled one follows the same law (Leviathan et al. 2023), with other random numbers.
+     */
+    pippin_session *draft; /* of a smaller model with the same vocabulary; this call's until it returns. NULL: none */
+    bool lookup;           /* guess what followed the same tokens before in this text; asked before the draft */
+    /* 1 to 8 guesses a pass; 0: as many as pay, or none, by what passes are measured to cost and how many guesses were right.
+       As that goes by the clock, it is with a fixed number that a seed gives the same sampled text again. */
+    int32_t draft_tokens;
+    /* For measurements: the probability by which a guess is taken for right, whatever the model says; negative: none ever is;
+       0: the model decides. */
+    double acceptance;
 } pippin_generate_options;
 
 typedef enum pippin_finish { PIPPIN_FINISH_STOP = 0, PIPPIN_FINISH_LENGTH, PIPPIN_FINISH_CANCELLED } pippin_finish;
@@ -542,11 +556,15 @@ typedef struct pippin_generate_result {
     pippin_finish finish; /* STOP: a stop id or string came; LENGTH: max_tokens or the context's end */
     size_t n_prompt, n_cached, n_generated;
     double prompt_seconds, generate_seconds;
+    size_t n_drafted, n_accepted;        /* tokens that were guessed, and those of them that were right */
+    size_t n_verify;                     /* passes that checked guesses */
+    double model_seconds, draft_seconds; /* of generate_seconds, in passes of the two; the rest is choosing */
 } pippin_generate_result;
 
 /*
  * Continues `prompt` [n_prompt]. `ids` (may be NULL) receives the generated ids, at most `capacity`; a stop id is neither
- * given to the callback nor counted. `result` may be NULL. Errors as pippin_session_sync.
+ * given to the callback nor counted. `result` may be NULL. Afterwards the session holds the text without its last token, or all
+ * of it where a stop id came. Errors as pippin_session_sync; ARGUMENT for a draft of another vocabulary (says what differs).
  */
 PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t *prompt, size_t n_prompt,
                                          const pippin_generate_options *options, int32_t *ids, size_t capacity,

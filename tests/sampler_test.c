@@ -107,7 +107,7 @@ static void test_law(void **state)
         int counts[V] = {0};
         make_logits(logits, i);
         expected_law(logits, &options[i], p);
-        for (uint64_t n = 0; n < DRAWS; n++) counts[pp_sample(&s, &options[i], logits, NULL, 0, 0, n)]++;
+        for (uint64_t n = 0; n < DRAWS; n++) counts[pp_sample(&s, &options[i], logits, &(pp_history){0}, n)]++;
         const double off = sigmas(counts, p);
         if (!(fabs(off) < 5)) fail_msg("options %zu: %g sigmas", i, off);
         /* The test would notice: the law of another temperature is far off. */
@@ -148,8 +148,9 @@ static void test_penalties(void **state)
     logits[5] = 3;
     logits[7] = 2;
     OK(pp_sampler_create(all_kernels(), V, &s, err));
-    const int32_t tokens[] = {3, 3, 5, 3}; /* the first two are the prompt */
-#define PICK(...) pp_sample(&s, &(pippin_sampling){__VA_ARGS__}, logits, tokens, 4, 2, 0)
+    const int32_t tokens[] = {3, 3, 5, 3};
+    const pp_history history = {tokens, 4, 2};
+#define PICK(...) pp_sample(&s, &(pippin_sampling){__VA_ARGS__}, logits, &history, 0)
     assert_int_equal(PICK(.temperature = 0), 3);
     assert_int_equal(PICK(.repeat_penalty = 1), 3);
     assert_int_equal(PICK(.repeat_penalty = 1.5), 3);                     /* 2.67, 2, 2 */

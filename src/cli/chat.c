@@ -54,15 +54,9 @@ static int tell_failure(const chat *c, const pippin_error *err)
  */
 static pippin_status speak(chat *c, const pp_prompt *p, pippin_error *err)
 {
-    const pp_talk *t = &c->args->talk;
-    const pippin_generate_options options = {.max_tokens = (size_t)t->n,
-                                             .sampling = pp_talk_sampling(t),
-                                             .stop_ids = p->n_stop_ids ? p->stop_ids : NULL,
-                                             .n_stop_ids = p->n_stop_ids,
-                                             .stop_strings = t->stops.items,
-                                             .n_stop_strings = t->stops.n,
-                                             .on_token = on_token,
-                                             .user = c};
+    pippin_generate_options options = pp_talk_generate(&c->args->talk, &c->loaded, p);
+    options.on_token = on_token;
+    options.user = c;
     pippin_status status;
     pp_interrupt_handled();
     pp_interrupt_cancels(c->loaded.session);
@@ -288,10 +282,11 @@ static void do_stats(chat *c, const char *unused)
     pp_flush();
     fprintf(stderr,
             "context %zu of %d tokens; last prompt %zu tokens, %zu of them cached, %.1f tokens/s; answer %zu tokens, "
-            "%.1f tokens/s; memory %s\n",
+            "%.1f tokens/s%s; memory %s\n",
             pippin_session_n_tok(c->loaded.session), (int)pippin_session_n_ctx(c->loaded.session), r->n_prompt,
             r->n_cached, r->prompt_seconds > 0 ? (double)n_read / r->prompt_seconds : 0, r->n_generated,
-            r->generate_seconds > 0 ? (double)r->n_generated / r->generate_seconds : 0, pp_size(pp_peak_rss()).text);
+            r->generate_seconds > 0 ? (double)r->n_generated / r->generate_seconds : 0, pp_talk_guesses(r).text,
+            pp_size(pp_peak_rss()).text);
 }
 
 static void do_help(chat *c, const char *unused);
@@ -396,7 +391,9 @@ static int start(chat *c)
 static int run(const void *raw)
 {
     chat c = {.args = raw};
-    int code = pp_load(&c.args->talk.common, 0, &c.loaded);
+    int code = pp_talk_check(&c.args->talk);
+    if (!code) code = pp_load(&c.args->talk.common, 0, &c.loaded);
+    if (!code) code = pp_talk_load_draft(&c.args->talk, &c.loaded);
     if (!code) code = start(&c);
     json_decref(c.messages);
     pp_free(c.answer.bytes);
@@ -405,10 +402,11 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Conversation", pp_options_template}, {NULL, own_options},          {"Sampling", pp_options_sampling},
-    {"Model", pp_options_model},           {NULL, pp_options_tokenizer}, {NULL, pp_options_session},
-    {"Computing", pp_options_compute},     {"General", pp_options_help}, {0}};
+static const pp_option_group groups[] = {{"Conversation", pp_options_template}, {NULL, own_options},
+                                         {"Sampling", pp_options_sampling},     {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},          {NULL, pp_options_session},
+                                         {"Guessing", pp_options_draft},        {"Computing", pp_options_compute},
+                                         {"General", pp_options_help},          {0}};
 
 const pp_command pp_command_chat = {
     .name = "chat",

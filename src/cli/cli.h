@@ -269,13 +269,16 @@ typedef struct pp_loaded {
     pippin_model *model;
     pippin_session *session;
     pp_adapters adapters;
-    double seconds; /* that opening and preparing took */
+    pippin_session *draft; /* of the model that guesses; NULL: none */
+    double seconds;        /* that opening and preparing took */
 } pp_loaded;
 
 /* n_ctx is used where --ctx is not given; 0: the model's own. Ctrl-C cancels the session from here on. */
 int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out);
 /* The same for a model that is open already; takes the reference, also on failure. */
 int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out);
+/* The model that guesses for a loaded one, in q8 where its file has more bits, with a session as long. */
+int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded);
 void pp_unload(pp_loaded *loaded);
 
 /* What inspect and plan talk about: a preset, a config.json or an opened model. */

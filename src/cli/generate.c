@@ -75,7 +75,8 @@ static int check_options(const generate_args *args)
 static int read_prompt(const generate_args *args, pp_prompt *out)
 {
     *out = (pp_prompt){0};
-    const int code = check_options(args);
+    int code = check_options(args);
+    if (!code) code = pp_talk_check(&args->talk);
     if (code) return code;
     if (args->tokens) return pp_read_ids("--tokens", args->tokens, &out->ids);
     if (args->prompt) return pp_append(&out->text, args->prompt, strlen(args->prompt)) ? 0 : pp_no_memory();
@@ -167,11 +168,12 @@ static json_t *to_json(const answer *a, const pippin_generate_result *r, double 
     static const char *const reasons[] = {
         [PIPPIN_FINISH_STOP] = "stop", [PIPPIN_FINISH_LENGTH] = "length", [PIPPIN_FINISH_CANCELLED] = "cancelled"};
     const size_t n_read = r->n_prompt - r->n_cached;
-    json_t *timings = json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:i, s:i}", "load_ms", 1e3 * load_seconds,
-                                "prompt_n", (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds,
-                                "prompt_per_second", rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n,
-                                "predicted_ms", 1e3 * r->generate_seconds, "predicted_per_second",
-                                rate(a->n, r->generate_seconds), "draft_n", 0, "draft_n_accepted", 0);
+    json_t *timings =
+        json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:I, s:I}", "load_ms", 1e3 * load_seconds, "prompt_n",
+                  (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds, "prompt_per_second",
+                  rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n, "predicted_ms",
+                  1e3 * r->generate_seconds, "predicted_per_second", rate(a->n, r->generate_seconds), "draft_n",
+                  (json_int_t)r->n_drafted, "draft_n_accepted", (json_int_t)r->n_accepted);
     json_t *o = json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
                           a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens",
                           pp_json_ids(a->ids, a->n), "finish_reason", reasons[r->finish], "usage", "prompt_tokens",
@@ -185,10 +187,10 @@ static void print_footer(const answer *a, const pippin_generate_result *r, doubl
 {
     const size_t n_read = r->n_prompt - r->n_cached;
     fprintf(stderr,
-            "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s; peak "
-            "memory %s\n",
+            "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s%s; "
+            "peak memory %s\n",
             load_seconds, r->n_prompt, rate(n_read, r->prompt_seconds), a->n, rate(a->n, r->generate_seconds),
-            pp_size(pp_peak_rss()).text);
+            pp_talk_guesses(r).text, pp_size(pp_peak_rss()).text);
 }
 
 static int generate(const generate_args *args, const pp_loaded *loaded, const pp_prompt *p, answer *a)
@@ -197,15 +199,10 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pp
     int code = args->echo ? echo_prompt(args, tokenizer, p, a) : 0;
     if (code) return code;
     if (a->streams) pp_flush();
-    const pippin_generate_options options = {.max_tokens = (size_t)args->talk.n,
-                                             .sampling = pp_talk_sampling(&args->talk),
-                                             .stop_ids = p->n_stop_ids ? p->stop_ids : NULL,
-                                             .n_stop_ids = p->n_stop_ids,
-                                             .stop_strings = args->talk.stops.items,
-                                             .n_stop_strings = args->talk.stops.n,
-                                             .logprobs = args->talk.common.json ? args->logprobs : 0,
-                                             .on_token = on_token,
-                                             .user = a};
+    pippin_generate_options options = pp_talk_generate(&args->talk, loaded, p);
+    options.logprobs = args->talk.common.json ? args->logprobs : 0;
+    options.on_token = on_token;
+    options.user = a;
     pippin_generate_result result = {.n_prompt = p->ids.n, .finish = PIPPIN_FINISH_CANCELLED};
     pippin_error err;
     const pippin_status status =
@@ -225,6 +222,11 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     int code = pp_load_session(&args->talk.common, model, 0, &loaded);
     if (code) return code;
     loaded.seconds += open_seconds;
+    code = pp_talk_load_draft(&args->talk, &loaded);
+    if (code) {
+        pp_unload(&loaded);
+        return code;
+    }
     answer a = {.streams = !args->talk.common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
     a.ids = pp_alloc_zero((size_t)pippin_session_n_ctx(loaded.session) + 1, sizeof *a.ids);
     if (args->logprobs) a.logprobs = json_array();
@@ -284,11 +286,17 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Prompt", prompt_options},        {NULL, pp_options_template},
-                                         {"Sampling", pp_options_sampling}, {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},      {NULL, pp_options_session},
-                                         {"Output", output_options},        {"Computing", pp_options_compute},
-                                         {"General", pp_options_general},   {0}};
+static const pp_option_group groups[] = {{"Prompt", prompt_options},
+                                         {NULL, pp_options_template},
+                                         {"Sampling", pp_options_sampling},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Guessing", pp_options_draft},
+                                         {"Output", output_options},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_generate = {
     .name = "generate",
@@ -300,8 +308,12 @@ const pp_command pp_command_generate = {
         "are text like any other. Without template, or with --raw, a text is taken to its last byte, and the "
         "token that begins a text is put before it where the model has one. "
         "Without tokenizer the prompt is given as --tokens, and ids are printed. Ctrl-C stops and keeps what "
-        "is there (exit code 130).\n\n"
-        "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60",
+        "is there (exit code 130). With --draft or --lookup tokens are guessed, and one pass of the model checks "
+        "several: "
+        "the answer is the one that it would be without, where it is sampled one by the same law.\n\n"
+        "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60\n"
+        "  pippin generate -m base.gguf -d draft.gguf -p \"What is a graft?\" --verbose\n"
+        "  pippin generate -m base.gguf --lookup -f report.txt --system \"Correct the spelling.\"",
     .groups = groups,
     .args_size = sizeof(generate_args),
     .run = run,

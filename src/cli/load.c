@@ -153,9 +153,26 @@ int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out)
     return code;
 }
 
+int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded)
+{
+    const double start = pp_seconds();
+    pippin_model *model = NULL;
+    pippin_session_options options = {.n_ctx = pippin_session_n_ctx(loaded->session), .n_threads = common->n_threads};
+    pippin_error err;
+    int code = choose_rope(common, &options);
+    if (code) return code;
+    pippin_status status =
+        pippin_model_open(path, &(pippin_model_options){.cpu = common->cpu, .type = PIPPIN_Q8}, &model, &err);
+    if (status == PIPPIN_OK) status = pippin_session_create(model, &options, &loaded->draft, &err);
+    pippin_model_free(model); /* the session keeps it */
+    loaded->seconds += pp_seconds() - start;
+    return status == PIPPIN_OK ? 0 : pp_failed(&err);
+}
+
 void pp_unload(pp_loaded *loaded)
 {
     pp_interrupt_cancels(NULL);
+    pippin_session_free(loaded->draft);
     pippin_session_free(loaded->session);
     pp_adapters_close(&loaded->adapters);
     pippin_model_free(loaded->model);

@@ -18,7 +18,8 @@ const pp_option pp_options_sampling[] = {
     {PP_OPT_REAL("repeat-penalty", "R", AT(repeat_penalty), 0, 1000),
      .help = "make what the last 64 tokens said less likely; 1 does nothing (default: 1)"},
     {PP_OPT_TEXTS("stop", "TEXT", AT(stops)), .help = "end before this text comes; may be repeated"},
-    {PP_OPT_SEED(AT(seed)), .help = "same seed, same text, whatever the number of threads (default: 0)"},
+    {PP_OPT_SEED(AT(seed)),
+     .help = "same seed, same text, whatever the number of threads (default: 0); with guesses: --draft-tokens K"},
     {0}};
 
 const pp_option pp_options_template[] = {
@@ -28,14 +29,68 @@ const pp_option pp_options_template[] = {
      .help = "chat template: afm, llama3, chatml or mistral (default: the tokenizer's own)"},
     {0}};
 
-pippin_sampling pp_talk_sampling(const pp_talk *t)
+const pp_option pp_options_draft[] = {
+    {PP_OPT_TEXT("draft", "MODEL", AT(draft)), .letter = 'd', .files = PP_MODEL_FILES,
+     .help = "a smaller model with the same vocabulary that guesses tokens; the text follows the same law, and comes "
+             "sooner"},
+    {PP_OPT_TEXT("draft-tokens", "K", AT(draft_tokens)), .choices = "auto|1|2|3|4|5|6|7|8",
+     .help = "tokens to guess at once, 1 to 8, or auto: as many as pay, or none (default: auto)"},
+    {PP_OPT_FLAG("lookup", AT(lookup)),
+     .help = "guess what followed the same words earlier in the text, before a draft is asked"},
+    {0}};
+
+/* 0: as many as pay. */
+static bool read_draft_tokens(const char *text, int32_t *out)
 {
-    return (pippin_sampling){.temperature = t->temperature,
-                             .top_k = t->top_k,
-                             .top_p = t->top_p,
-                             .min_p = t->min_p,
-                             .repeat_penalty = t->repeat_penalty,
-                             .seed = t->seed};
+    int64_t n = 0;
+    const bool good = !text || strcmp(text, "auto") == 0 || pp_parse_int(text, strlen(text), 1, 8, &n);
+    *out = (int32_t)n;
+    return good;
+}
+
+int pp_talk_check(const pp_talk *t)
+{
+    int32_t n;
+    if (!read_draft_tokens(t->draft_tokens, &n))
+        return pp_error(PP_EXIT_USAGE, "--draft-tokens: found \"%s\", expected 1 to 8, or auto", t->draft_tokens);
+    if (t->draft_tokens && !t->draft && !t->lookup)
+        return pp_error(PP_EXIT_USAGE,
+                        "--draft-tokens: found without --draft and --lookup, expected one of them, which "
+                        "guess; name one, or leave it out");
+    return 0;
+}
+
+int pp_talk_load_draft(const pp_talk *t, pp_loaded *loaded)
+{
+    return t->draft ? pp_load_draft(&t->common, t->draft, loaded) : 0;
+}
+
+pippin_generate_options pp_talk_generate(const pp_talk *t, const pp_loaded *loaded, const pp_prompt *p)
+{
+    pippin_generate_options o = {.max_tokens = (size_t)t->n,
+                                 .sampling = {.temperature = t->temperature,
+                                              .top_k = t->top_k,
+                                              .top_p = t->top_p,
+                                              .min_p = t->min_p,
+                                              .repeat_penalty = t->repeat_penalty,
+                                              .seed = t->seed},
+                                 .stop_ids = p->n_stop_ids ? p->stop_ids : NULL,
+                                 .n_stop_ids = p->n_stop_ids,
+                                 .stop_strings = t->stops.items,
+                                 .n_stop_strings = t->stops.n,
+                                 .draft = loaded->draft,
+                                 .lookup = t->lookup};
+    read_draft_tokens(t->draft_tokens, &o.draft_tokens);
+    return o;
+}
+
+pp_note pp_talk_guesses(const pippin_generate_result *r)
+{
+    pp_note note = {""};
+    if (r->n_verify)
+        snprintf(note.text, sizeof note.text, "; %zu of %zu guesses right, %.2f tokens a pass that checked some",
+                 r->n_accepted, r->n_drafted, (double)(r->n_accepted + r->n_verify) / (double)r->n_verify);
+    return note;
 }
 
 pippin_template pp_talk_template(const pp_talk *t, const pippin_tokenizer *tokenizer)

@@ -6,23 +6,6 @@
 
 #include "cli/cli.h"
 
-/* What the arguments of both begin with. */
-typedef struct pp_talk {
-    pp_common common;
-    pp_texts stops;
-    int32_t n, top_k;
-    double temperature, top_p, min_p, repeat_penalty;
-    uint64_t seed;
-    const char *system, *template;
-    bool raw;
-} pp_talk;
-
-extern const pp_option pp_options_sampling[], pp_options_template[]; /* targets are fields of pp_talk */
-
-pippin_sampling pp_talk_sampling(const pp_talk *talk);
-/* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */
-pippin_template pp_talk_template(const pp_talk *talk, const pippin_tokenizer *tokenizer);
-
 enum { PP_MAX_STOP_IDS = 8 };
 
 typedef struct pp_prompt {
@@ -32,6 +15,37 @@ typedef struct pp_prompt {
     int32_t stop_ids[PP_MAX_STOP_IDS];
     size_t n_stop_ids; /* 0: the library's own choice */
 } pp_prompt;
+
+/* A part of a line. */
+typedef struct pp_note {
+    char text[96];
+} pp_note;
+
+/* What the arguments of both begin with. */
+typedef struct pp_talk {
+    pp_common common;
+    pp_texts stops;
+    int32_t n, top_k;
+    double temperature, top_p, min_p, repeat_penalty;
+    uint64_t seed;
+    const char *system, *template;
+    const char *draft, *draft_tokens;
+    bool raw, lookup;
+} pp_talk;
+
+extern const pp_option pp_options_sampling[], pp_options_template[],
+    pp_options_draft[]; /* targets are fields of pp_talk */
+
+/* Options that do not go together, or mean nothing; 0 or an exit code after a message. */
+int pp_talk_check(const pp_talk *talk);
+/* Loads the draft where there is one. */
+int pp_talk_load_draft(const pp_talk *talk, pp_loaded *loaded);
+/* What the options say of a generation: length, sampling, what stops it, what guesses. */
+pippin_generate_options pp_talk_generate(const pp_talk *talk, const pp_loaded *loaded, const pp_prompt *prompt);
+/* "; 60 of 80 guesses right, 3.0 tokens a pass", or nothing where none were checked. */
+pp_note pp_talk_guesses(const pippin_generate_result *result);
+/* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */
+pippin_template pp_talk_template(const pp_talk *talk, const pippin_tokenizer *tokenizer);
 
 /* 0 or an exit code after a message; pp_prompt_free in any case. */
 int pp_prompt_tokenize(const pp_talk *talk, const pippin_model *model, pp_prompt *prompt);

@@ -45,6 +45,12 @@ void pp_kv_rewind(pp_kv *kv, int32_t n_tok);
 
 /* ---- sampling (sampler.c) ---- */
 
+/* Tokens that are guessed at once, at most. */
+enum { PP_MAX_DRAFT = 8 };
+
+/* Random numbers for different purposes must not be the same ones: each has a stream, indexed by the token's place in the answer. */
+enum { PP_STREAM_TOKEN = 1, PP_STREAM_DRAFT, PP_STREAM_ACCEPT };
+
 typedef struct pp_candidate {
     float logit;
     int32_t id;
@@ -56,7 +62,30 @@ typedef struct pp_sampler {
     int32_t n_vocab;
     pp_candidate *candidates; /* [n_vocab] */
     int32_t *counts;          /* [n_vocab], all 0 between calls */
+    float *weights;           /* [PP_MAX_DRAFT + 1][n_vocab] of laws */
 } pp_sampler;
+
+/* What a token is drawn from, bias, penalties, temperature and filters applied. */
+typedef struct pp_law {
+    int32_t only; /* the one token that there is, and nothing below counts; -1: there are weights */
+    int32_t best; /* the likeliest */
+    int32_t n_vocab;
+    const float *weight; /* [n_vocab] not normalised; 0: not to be drawn */
+    double sum;          /* of the weights */
+} pp_law;
+
+static inline pp_law pp_law_only(int32_t id) { return (pp_law){.only = id, .best = id, .sum = 1}; }
+
+static inline double pp_law_of(const pp_law *l, int32_t id)
+{
+    return l->only >= 0 ? (double)(id == l->only) : (double)l->weight[id] / l->sum;
+}
+
+/* A text up to the token that is to be chosen: what penalties look at. */
+typedef struct pp_history {
+    const int32_t *tokens;  /* [n_tok] */
+    size_t n_tok, n_prompt; /* the first n_prompt are the prompt */
+} pp_history;
 
 /* kernels must outlive the sampler. */
 pippin_status pp_sampler_create(const pp_kernels *kernels, int32_t n_vocab, pp_sampler *out, pippin_error *err);
@@ -65,9 +94,12 @@ void pp_sampler_free(pp_sampler *s);
 pippin_status pp_sampling_check(const pippin_sampling *o, int32_t n_vocab, pippin_error *err);
 /* The id of the largest logit; the smallest such id when several are equal. */
 int32_t pp_sample_greedy(const pp_sampler *s, const float *logits);
-/* The next id after tokens [n_tok], of which the first n_prompt are the prompt, drawn with the number of (seed, index). */
-int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const int32_t *tokens, size_t n_tok,
-                  size_t n_prompt, uint64_t index);
+/* The law of the next token. place: 0 .. PP_MAX_DRAFT, whose weights it takes; it holds until the next law at that place. */
+pp_law pp_sampler_law(pp_sampler *s, const pippin_sampling *o, const float *logits, const pp_history *h, int32_t place);
+/* A token of this law, by a number in [0, 1). */
+int32_t pp_law_draw(const pp_law *l, double u);
+/* The next id, drawn with the number of (seed, index). */
+int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const pp_history *h, uint64_t index);
 /* log(sum(exp(logits))): a token's log-probability is its logit less this. */
 double pp_log_sum(const pp_sampler *s, const float *logits);
 /* The n likeliest tokens, in falling order; n <= n_vocab. */

@@ -160,6 +160,7 @@ static pippin_status finish_model(pippin_status status, const pippin_model_optio
 {
     if (status == PIPPIN_OK && options && options->tokenizer)
         status = pp_model_open_tokenizer(options->tokenizer, m, err);
+    if (status == PIPPIN_OK && options && options->type) status = pp_weights_encode(&m->weights, options->type, err);
     if (status != PIPPIN_OK)
         pippin_model_free(m);
     else

@@ -8,23 +8,26 @@
 
 #include "infer/infer.h"
 
-/* Random numbers for different purposes must not be the same ones: each has a stream of its own. */
-enum { STREAM_TOKEN = 1, DEFAULT_REPEAT_WINDOW = 64 };
+enum { DEFAULT_REPEAT_WINDOW = 64, N_LAW = PP_MAX_DRAFT + 1 };
 
 pippin_status pp_sampler_create(const pp_kernels *kernels, int32_t n_vocab, pp_sampler *out, pippin_error *err)
 {
     *out = (pp_sampler){.kernels = kernels, .n_vocab = n_vocab};
     out->candidates = pp_alloc_zero((size_t)n_vocab, sizeof *out->candidates);
     out->counts = pp_alloc_zero((size_t)n_vocab, sizeof *out->counts);
-    if (out->candidates && out->counts) return PIPPIN_OK;
+    out->weights = pp_alloc((size_t)n_vocab * N_LAW * sizeof *out->weights); /* not touched until it is drawn from */
+    if (out->candidates && out->counts && out->weights) return PIPPIN_OK;
     pp_sampler_free(out);
-    return pp_fail_memory(err, "sampler", (uint64_t)n_vocab * (sizeof *out->candidates + sizeof *out->counts));
+    return pp_fail_memory(err, "sampler",
+                          (uint64_t)n_vocab *
+                              (sizeof *out->candidates + sizeof *out->counts + N_LAW * sizeof *out->weights));
 }
 
 void pp_sampler_free(pp_sampler *s)
 {
     pp_free(s->candidates);
     pp_free(s->counts);
+    pp_free(s->weights);
     *s = (pp_sampler){0};
 }
 
@@ -81,7 +84,7 @@ static bool seen_before(const int32_t *tokens, size_t at, size_t first)
 }
 
 /* Keskar et al. 2019 (CTRL): what was said lately becomes less likely, whatever the sign of its logit. */
-static void penalise_repeats(pp_candidate *c, const pippin_sampling *o, const int32_t *tokens, size_t n)
+static void penalise_repeats(float *logits, const pippin_sampling *o, const int32_t *tokens, size_t n)
 {
     if (o->repeat_penalty == 0 || o->repeat_penalty == 1) return;
     const size_t window = o->repeat_window == 0  ? DEFAULT_REPEAT_WINDOW
@@ -90,20 +93,20 @@ static void penalise_repeats(pp_candidate *c, const pippin_sampling *o, const in
     const size_t first = n > window ? n - window : 0;
     for (size_t i = first; i < n; i++) {
         if (seen_before(tokens, i, first)) continue;
-        float *logit = &c[tokens[i]].logit;
+        float *logit = &logits[tokens[i]];
         *logit = *logit > 0 ? *logit / (float)o->repeat_penalty : *logit * (float)o->repeat_penalty;
     }
 }
 
 /* OpenAI's penalties, on what this answer has said so far. */
-static void penalise_answer(pp_sampler *s, const pippin_sampling *o, const int32_t *answer, size_t n)
+static void penalise_answer(pp_sampler *s, float *logits, const pippin_sampling *o, const int32_t *answer, size_t n)
 {
     if (o->presence_penalty == 0 && o->frequency_penalty == 0) return;
     for (size_t i = 0; i < n; i++) s->counts[answer[i]]++;
     for (size_t i = 0; i < n; i++) {
         int32_t *count = &s->counts[answer[i]];
         if (*count == 0) continue; /* dealt with */
-        s->candidates[answer[i]].logit -= (float)(o->presence_penalty + o->frequency_penalty * *count);
+        logits[answer[i]] -= (float)(o->presence_penalty + o->frequency_penalty * *count);
         *count = 0;
     }
 }
@@ -137,80 +140,93 @@ static pp_candidate pop(pp_candidate *heap, int32_t n)
     return top;
 }
 
-static double weight(const pp_candidate *c, float largest, double temperature)
-{
-    return exp(((double)c->logit - (double)largest) / temperature);
-}
-
 /*
- * How many of the likeliest stay, and the sum of their weights. They end up at the back of the array, the likeliest last;
- * without filters all stay, in order of id.
+ * How many of the likeliest stay, given the weights of all and their sum. They end up at the back of the candidates, the
+ * likeliest last.
  */
-static int32_t filter(pp_sampler *s, const pippin_sampling *o, float largest, double *sum)
+static int32_t filter(pp_sampler *s, const pippin_sampling *o, const float *weight, double whole)
 {
     pp_candidate *c = s->candidates;
     const int32_t n = s->n_vocab, most = o->top_k > 0 ? PP_MIN(o->top_k, n) : n;
     const double top_p = o->top_p > 0 ? o->top_p : 1;
-    *sum = 0;
-    if (most == n && top_p >= 1 && o->min_p <= 0) {
-        for (int32_t i = 0; i < n; i++) *sum += weight(&c[i], largest, o->temperature);
-        return n;
-    }
-    for (int32_t i = n / 2; i-- > 0;) sift_down(c, n, i);
-    /* What top-p is a share of: all, or the k that top-k leaves. */
-    double whole = 0;
-    if (most == n)
-        for (int32_t i = 0; i < n; i++) whole += weight(&c[i], largest, o->temperature);
-    int32_t kept = 0;
-    for (; kept < most; kept++) {
-        const pp_candidate top = pop(c, n - kept);
-        const double w = weight(&top, largest, o->temperature);
-        if (most < n)
-            whole += w;
-        else if (kept && (*sum >= top_p * whole || w < o->min_p))
-            break;
-        *sum += w;
-    }
-    if (most == n) return kept;
-    /* top-k is known now: the other two among its k. */
     double mass = 0;
     int32_t k = 0;
-    for (; k < kept; k++) {
-        const double w = weight(&c[n - 1 - k], largest, o->temperature);
+    for (int32_t i = n / 2; i-- > 0;) sift_down(c, n, i);
+    if (most < n) { /* top-p is a share of what top-k leaves */
+        whole = 0;
+        for (int32_t i = 0; i < most; i++) whole += (double)weight[pop(c, n - i).id];
+    }
+    for (; k < most; k++) {
+        const double w = (double)weight[most < n ? c[n - 1 - k].id : pop(c, n - k).id];
         if (k && (mass >= top_p * whole || w < o->min_p)) break;
         mass += w;
     }
-    *sum = mass;
     return k;
 }
 
-int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const int32_t *tokens, size_t n_tok,
-                  size_t n_prompt, uint64_t index)
+/* Logits to weights, the largest 1. What is some e^-87 of it or less has none. */
+static double weigh(const pp_sampler *s, float *w, float largest, double temperature)
+{
+    double sums[4] = {0};
+    const float least = 1e-37f;
+    /* Less the largest first: large logits by a large factor would lose the digits that tell them apart. */
+    for (int32_t i = 0; i < s->n_vocab; i++) w[i] -= largest;
+    s->kernels->softmax_again(w, s->n_vocab, (float)PP_MIN(1 / temperature, 1e30), 0);
+    for (int32_t i = 0; i < s->n_vocab; i++) {
+        w[i] = w[i] >= least ? w[i] : 0;
+        sums[i % 4] += (double)w[i];
+    }
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+/* Takes the weight of all but the kept candidates; the sum of what is left. */
+static double keep(const pp_sampler *s, float *w, int32_t kept)
+{
+    pp_candidate *c = s->candidates + (s->n_vocab - kept);
+    double sum = 0;
+    for (int32_t i = 0; i < kept; i++) c[i].logit = w[c[i].id];
+    memset(w, 0, (size_t)s->n_vocab * sizeof *w);
+    for (int32_t i = 0; i < kept; i++) {
+        w[c[i].id] = c[i].logit;
+        sum += (double)c[i].logit;
+    }
+    return sum;
+}
+
+pp_law pp_sampler_law(pp_sampler *s, const pippin_sampling *o, const float *logits, const pp_history *h, int32_t place)
 {
     const bool changes = o->n_bias || (o->repeat_penalty != 0 && o->repeat_penalty != 1) || o->presence_penalty != 0 ||
                          o->frequency_penalty != 0;
-    if (o->temperature <= 0 && !changes) return pp_sample_greedy(s, logits);
-    pp_candidate *c = s->candidates;
-    for (int32_t i = 0; i < s->n_vocab; i++) c[i] = (pp_candidate){logits[i], i};
-    for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].id].logit += o->bias[i].value;
-    penalise_repeats(c, o, tokens, n_tok);
-    penalise_answer(s, o, tokens + n_prompt, n_tok - n_prompt);
-    int32_t best = 0;
-    for (int32_t i = 1; i < s->n_vocab; i++)
-        if (before(&c[i], &c[best])) best = i;
-    best = c[best].id;
-    if (o->temperature <= 0) return best;
-    double sum;
-    const float largest = c[best].logit;
-    const int32_t kept = filter(s, o, largest, &sum);
-    double left = pp_random_unit(o->seed, STREAM_TOKEN, index) * sum;
-    for (int32_t i = 0; i < kept; i++) {
-        const pp_candidate *chosen = kept == s->n_vocab ? &c[i] : &c[s->n_vocab - 1 - i];
-        const double w = weight(chosen, largest, o->temperature);
-        left -= w;
-        if (left < 0 && w > 0) return chosen->id;
+    if (o->temperature <= 0 && !changes) return pp_law_only(pp_sample_greedy(s, logits));
+    float *w = s->weights + (size_t)place * (size_t)s->n_vocab;
+    memcpy(w, logits, (size_t)s->n_vocab * sizeof *w);
+    for (size_t i = 0; i < o->n_bias; i++) w[o->bias[i].id] += o->bias[i].value;
+    penalise_repeats(w, o, h->tokens, h->n_tok);
+    penalise_answer(s, w, o, h->tokens + h->n_prompt, h->n_tok - h->n_prompt);
+    const int32_t best = pp_sample_greedy(s, w);
+    if (o->temperature <= 0) return pp_law_only(best);
+    const bool filters = (o->top_k > 0 && o->top_k < s->n_vocab) || (o->top_p > 0 && o->top_p < 1) || o->min_p > 0;
+    for (int32_t i = 0; filters && i < s->n_vocab; i++) s->candidates[i] = (pp_candidate){w[i], i};
+    double sum = weigh(s, w, w[best], o->temperature);
+    if (filters) sum = keep(s, w, filter(s, o, w, sum));
+    return (pp_law){.only = -1, .weight = w, .n_vocab = s->n_vocab, .sum = sum, .best = best};
+}
+
+int32_t pp_law_draw(const pp_law *l, double u)
+{
+    if (l->only >= 0) return l->only;
+    double left = u * l->sum;
+    for (int32_t i = 0; i < l->n_vocab; i++) {
+        left -= (double)l->weight[i];
+        if (left < 0 && l->weight[i] > 0) return i;
     }
-    return best; /* rounding left a crumb */
+    return l->best; /* rounding left a crumb */
+}
+
+int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, const pp_history *h, uint64_t index)
+{
+    const pp_law law = pp_sampler_law(s, o, logits, h, 0);
+    return pp_law_draw(&law, pp_random_unit(o->seed, PP_STREAM_TOKEN, index));
 }
 
 /* ---- log-probabilities: of the model, before bias, penalties and filters ---- */

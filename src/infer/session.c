@@ -96,6 +96,7 @@ void pippin_session_free(pippin_session *s)
     pp_sampler_free(&s->sampler);
     pp_free(s->segments);
     pp_free(s->positions);
+    pippin_model_free(s->fits);
     pippin_model_free(s->model);
     pp_free(s);
 }
@@ -175,9 +176,25 @@ pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapte
     return PIPPIN_OK;
 }
 
+/* Two teams in turns would wait for each other's threads to fall asleep. */
+static pp_team *team_of(const pippin_session *s)
+{
+    const pippin_session *leader = s->leader;
+    return leader && pp_team_size(leader->team) == pp_team_size(s->team) ? leader->team : s->team;
+}
+
 pp_engine pp_session_engine(pippin_session *s)
 {
-    return (pp_engine){&s->model->weights, &s->model->kernels, s->team, s->scratch};
+    return (pp_engine){&s->model->weights, &s->model->kernels, team_of(s), s->scratch};
+}
+
+void pp_session_rewind(pippin_session *s, size_t n_tok)
+{
+    const int32_t gone = s->kv.n_tok - (int32_t)n_tok;
+    if (gone <= 0) return;
+    pp_kv_rewind(&s->kv, (int32_t)n_tok);
+    s->n_wanted -= gone;
+    if (s->n_wanted <= 0) s->logits = NULL;
 }
 
 pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
@@ -202,11 +219,13 @@ void pp_session_remark(pippin_session *s, int32_t position)
            (int)trained);
 }
 
+static atomic_int *cancel_of(pippin_session *s) { return s->leader ? &s->leader->cancel : &s->cancel; }
+
 pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err)
 {
     const pp_engine engine = pp_session_engine(s);
     pippin_status status = pp_forward(&engine, pass, err);
-    if (status == PIPPIN_E_CANCELLED) atomic_store(&s->cancel, 0); /* the request has been served */
+    if (status == PIPPIN_E_CANCELLED) atomic_store(cancel_of(s), 0); /* the request has been served */
     return status;
 }
 
@@ -214,6 +233,7 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
 {
     const pp_engine engine = pp_session_engine(s);
     const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
+    const double start = pp_seconds();
     s->logits = NULL;
     pp_session_remark(s, last - 1);
     for (int32_t at = first, n; at < last; at += n) {
@@ -224,12 +244,13 @@ pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, 
                                   .position = at + i,
                                   .slot = at + i,
                                   .wants_logits = at + i >= last - n_wanted};
-        const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
+        const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, cancel_of(s)};
         pippin_status status = pp_session_pass(s, &pass, err);
         if (status != PIPPIN_OK) return status;
     }
     s->n_wanted = n_wanted;
     if (n_wanted) s->logits = pp_forward_logits(&engine, 0, n_wanted);
+    s->seconds += pp_seconds() - start;
     return PIPPIN_OK;
 }
 

@@ -2,7 +2,7 @@
 #ifndef PP_INFER_SESSION_H
 #define PP_INFER_SESSION_H
 
-#include "infer/infer.h"
+#include "infer/speculate.h"
 
 struct pippin_session {
     pippin_model *model;
@@ -24,6 +24,12 @@ struct pippin_session {
     pp_stream stream;
     size_t n_reused;
     bool remarked;
+    double seconds; /* of all passes, with their logits */
+    pippin_session
+        *leader;        /* while it guesses for another: whose threads it takes, and whose cancel request it heeds */
+    pippin_model *fits; /* a draft whose vocabulary was compared already and is the same; kept alive */
+    pp_pace pace;       /* what passes of several tokens cost, and what guesses were worth, over all answers */
+    pp_odds odds[PP_N_SOURCE];
 };
 
 /* Logs once that a position is beyond those of training, where nothing stretches them. */
@@ -33,6 +39,8 @@ void pp_session_remark(pippin_session *s, int32_t position);
 pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err);
 /* Evaluates tokens[first..last) as one sequence from slot `first` on, and gives logits of the last n_wanted of them. */
 pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, int32_t n_wanted, pippin_error *err);
+/* Forgets all tokens from n_tok on, and their logits; those before keep theirs. */
+void pp_session_rewind(pippin_session *s, size_t n_tok);
 /* Every id inside the vocabulary? */
 pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err);
 /* An engine over the session's parts. */

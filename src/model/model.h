@@ -84,6 +84,8 @@ pippin_status pp_weights_save(const pp_weights *w, const char *dir, pippin_error
 /* The same with other tensors than those that w was bound to. */
 pippin_status pp_weights_save_tensors(const pp_weights *w, const pp_tensors *tensors, const char *dir,
                                       pippin_error *err);
+/* Matrices of F32, F16 or BF16 become Q8, Q4 or Q2, in memory; the stored tensors stay what they are (encode.c). */
+pippin_status pp_weights_encode(pp_weights *w, pippin_type type, pippin_error *err);
 /* Name of the static K (or V) scale of a full layer in such a file; false: it has none. */
 bool pp_weights_scale_name(const pp_weights *w, int32_t layer, bool value, char *name, size_t size);
 /*

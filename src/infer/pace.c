@@ -1,0 +1,94 @@
+/*
+ * pace.c - how many tokens to guess. With independent guesses of which a share a is right, a pass that checks k of them gives
+ * 1 + a + .. + a^k tokens; what it costs is measured, for each k by itself, and so is what a guess costs. The k with the most
+ * tokens a second is taken, 0 where none is faster than without, and then one guess is tried now and then.
+ */
+#include "infer/speculate.h"
+
+enum {
+    FIRST_WAIT = 16, /* tokens before the first try where guesses do not pay; doubled by each that fails */
+    LAST_WAIT = 128,
+    REFRESH = 32, /* passes that pay, after which a neighbour's cost is measured again */
+    WINDOW = 32   /* guesses that the share of right ones is known by */
+};
+
+/* Before anything is known: better than even, and soon forgotten. */
+static double share(const pp_odds *o)
+{
+    const double prior = 0.6, weight = 2;
+    return (o->accepted + prior * weight) / (o->tried + weight);
+}
+
+/* A pass of a size that was not seen yet costs no more than the next smaller one: it is tried once, and then known. */
+static double pass_seconds(const pp_pace *p, int32_t n_tok)
+{
+    while (n_tok > 1 && !p->n_seen[n_tok]) n_tok--;
+    return p->seconds[n_tok];
+}
+
+/* Tokens a second with k guesses. */
+static double rate(const pp_pace *p, const pp_odds *o, int32_t k)
+{
+    const double a = share(o);
+    double tokens = 1, power = 1;
+    for (int32_t i = 0; i < k; i++) tokens += power *= a;
+    return tokens / (pass_seconds(p, k + 1) + k * o->seconds);
+}
+
+static int32_t best_of(const pp_pace *p, const pp_odds *o, int32_t most)
+{
+    int32_t best = 0, known = 1;
+    for (int32_t n = 1; n <= PP_MAX_DRAFT + 1; n++)
+        if (p->n_seen[n]) known = n;
+    for (int32_t k = 1; k <= PP_MIN(most, known); k++) /* one guess more than was tried, at most */
+        if (rate(p, o, k) > rate(p, o, best)) best = k;
+    return best;
+}
+
+int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most)
+{
+    o->trying = false;
+    if (most < 1 || p->n_seen[1] < 2) return 0; /* what guesses are held against must be known */
+    const int32_t best = best_of(p, o, most);
+    if (best == 0) {
+        if (++o->idle < PP_MAX(o->wait, 1)) return 0;
+        o->idle = 0;
+        o->trying = true;
+        return 1;
+    }
+    o->idle = 0;
+    o->wait = FIRST_WAIT;
+    if (++o->turn % REFRESH) return best;
+    switch (o->turn / REFRESH % 3) {
+    case 0: return 0;
+    case 1: return PP_MIN(best + 1, PP_MIN(most, PP_MAX_DRAFT));
+    default: return best - 1;
+    }
+}
+
+/* The lesser of the first two, as a first one brings things into caches; later ones move it, and none by more than an eighth. */
+void pp_pace_saw_pass(pp_pace *p, int32_t n_tok, double seconds)
+{
+    double *known = &p->seconds[n_tok];
+    const uint32_t n = p->n_seen[n_tok]++;
+    if (n == 0)
+        *known = seconds;
+    else if (n == 1)
+        *known = PP_MIN(*known, seconds);
+    else
+        *known += (PP_MIN(seconds, 2 * *known) - *known) / 8;
+}
+
+void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds)
+{
+    const double each = seconds / n;
+    o->seconds = o->seconds > 0 ? o->seconds + (PP_MIN(each, 2 * o->seconds) - o->seconds) / 8 : each;
+}
+
+void pp_pace_saw_check(pp_odds *o, int32_t n, int32_t n_accepted)
+{
+    const double tried = n_accepted + (n_accepted < n), keep = PP_MIN(1, WINDOW / (o->tried + tried));
+    o->tried = (o->tried + tried) * keep;
+    o->accepted = (o->accepted + n_accepted) * keep;
+    if (o->trying) o->wait = n_accepted ? PP_MAX(o->wait / 4, 1) : PP_MIN(2 * PP_MAX(o->wait, 1), LAST_WAIT);
+}
