@@ -403,6 +403,12 @@ typedef struct pippin_session_options {
     double rope_factor;       /* 1 to 1000, of LINEAR, NTK and YARN; 0: n_ctx / the context of training, at least 1 */
     bool no_embedded_adapter; /* do not attach the adapter that came inside the model file */
     bool no_bypass;           /* run every layer for every token, also where nothing reads the result (for tests) */
+    /*
+     * A session of the same model whose threads and working memory this one uses too, so that it costs little but its cache, and both
+     * may take part in one pass (pippin_generate_many). They then belong to one thread at a time, and logits of either are gone when
+     * the other evaluates. Threads, passes and rotary scaling are that session's, whatever is said above; n_ctx is at most its.
+     */
+    pippin_session *with;
 } pippin_session_options;
 
 /* The session keeps the model alive. All its memory is allocated here. */
@@ -432,6 +438,16 @@ PIPPIN_API pippin_status pippin_session_sync(pippin_session *session, const int3
    tokens is checked with. Each is the one that it would be alone, bit for bit. */
 PIPPIN_API pippin_status pippin_session_sync_last(pippin_session *session, const int32_t *tokens, size_t n_tok,
                                                   int32_t n_last, pippin_error *err);
+
+typedef struct pippin_text {
+    pippin_session *session;
+    const int32_t *tokens; /* [n_tok] */
+    size_t n_tok;
+} pippin_text;
+
+/* pippin_session_sync for several texts at once, in passes that they share: each session then has the logits that it would have
+   alone, bit for bit, until one of them evaluates again. At most n_logits texts; their sessions share working memory (`with`). */
+PIPPIN_API pippin_status pippin_sync_many(const pippin_text *texts, size_t n, pippin_error *err);
 PIPPIN_API int32_t pippin_session_n_logits(const pippin_session *session);
 /* [n_vocab] after the last token, valid until the session is used again; NULL before the first sync. */
 PIPPIN_API const float *pippin_session_logits(const pippin_session *session);
@@ -569,6 +585,28 @@ typedef struct pippin_generate_result {
 PIPPIN_API pippin_status pippin_generate(pippin_session *session, const int32_t *prompt, size_t n_prompt,
                                          const pippin_generate_options *options, int32_t *ids, size_t capacity,
                                          pippin_generate_result *result, pippin_error *err);
+
+/* One of several texts that are continued together. */
+typedef struct pippin_generation {
+    pippin_session *session; /* its own; all of them share working memory (pippin_session_options.with) */
+    const int32_t *prompt;   /* [n_prompt] */
+    size_t n_prompt;
+    const pippin_generate_options *options; /* NULL: all defaults */
+    int32_t *ids;                           /* receives at most `capacity` generated ids; may be NULL */
+    size_t capacity;
+    /* Filled in: */
+    pippin_generate_result result; /* of seconds it has all that passed, the other texts' share too */
+    pippin_status status;
+    pippin_error error;
+} pippin_generation;
+
+/*
+ * Continues several texts at once, each with its own adapters, sampling and end, in passes that they share: weights are read once for
+ * all of them. Each gets the tokens that pippin_generate gives it alone, and fails alone, too: see its status. Prompts are
+ * taken a pass at a time beside texts that are being written already. With more than 64, the others wait for a place. Guesses are made for several texts only
+ * where draft_tokens says how many. Errors: ARGUMENT (sessions that share nothing, or one twice), MEMORY.
+ */
+PIPPIN_API pippin_status pippin_generate_many(pippin_generation *generations, size_t n, pippin_error *err);
 
 /* ---- arithmetic about models ----------------------------------------------------------------------------------------- */
 

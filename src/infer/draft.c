@@ -26,7 +26,7 @@ static pippin_status draw(const pp_source *self, const pp_prefix *prefix, int32_
         if (out->n == most) break;
         const int32_t at = (int32_t)h.n_tok++;
         d->tokens[at] = out->ids[i];
-        status = pp_session_extend(d, at, at + 1, 1, err);
+        status = pp_session_extend(d, at + 1, 1, err);
     }
     if (usual) out->seconds = pp_seconds() - start;
     return status;

@@ -24,8 +24,8 @@ static pippin_status emit(pippin_session *s, const pp_engine *e, const pippin_sc
                           pippin_error *err)
 {
     const size_t n_vocab = (size_t)s->model->weights.config.n_vocab;
-    for (int32_t first = 0; first < n; first += s->n_logits) {
-        const int32_t some = PP_MIN(s->n_logits, n - first);
+    for (int32_t first = 0; first < n; first += s->work->n_logits) {
+        const int32_t some = PP_MIN(s->work->n_logits, n - first);
         const float *logits = pp_forward_logits(e, first, some);
         for (int32_t i = 0; i < some; i++)
             if (score->row && score->row(score->user, at + (size_t)(first + i), logits + (size_t)i * n_vocab))
@@ -37,23 +37,25 @@ static pippin_status emit(pippin_session *s, const pp_engine *e, const pippin_sc
 static pippin_status fast_score(pippin_session *s, const pippin_score *score, pippin_error *err)
 {
     const pp_engine engine = pp_session_engine(s);
-    const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
+    const pp_sequence sequence = pp_session_sequence(s);
     pippin_status status = PIPPIN_OK;
     for (size_t at = 0; at < score->n_tok && status == PIPPIN_OK;) {
-        const int32_t n = (int32_t)PP_MIN(score->n_tok - at, (size_t)s->n_batch);
+        const int32_t n = (int32_t)PP_MIN(score->n_tok - at, (size_t)s->work->n_batch);
         for (int32_t i = 0; i < n; i++) {
             const size_t t = at + (size_t)i;
-            s->rows[i] = (pp_row){.token = score->tokens[t],
-                                  .position = score->positions[t],
-                                  .segment = score->segments[t],
-                                  .slot = (int32_t)t,
-                                  .wants_logits = true};
+            s->work->rows[i] = (pp_row){.token = score->tokens[t],
+                                        .position = score->positions[t],
+                                        .segment = score->segments[t],
+                                        .slot = (int32_t)t,
+                                        .wants_logits = true};
         }
-        const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, &s->cancel};
-        status = pp_session_pass(s, &pass, err);
+        const pp_pass pass = {s->work->rows, n, &sequence, 1, s->no_bypass};
+        s->work->n_pass++;
+        status = pp_forward(&engine, &pass, err);
         if (status == PIPPIN_OK) status = emit(s, &engine, score, at, n, err);
         at += (size_t)n;
     }
+    if (status == PIPPIN_E_CANCELLED) atomic_store(&s->cancel, 0); /* the request has been served */
     return status;
 }
 

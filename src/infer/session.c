@@ -28,35 +28,50 @@ static pippin_status check_options(const pippin_session_options *o, pippin_error
     return PIPPIN_OK;
 }
 
-static void take_options(pippin_session *s, const pippin_session_options *o)
+/* What a session that works with another's memory may not choose for itself. */
+static pippin_status join(pippin_session *s, const pippin_session_options *o, pippin_error *err)
+{
+    pippin_session *with = o->with;
+    if (with->model != s->model)
+        return pp_fail(err, PIPPIN_E_ARGUMENT, "session to share memory with: is of another model, expected the same");
+    if (o->n_ctx > with->work->n_ctx)
+        return pp_fail(err, PIPPIN_E_ARGUMENT,
+                       "context: %d, expected at most the %d of the session to share memory with", (int)o->n_ctx,
+                       (int)with->work->n_ctx);
+    s->n_ctx = o->n_ctx ? o->n_ctx : with->n_ctx;
+    s->rope = with->rope;
+    s->no_bypass = with->no_bypass;
+    s->work = with->work;
+    s->work->n_users++;
+    return PIPPIN_OK;
+}
+
+static pippin_status start_alone(pippin_session *s, const pippin_session_options *o, pippin_error *err)
 {
     const pippin_config *c = &s->model->weights.config;
     const int32_t trained = c->n_ctx_train > 0 ? PP_MIN(c->n_ctx_train, DEFAULT_CTX) : DEFAULT_CTX;
     s->n_ctx = o->n_ctx ? o->n_ctx : trained;
-    s->n_batch = PP_MIN(o->n_batch ? o->n_batch : DEFAULT_BATCH, s->n_ctx);
-    s->n_logits = PP_MIN(o->n_logits ? o->n_logits : DEFAULT_LOGITS, s->n_batch);
     s->no_bypass = o->no_bypass;
+    const int32_t n_batch = PP_MIN(o->n_batch ? o->n_batch : DEFAULT_BATCH, s->n_ctx);
+    const pp_scratch_sizes sizes = {.n_row = n_batch,
+                                    .n_logits = PP_MIN(o->n_logits ? o->n_logits : DEFAULT_LOGITS, n_batch),
+                                    .n_ctx = s->n_ctx,
+                                    .n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS)};
+    pippin_status status = pp_rope_choose(c, o->rope_scaling, o->rope_factor, s->n_ctx, &s->rope, err);
+    return status == PIPPIN_OK ? pp_workspace_create(s->model, &s->rope, sizes, &s->work, err) : status;
 }
 
 static pippin_status allocate(pippin_session *s, const pippin_session_options *o, pippin_error *err)
 {
     const pp_weights *w = &s->model->weights;
     const size_t n_ctx = (size_t)s->n_ctx;
-    const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
-    s->team = pp_team_create(n_thread);
-    if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
     /* Not zeroed: a large context costs nothing until it is used. */
     s->tokens = pp_alloc(n_ctx * sizeof *s->tokens);
-    s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
     s->segments = pp_alloc(n_ctx * sizeof *s->segments);
     s->positions = pp_alloc(n_ctx * sizeof *s->positions);
-    if (!s->tokens || !s->rows || !s->segments || !s->positions)
-        return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
+    if (!s->tokens || !s->segments || !s->positions) return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
     pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
-    if (status == PIPPIN_OK)
-        status = pp_scratch_create(w, &s->rope, (pp_scratch_sizes){s->n_batch, s->n_logits, s->n_ctx, n_thread},
-                                   &s->scratch, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
     return status;
 }
@@ -71,8 +86,7 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
     pippin_session *s = pp_alloc_zero(1, sizeof *s);
     if (!s) return pp_fail_memory(err, "session", sizeof *s);
     s->model = pippin_model_retain(model);
-    take_options(s, &o);
-    status = pp_rope_choose(&model->weights.config, o.rope_scaling, o.rope_factor, s->n_ctx, &s->rope, err);
+    status = o.with ? join(s, &o, err) : start_alone(s, &o, err);
     if (status == PIPPIN_OK) status = allocate(s, &o, err);
     if (status == PIPPIN_OK && model->adapter && !o.no_embedded_adapter)
         status = pippin_session_set_adapters(s, &(pippin_adapter_use){model->adapter, 1}, 1, err);
@@ -87,32 +101,32 @@ pippin_status pippin_session_create(pippin_model *model, const pippin_session_op
 void pippin_session_free(pippin_session *s)
 {
     if (!s) return;
-    pp_team_free(s->team);
-    pp_scratch_free(s->scratch);
+    pp_workspace_free(s->work);
     pp_kv_free(&s->kv);
     pp_stream_free(&s->stream);
     pp_free(s->tokens);
-    pp_free(s->rows);
-    pp_sampler_free(&s->sampler);
     pp_free(s->segments);
     pp_free(s->positions);
+    pp_sampler_free(&s->sampler);
     pippin_model_free(s->fits);
     pippin_model_free(s->model);
     pp_free(s);
 }
 
 int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
-int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->team); }
+int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->work->team); }
 pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
 pippin_rope_scaling pippin_session_rope_scaling(const pippin_session *s) { return s->rope.scaling; }
 double pippin_session_rope_factor(const pippin_session *s) { return s->rope.factor; }
-int32_t pippin_session_n_logits(const pippin_session *s) { return s->n_logits; }
+int32_t pippin_session_n_logits(const pippin_session *s) { return s->work->n_logits; }
 
 const float *pippin_session_logits(const pippin_session *s) { return pippin_session_logits_of(s, 0); }
 
+bool pp_session_has_logits(const pippin_session *s) { return s->logits && s->pass == s->work->n_pass; }
+
 const float *pippin_session_logits_of(const pippin_session *s, int32_t back)
 {
-    if (!s->logits || back < 0 || back >= s->n_wanted) return NULL;
+    if (!pp_session_has_logits(s) || back < 0 || back >= s->n_wanted) return NULL;
     return s->logits + (size_t)(s->n_wanted - 1 - back) * (size_t)s->model->weights.config.n_vocab;
 }
 
@@ -140,7 +154,7 @@ pippin_status pippin_session_fill(pippin_session *s, size_t n_tok, uint64_t seed
     const uint64_t n_vocab = (uint64_t)s->model->weights.config.n_vocab;
     /* A stream of its own: those of the cache are numbers of heads. */
     for (size_t i = 0; i < n_tok; i++) s->tokens[i] = (int32_t)(pp_random_fast(seed, UINT64_MAX, i) % n_vocab);
-    pp_kv_fill(&s->kv, &s->model->weights, s->team, (int32_t)n_tok, seed);
+    pp_kv_fill(&s->kv, &s->model->weights, s->work->team, (int32_t)n_tok, seed);
     s->logits = NULL;
     return PIPPIN_OK;
 }
@@ -179,13 +193,18 @@ pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapte
 /* Two teams in turns would wait for each other's threads to fall asleep. */
 static pp_team *team_of(const pippin_session *s)
 {
-    const pippin_session *leader = s->leader;
-    return leader && pp_team_size(leader->team) == pp_team_size(s->team) ? leader->team : s->team;
+    pp_team *own = s->work->team, *leaders = s->leader ? s->leader->work->team : own;
+    return pp_team_size(leaders) == pp_team_size(own) ? leaders : own;
 }
 
 pp_engine pp_session_engine(pippin_session *s)
 {
-    return (pp_engine){&s->model->weights, &s->model->kernels, team_of(s), s->scratch};
+    return (pp_engine){&s->model->weights, &s->model->kernels, team_of(s), s->work->scratch};
+}
+
+pp_sequence pp_session_sequence(pippin_session *s)
+{
+    return (pp_sequence){&s->kv, s->loras, s->n_lora, s->leader ? &s->leader->cancel : &s->cancel};
 }
 
 void pp_session_rewind(pippin_session *s, size_t n_tok)
@@ -219,39 +238,21 @@ void pp_session_remark(pippin_session *s, int32_t position)
            (int)trained);
 }
 
-static atomic_int *cancel_of(pippin_session *s) { return s->leader ? &s->leader->cancel : &s->cancel; }
-
-pippin_status pp_session_pass(pippin_session *s, const pp_pass *pass, pippin_error *err)
+void pp_session_take(pippin_session *s, const int32_t *tokens, size_t n_tok, int32_t n_last)
 {
-    const pp_engine engine = pp_session_engine(s);
-    pippin_status status = pp_forward(&engine, pass, err);
-    if (status == PIPPIN_E_CANCELLED) atomic_store(cancel_of(s), 0); /* the request has been served */
-    return status;
-}
-
-pippin_status pp_session_extend(pippin_session *s, int32_t first, int32_t last, int32_t n_wanted, pippin_error *err)
-{
-    const pp_engine engine = pp_session_engine(s);
-    const pp_sequence sequence = {&s->kv, s->loras, s->n_lora};
-    const double start = pp_seconds();
-    s->logits = NULL;
-    pp_session_remark(s, last - 1);
-    for (int32_t at = first, n; at < last; at += n) {
-        n = PP_MIN(last - at, s->n_batch);
-        if (at + n < last) n = PP_MIN(n, last - n_wanted - at); /* what is wanted comes from one pass */
-        for (int32_t i = 0; i < n; i++)
-            s->rows[i] = (pp_row){.token = s->tokens[at + i],
-                                  .position = at + i,
-                                  .slot = at + i,
-                                  .wants_logits = at + i >= last - n_wanted};
-        const pp_pass pass = {s->rows, n, &sequence, 1, s->no_bypass, cancel_of(s)};
-        pippin_status status = pp_session_pass(s, &pass, err);
-        if (status != PIPPIN_OK) return status;
+    const int32_t n = (int32_t)n_tok;
+    int32_t same = 0;
+    while (same < PP_MIN(n, s->kv.n_tok) && s->tokens[same] == tokens[same]) same++;
+    if (same == n && s->kv.n_tok == n && pp_session_has_logits(s) && s->n_wanted >= n_last) {
+        s->n_reused = n_tok;
+        return;
     }
-    s->n_wanted = n_wanted;
-    if (n_wanted) s->logits = pp_forward_logits(&engine, 0, n_wanted);
-    s->seconds += pp_seconds() - start;
-    return PIPPIN_OK;
+    /* Tokens whose logits are wanted are evaluated again even if they are cached. */
+    same = PP_MIN(same, n - n_last);
+    s->n_reused = (size_t)same;
+    s->logits = NULL;
+    pp_kv_rewind(&s->kv, same);
+    memcpy(s->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
 }
 
 pippin_status pippin_session_sync(pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
@@ -264,22 +265,12 @@ pippin_status pippin_session_sync_last(pippin_session *s, const int32_t *tokens,
 {
     pippin_status status = pp_session_check_tokens(s, tokens, n_tok, err);
     if (status != PIPPIN_OK) return status;
-    const int32_t n = (int32_t)n_tok, most = PP_MIN(n, s->n_logits);
+    const int32_t n = (int32_t)n_tok, most = PP_MIN(n, s->work->n_logits);
     if (n_last < 1 || n_last > most)
         return pp_fail(err, PIPPIN_E_ARGUMENT,
                        "logits of the last %d tokens: expected 1 to %d; create the session with "
                        "more n_logits",
                        (int)n_last, (int)most);
-    int32_t same = 0;
-    while (same < PP_MIN(n, s->kv.n_tok) && s->tokens[same] == tokens[same]) same++;
-    if (same == n && s->kv.n_tok == n && s->logits && s->n_wanted >= n_last) {
-        s->n_reused = n_tok;
-        return PIPPIN_OK;
-    }
-    /* Tokens whose logits are wanted are evaluated again even if they are cached. */
-    same = PP_MIN(same, n - n_last);
-    s->n_reused = (size_t)same;
-    pp_kv_rewind(&s->kv, same);
-    memcpy(s->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
-    return pp_session_extend(s, same, n, n_last, err);
+    pp_session_take(s, tokens, n_tok, n_last);
+    return pp_session_extend(s, n, n_last, err);
 }

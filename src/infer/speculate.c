@@ -31,23 +31,28 @@ static pp_law law_after(pp_speculation *sp, const float *logits, int32_t n_tok)
     return pp_sampler_law(&sp->s->sampler, &sp->options->sampling, logits, &h, 0);
 }
 
-/* Asks the sources in turn until one has guesses; `by` is that one, NULL: none has. */
-static pippin_status guess(pp_speculation *sp, int32_t n_tok, uint64_t index, int32_t most, pp_draft *out,
-                           pp_source **by, pippin_error *err)
+/* How many guesses to ask a source for. Where others share the pass, its time says nothing of what guesses cost. */
+static int32_t guesses(const pp_speculation *sp, pp_source *source, int32_t most, bool alone)
+{
+    const int32_t fixed = sp->options->draft_tokens;
+    if (fixed) return PP_MIN(fixed, most);
+    return alone ? pp_pace_choose(&sp->s->pace, source->odds, most) : 0;
+}
+
+/* Asks the sources in turn until one has guesses. */
+static pippin_status ask(pp_speculation *sp, int32_t n_tok, uint64_t index, int32_t most, bool alone, pippin_error *err)
 {
     const pp_prefix prefix = {{sp->s->tokens, (size_t)n_tok, sp->n_prompt}, &sp->options->sampling, index};
-    out->n = 0;
-    *by = NULL;
+    pp_draft *d = &sp->draft;
     for (int32_t i = 0; i < sp->n_source; i++) {
         pp_source *source = &sp->sources[i];
-        const int32_t fixed = sp->options->draft_tokens;
-        const int32_t k = fixed ? PP_MIN(fixed, most) : pp_pace_choose(&sp->s->pace, source->odds, most);
+        const int32_t k = guesses(sp, source, most, alone);
         if (k == 0) continue;
-        pippin_status status = source->guess(source, &prefix, k, out, err);
+        pippin_status status = source->guess(source, &prefix, k, d, err);
         if (status != PIPPIN_OK) return status;
-        if (out->n == 0) continue;
-        if (out->seconds > 0) pp_pace_saw_guesses(source->odds, out->n, out->seconds);
-        *by = source;
+        if (d->n == 0) continue;
+        if (d->seconds > 0) pp_pace_saw_guesses(source->odds, d->n, d->seconds);
+        sp->by = source;
         return PIPPIN_OK;
     }
     return PIPPIN_OK;
@@ -81,39 +86,37 @@ static int32_t judge(pp_speculation *sp, const pp_draft *d, int32_t at, uint64_t
 /* Guesses that fit: into the context, into one pass with its logits, and into what is asked for. */
 static int32_t most_guesses(const pippin_session *s, size_t most)
 {
-    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->n_batch), s->n_logits) - 1;
+    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->work->n_batch), s->work->n_logits) - 1;
     return (int32_t)PP_MIN(PP_MIN(most - 1, (size_t)PP_MAX(room, 0)), (size_t)PP_MAX_DRAFT);
 }
 
-pippin_status pp_speculation_next(pp_speculation *sp, size_t n_done, size_t most, pippin_error *err)
+pippin_status pp_speculation_guess(pp_speculation *sp, size_t n_done, size_t most, bool alone, int32_t *n_tok,
+                                   pippin_error *err)
 {
     pippin_session *s = sp->s;
     const int32_t at = s->kv.n_tok;
-    pp_draft draft;
-    pp_source *by;
-    if (sp->n == 0) { /* the prompt's own logits */
-        sp->logits = pippin_session_logits(s);
-        const pp_law p = law_after(sp, sp->logits, at);
-        sp->ids[0] = pp_law_draw(&p, number(sp, PP_STREAM_TOKEN, n_done));
-        sp->n = 1;
-        return PIPPIN_OK;
-    }
+    sp->draft.n = 0;
+    sp->by = NULL;
     s->tokens[at] = sp->ids[sp->n - 1];
-    pippin_status status = guess(sp, at + 1, n_done, most_guesses(s, most), &draft, &by, err);
+    pippin_status status = ask(sp, at + 1, n_done, most_guesses(s, most), alone, err);
     if (status != PIPPIN_OK) return status;
-    for (int32_t i = 0; i < draft.n; i++) s->tokens[at + 1 + i] = draft.ids[i];
-    const double start = pp_seconds();
-    status = pp_session_extend(s, at, at + 1 + draft.n, draft.n + 1, err);
-    if (status != PIPPIN_OK) return status;
-    pp_pace_saw_pass(&s->pace, draft.n + 1, pp_seconds() - start);
-    sp->logits = s->logits;
-    const int32_t n_accepted = judge(sp, &draft, at, n_done);
+    for (int32_t i = 0; i < sp->draft.n; i++) s->tokens[at + 1 + i] = sp->draft.ids[i];
+    *n_tok = 1 + sp->draft.n;
+    return PIPPIN_OK;
+}
+
+void pp_speculation_judge(pp_speculation *sp, size_t n_done, double seconds)
+{
+    pippin_session *s = sp->s;
+    const int32_t n_guess = sp->draft.n, at = s->kv.n_tok - n_guess - 1;
+    sp->logits = pippin_session_logits_of(s, n_guess);
+    const int32_t n_accepted = judge(sp, &sp->draft, at, n_done);
     pp_session_rewind(s, (size_t)(at + 1 + n_accepted));
     sp->n = n_accepted + 1;
-    if (!by) return PIPPIN_OK;
-    pp_pace_saw_check(by->odds, draft.n, n_accepted);
-    sp->n_drafted += (size_t)draft.n;
+    if (seconds > 0) pp_pace_saw_pass(&s->pace, n_guess + 1, seconds);
+    if (!sp->by) return;
+    pp_pace_saw_check(sp->by->odds, n_guess, n_accepted);
+    sp->n_drafted += (size_t)n_guess;
     sp->n_accepted += (size_t)n_accepted;
     sp->n_verify++;
-    return PIPPIN_OK;
 }

@@ -83,14 +83,23 @@ typedef struct pp_speculation {
     int32_t n_source;
     int32_t ids[PP_MAX_DRAFT + 1]; /* [n] the tokens that come next; the last is not evaluated yet */
     int32_t n;
-    const float *logits; /* [n][n_vocab] the model's, that they were chosen by */
+    pp_draft draft;      /* the guesses after those, of the pass that comes */
+    pp_source *by;       /* whose they are; NULL: there are none */
+    const float *logits; /* [n][n_vocab] the model's, that the ids were chosen by */
     size_t n_drafted, n_accepted, n_verify;
 } pp_speculation;
 
-/* options must outlive it. s has been synced with the prompt. */
+/* options must outlive it. s holds the prompt, which the first pass evaluates. */
 void pp_speculation_init(pp_speculation *sp, pippin_session *s, const pippin_generate_options *options,
                          size_t n_prompt);
-/* The next 1 .. most tokens, after n_done of the answer. Fails as a pass does; the text is then what it was. */
-pippin_status pp_speculation_next(pp_speculation *sp, size_t n_done, size_t most, pippin_error *err);
+/*
+ * The last id goes into the timeline, and guesses of those after it: at most `most` tokens are wanted, after n_done of the answer;
+ * alone: no other text takes part in the pass, so that its time says what guesses cost. *n_tok: tokens to evaluate beyond what is
+ * evaluated, with as many logits.
+ */
+pippin_status pp_speculation_guess(pp_speculation *sp, size_t n_done, size_t most, bool alone, int32_t *n_tok,
+                                   pippin_error *err);
+/* The next 1 .. n_tok tokens by the logits of the pass that took `seconds`. */
+void pp_speculation_judge(pp_speculation *sp, size_t n_done, double seconds);
 
 #endif

@@ -143,14 +143,22 @@ void pp_enter(const pp_state *st)
     pp_each_row(st, enter_row, (void *)(uintptr_t)st);
 }
 
+static bool is_cancelled(const pp_pass *pass)
+{
+    for (int32_t i = 0; i < pass->n_sequence; i++) {
+        const atomic_int *cancel = pass->sequences[i].cancel;
+        if (cancel && atomic_load_explicit(cancel, memory_order_relaxed)) return true;
+    }
+    return false;
+}
+
 pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err)
 {
     pp_scratch *s = e->scratch;
     pp_state st = {.engine = e, .pass = pass, .s = s};
     pp_enter(&st);
     for (st.layer = 0; st.layer < e->weights->config.n_layer && s->n_live > 0; st.layer++) {
-        if (pass->cancel && atomic_load_explicit(pass->cancel, memory_order_relaxed))
-            return pp_fail(err, PIPPIN_E_CANCELLED, "evaluation: cancelled");
+        if (is_cancelled(pass)) return pp_fail(err, PIPPIN_E_CANCELLED, "evaluation: cancelled");
         pp_attention_forward(&st);
         if (s->n_live > 0) pp_feed_forward_forward(&st);
     }

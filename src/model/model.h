@@ -192,6 +192,7 @@ typedef struct pp_sequence {
     pp_kv *kv;
     const pp_lora_use *loras; /* [n_lora] */
     int32_t n_lora;
+    const atomic_int *cancel; /* polled once a layer; may be NULL */
 } pp_sequence;
 
 typedef struct pp_pass {
@@ -200,7 +201,6 @@ typedef struct pp_pass {
     const pp_sequence *sequences;
     int32_t n_sequence;
     bool no_bypass;
-    const atomic_int *cancel; /* polled once a layer; may be NULL */
 } pp_pass;
 
 /* Scratch memory for passes of up to n_row rows: allocated once, nothing is allocated later. */
