@@ -6,18 +6,19 @@
 #include "infer/speculate.h"
 
 enum {
-    FIRST_WAIT = 16, /* tokens before the first try where guesses do not pay; doubled by each that fails */
+    /* Tokens before the first try where guesses do not pay; doubled by each that fails, halved by each that does not. */
+    FIRST_WAIT = 16,
+    LEAST_WAIT = 4,
     LAST_WAIT = 128,
     REFRESH = 32, /* passes that pay, after which a neighbour's cost is measured again */
-    WINDOW = 32   /* guesses that the share of right ones is known by */
+    WINDOW = 32,  /* guesses that the share of right ones is known by, */
+    GLANCE = 8    /* and where they are few: what was long ago says less */
 };
 
-/* Before anything is known: better than even, and soon forgotten. */
-static double share(const pp_odds *o)
-{
-    const double prior = 0.6, weight = 2;
-    return (o->accepted + prior * weight) / (o->tried + weight);
-}
+/* Before anything is known: better than even, and soon outweighed. */
+static const double PRIOR = 0.6, PRIOR_WEIGHT = 2;
+
+static double share(const pp_odds *o) { return o->tried > 0 ? o->accepted / o->tried : PRIOR; }
 
 /* A pass of a size that was not seen yet costs no more than the next smaller one: it is tried once, and then known. */
 static double pass_seconds(const pp_pace *p, int32_t n_tok)
@@ -51,7 +52,8 @@ int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most)
     if (most < 1 || p->n_seen[1] < 2) return 0; /* what guesses are held against must be known */
     const int32_t best = best_of(p, o, most);
     if (best == 0) {
-        if (++o->idle < PP_MAX(o->wait, 1)) return 0;
+        if (o->wait == 0) o->wait = FIRST_WAIT;
+        if (++o->idle < o->wait) return 0;
         o->idle = 0;
         o->trying = true;
         return 1;
@@ -87,8 +89,13 @@ void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds)
 
 void pp_pace_saw_check(pp_odds *o, int32_t n, int32_t n_accepted)
 {
-    const double tried = n_accepted + (n_accepted < n), keep = PP_MIN(1, WINDOW / (o->tried + tried));
+    const double tried = n_accepted + (n_accepted < n), window = o->trying ? GLANCE : WINDOW;
+    if (o->tried == 0) {
+        o->tried = PRIOR_WEIGHT;
+        o->accepted = PRIOR * PRIOR_WEIGHT;
+    }
+    const double keep = PP_MIN(1, window / (o->tried + tried));
     o->tried = (o->tried + tried) * keep;
     o->accepted = (o->accepted + n_accepted) * keep;
-    if (o->trying) o->wait = n_accepted ? PP_MAX(o->wait / 4, 1) : PP_MIN(2 * PP_MAX(o->wait, 1), LAST_WAIT);
+    if (o->trying) o->wait = n_accepted ? PP_MAX(o->wait / 2, LEAST_WAIT) : PP_MIN(2 * o->wait, LAST_WAIT);
 }
