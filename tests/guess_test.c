@@ -12,6 +12,7 @@
 typedef struct machine {
     double pass[PP_MAX_DRAFT + 2]; /* seconds by tokens */
     double guess;                  /* seconds of one */
+    double read;                   /* seconds of a token that the draft did not see */
     double noise;
     uint64_t n_random;
 } machine;
@@ -33,9 +34,16 @@ static double noisy(machine *m, double seconds)
 static double run(machine *m, pp_pace *pace, pp_odds *odds, double a, int n, int32_t fixed)
 {
     double seconds = 0;
+    size_t unread = 1;
     for (int done = 0; done < n;) {
         const int32_t most = PP_MIN(n - done - 1, PP_MAX_DRAFT);
-        const int32_t k = fixed ? PP_MIN(fixed, most) : pp_pace_choose(pace, odds, most);
+        const int32_t k = fixed ? PP_MIN(fixed, most) : pp_pace_choose(pace, odds, most, unread, (size_t)(n - done));
+        if (k && unread > 2) {
+            const double each = noisy(m, m->read);
+            seconds += each * (double)unread;
+            pp_pace_saw_reading(odds, each);
+        }
+        if (k) unread = 0;
         const double drafting = k ? noisy(m, k * m->guess) : 0, passing = noisy(m, m->pass[k + 1]);
         int32_t right = 0;
         assert_in_range(k, 0, most);
@@ -45,6 +53,7 @@ static double run(machine *m, pp_pace *pace, pp_odds *odds, double a, int n, int
         if (k) pp_pace_saw_check(odds, k, right);
         seconds += drafting + passing;
         done += right + 1;
+        unread += (size_t)right + 1 - (size_t)PP_MAX(PP_MIN(right, k - 1), 0);
     }
     return seconds;
 }

@@ -297,7 +297,7 @@ static void test_threads(void **state)
         generate(one.s, prompt, N_PROMPT, with(o, &one, w), &a);
         generate(two.s, prompt, N_PROMPT, with(o, &two, w), &b);
         assert_same(&a, &b);
-        assert_int_equal(a.result.n_accepted, b.result.n_accepted);
+        if (w->draft_tokens) assert_int_equal(a.result.n_accepted, b.result.n_accepted);
         if (!sampled) continue;
         o.sampling.seed = 6;
         generate(two.s, prompt, N_PROMPT, with(o, &two, w), &other);

@@ -31,8 +31,24 @@ static pp_law law_after(pp_speculation *sp, const float *logits, int32_t n_tok)
     return pp_sampler_law(&sp->s->sampler, &sp->options->sampling, logits, &h, 0);
 }
 
+/* Guesses that fit: into the context, into one pass with its logits, and into what is wanted. */
+static int32_t most_guesses(const pippin_session *s, size_t n_wanted)
+{
+    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->n_batch), s->n_logits) - 1;
+    return (int32_t)PP_MIN(PP_MIN(n_wanted - 1, (size_t)PP_MAX(room, 0)), (size_t)PP_MAX_DRAFT);
+}
+
+/* As many as were asked for, or as pay. */
+static int32_t how_many(const pp_speculation *sp, const pp_source *source, const pp_history *text, size_t n_wanted)
+{
+    const int32_t most = most_guesses(sp->s, n_wanted), fixed = sp->options->draft_tokens;
+    if (fixed) return PP_MIN(fixed, most);
+    const size_t n_unread = source->draft ? pp_draft_unread(source->draft, text) : 0;
+    return pp_pace_choose(&sp->s->pace, source->odds, most, n_unread, n_wanted);
+}
+
 /* Asks the sources in turn until one has guesses; `by` is that one, NULL: none has. */
-static pippin_status guess(pp_speculation *sp, int32_t n_tok, uint64_t index, int32_t most, pp_draft *out,
+static pippin_status guess(pp_speculation *sp, int32_t n_tok, uint64_t index, size_t n_wanted, pp_draft *out,
                            pp_source **by, pippin_error *err)
 {
     const pp_prefix prefix = {{sp->s->tokens, (size_t)n_tok, sp->n_prompt}, &sp->options->sampling, index};
@@ -40,12 +56,12 @@ static pippin_status guess(pp_speculation *sp, int32_t n_tok, uint64_t index, in
     *by = NULL;
     for (int32_t i = 0; i < sp->n_source; i++) {
         pp_source *source = &sp->sources[i];
-        const int32_t fixed = sp->options->draft_tokens;
-        const int32_t k = fixed ? PP_MIN(fixed, most) : pp_pace_choose(&sp->s->pace, source->odds, most);
+        const int32_t k = how_many(sp, source, &prefix.text, n_wanted);
         if (k == 0) continue;
         pippin_status status = source->guess(source, &prefix, k, out, err);
         if (status != PIPPIN_OK) return status;
         if (out->n == 0) continue;
+        if (out->reading > 0) pp_pace_saw_reading(source->odds, out->reading);
         if (out->seconds > 0) pp_pace_saw_guesses(source->odds, out->n, out->seconds);
         *by = source;
         return PIPPIN_OK;
@@ -78,13 +94,6 @@ static int32_t judge(pp_speculation *sp, const pp_draft *d, int32_t at, uint64_t
     }
 }
 
-/* Guesses that fit: into the context, into one pass with its logits, and into what is asked for. */
-static int32_t most_guesses(const pippin_session *s, size_t most)
-{
-    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->n_batch), s->n_logits) - 1;
-    return (int32_t)PP_MIN(PP_MIN(most - 1, (size_t)PP_MAX(room, 0)), (size_t)PP_MAX_DRAFT);
-}
-
 pippin_status pp_speculation_next(pp_speculation *sp, size_t n_done, size_t most, pippin_error *err)
 {
     pippin_session *s = sp->s;
@@ -99,7 +108,7 @@ pippin_status pp_speculation_next(pp_speculation *sp, size_t n_done, size_t most
         return PIPPIN_OK;
     }
     s->tokens[at] = sp->ids[sp->n - 1];
-    pippin_status status = guess(sp, at + 1, n_done, most_guesses(s, most), &draft, &by, err);
+    pippin_status status = guess(sp, at + 1, n_done, most, &draft, &by, err);
     if (status != PIPPIN_OK) return status;
     for (int32_t i = 0; i < draft.n; i++) s->tokens[at + 1 + i] = draft.ids[i];
     const double start = pp_seconds();
