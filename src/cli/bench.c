@@ -3,14 +3,14 @@
  * once. What memory and multipliers give at best is measured in turns with it, since both move on a machine that is shared.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/bench_guess.h"
 
 typedef struct bench_args {
     pp_common common;
-    const char *preset, *verify, *depth;
+    const char *preset, *verify, *depth, *draft, *draft_tokens;
+    double acceptance;
     pippin_type type;
     int32_t n_prompt, n_generate, n_round;
     bool markdown;
@@ -27,6 +27,13 @@ static const pp_option own_options[] = {
     {PP_OPT_TEXT("depth", "N,N,...", AT(depth)),
      .help =
          "generate also after so many tokens, 1 to 1,048,576 each, with random keys and values that are not computed"},
+    {PP_OPT_TEXT("draft", "MODEL", AT(draft)), .letter = 'd', .files = PP_MODEL_FILES,
+     .help = "measure generation with guesses of this smaller model, against generation without, and nothing else"},
+    {PP_OPT_TEXT("draft-tokens", "K,K,...", AT(draft_tokens)),
+     .help = "guesses to check at once, 1 to 8 each; as many as pay are measured too (default: all of them)"},
+    {PP_OPT_AMOUNT("acceptance", "A", AT(acceptance), 1),
+     .help =
+         "with --draft, take each guess for right with this probability, whatever the model says: for random weights"},
     {PP_OPT_INT("rounds", "N", AT(n_round), 1, 100), .letter = 'r',
      .help = "times that everything is measured (default: 3)"},
     {PP_OPT_PRESET(AT(preset)), .help = "in place of --model: random weights of this shape, or of a config.json's"},
@@ -36,7 +43,6 @@ static const pp_option own_options[] = {
     {0}};
 
 enum {
-    MAX_SAMPLE = 4096,
     MAX_VERIFY = 6,
     MAX_DEPTH = 8,
     MAX_TEST = 2 + MAX_VERIFY + MAX_DEPTH,
@@ -45,18 +51,13 @@ enum {
     SHORT = 8 /* tokens in the cache before the first that is timed */
 };
 
-typedef struct series {
-    double items[MAX_SAMPLE];
-    size_t n;
-} series;
-
 typedef struct test {
     char name[32];
     int32_t n;          /* tokens of a pass, or that are generated */
     int32_t depth;      /* tokens in the cache before the first that is generated; 0: a few that are computed */
     double bytes, macs; /* a token's, 0: not counted */
-    series rate;        /* tokens a second */
-    series bandwidth, peak, ratio; /* shares of the machine's; time against that of one token */
+    pp_series rate;     /* tokens a second */
+    pp_series bandwidth, peak, ratio; /* shares of the machine's; time against that of one token */
 } test;
 
 typedef struct bench {
@@ -68,46 +69,22 @@ typedef struct bench {
     pp_ids sizes, depths; /* of --verify and --depth */
     test tests[MAX_TEST];
     size_t n_test;
-    series read, multiply; /* all that the probes gave */
+    pp_series read, multiply; /* all that the probes gave */
     uint64_t random;
+    pp_guess_bench guess; /* no rows: nothing guesses */
 } bench;
-
-/* ---- samples ---- */
-
-static void add(series *s, double value)
-{
-    if (s->n < MAX_SAMPLE) s->items[s->n++] = value;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* share 0: the smallest, 0.5: the median, 1: the largest; NaN of nothing. */
-static double quantile(const series *s, double share)
-{
-    static double sorted[MAX_SAMPLE];
-    if (!s->n) return NAN;
-    memcpy(sorted, s->items, s->n * sizeof *sorted);
-    qsort(sorted, s->n, sizeof *sorted, by_size);
-    return sorted[(size_t)(share * (double)(s->n - 1) + 0.5)];
-}
-
-static double median(const series *s) { return quantile(s, 0.5); }
 
 static double probe_read(bench *b)
 {
     const double rate = pippin_probe_read(b->probe);
-    add(&b->read, rate);
+    pp_series_add(&b->read, rate);
     return rate;
 }
 
 static double probe_multiply(bench *b)
 {
     const double rate = pippin_probe_multiply(b->probe);
-    add(&b->multiply, rate);
+    pp_series_add(&b->multiply, rate);
     return rate;
 }
 
@@ -140,8 +117,8 @@ static int bench_prompt(bench *b, test *t)
     int code = evaluate(b, t->n, 1, &seconds);
     if (code) return code;
     const double peak = (before + probe_multiply(b)) / 2, rate = (double)t->n / seconds;
-    add(&t->rate, rate);
-    add(&t->peak, rate * t->macs / peak);
+    pp_series_add(&t->rate, rate);
+    pp_series_add(&t->peak, rate * t->macs / peak);
     return 0;
 }
 
@@ -171,8 +148,8 @@ static int bench_generate(bench *b, test *t)
         for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, start + done + i, 1, &seconds);
         if (code) break;
         const double after = probe_read(b), rate = (double)n / sum;
-        add(&t->rate, rate);
-        add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
+        pp_series_add(&t->rate, rate);
+        pp_series_add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
         before = after;
     }
     return code;
@@ -190,8 +167,8 @@ static int bench_verify(bench *b, test *t)
         code = evaluate(b, at + 1, 1, &one);
         if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
         at += 1 + t->n;
-        add(&t->rate, (double)t->n / many);
-        add(&t->ratio, many / one);
+        pp_series_add(&t->rate, (double)t->n / many);
+        pp_series_add(&t->ratio, many / one);
     }
     return code;
 }
@@ -199,6 +176,11 @@ static int bench_verify(bench *b, test *t)
 static int run_round(bench *b, int32_t round)
 {
     int code = 0;
+    if (b->guess.n_row) {
+        probe_read(b);
+        probe_multiply(b);
+        return pp_guess_bench_round(&b->guess);
+    }
     for (size_t i = 0; i < b->n_test && !code; i++) {
         test *t = &b->tests[i];
         pp_progress("round %d of %d: %s", (int)round + 1, (int)b->args->n_round, t->name);
@@ -307,9 +289,32 @@ static int open_model(bench *b)
     return code;
 }
 
+static int prepare_guesses(bench *b)
+{
+    pp_ids numbers = {0};
+    int code = read_numbers("--draft-tokens", b->args->draft_tokens, PP_GUESS_ROWS - 2, 8, &numbers);
+    if (!code) code = pp_load_draft(&b->args->common, b->args->draft, &b->loaded);
+    b->guess.prompt = b->tokens;
+    b->guess.n_prompt = SHORT;
+    b->guess.n_generate = (size_t)b->args->n_generate;
+    b->guess.acceptance = b->args->acceptance;
+    if (!code) pp_guess_bench_init(&b->guess, &b->loaded, &numbers);
+    pp_free(numbers.items);
+    return code;
+}
+
+/* Options that would have no effect. */
+static int check_options(const bench_args *a)
+{
+    const char *given = a->draft_tokens ? "--draft-tokens" : a->acceptance != 0 ? "--acceptance" : NULL;
+    if (a->draft || !given) return 0;
+    return pp_error(PP_EXIT_USAGE, "%s: found without --draft, expected both; name the model that guesses", given);
+}
+
 static int prepare(bench *b)
 {
-    int code = read_numbers("--verify", b->args->verify, MAX_VERIFY, PIECE, &b->sizes);
+    int code = check_options(b->args);
+    if (!code) code = read_numbers("--verify", b->args->verify, MAX_VERIFY, PIECE, &b->sizes);
     if (!code) code = read_numbers("--depth", b->args->depth, MAX_DEPTH, MAX_CTX, &b->depths);
     const int32_t needed = tokens_needed(b);
     if (!code && needed > MAX_CTX)
@@ -324,6 +329,7 @@ static int prepare(bench *b)
                         (int)b->n_ctx, (int)needed);
     b->tokens = pp_alloc_zero((size_t)b->n_ctx, sizeof *b->tokens);
     if (!b->tokens) return pp_no_memory();
+    if (b->args->draft) return prepare_guesses(b);
     add_tests(b);
     return 0;
 }
@@ -333,11 +339,12 @@ static int prepare(bench *b)
 static json_t *test_json(const test *t)
 {
     return json_pack("{s:s, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}", "test", t->name, "tokens_per_second", "min",
-                     pp_json_number(quantile(&t->rate, 0)), "median", pp_json_number(median(&t->rate)), "max",
-                     pp_json_number(quantile(&t->rate, 1)), "bytes_per_token",
-                     t->bytes > 0 ? json_integer((json_int_t)t->bytes) : json_null(), "bandwidth_share",
-                     pp_json_number(median(&t->bandwidth)), "peak_share", pp_json_number(median(&t->peak)),
-                     "time_ratio", pp_json_number(median(&t->ratio)));
+                     pp_json_number(pp_series_quantile(&t->rate, 0)), "median",
+                     pp_json_number(pp_series_median(&t->rate)), "max", pp_json_number(pp_series_quantile(&t->rate, 1)),
+                     "bytes_per_token", t->bytes > 0 ? json_integer((json_int_t)t->bytes) : json_null(),
+                     "bandwidth_share", pp_json_number(pp_series_median(&t->bandwidth)), "peak_share",
+                     pp_json_number(pp_series_median(&t->peak)), "time_ratio",
+                     pp_json_number(pp_series_median(&t->ratio)));
 }
 
 static int report_json(const bench *b, uint64_t peak_rss)
@@ -346,18 +353,20 @@ static int report_json(const bench *b, uint64_t peak_rss)
     const char *name = pippin_model_config(model)->name;
     json_t *results = json_array();
     for (size_t i = 0; i < b->n_test; i++) json_array_append_new(results, test_json(&b->tests[i]));
-    return pp_print_json(json_pack(
-        "{s:s, s:i, s:o, s:o, s:o, s:s, s:o, s:f, s:I}", "cpu", pippin_model_cpu(model), "threads",
-        (int)pippin_session_n_threads(b->loaded.session), "bandwidth_gb_s", pp_json_number(1e-9 * median(&b->read)),
-        "int8_peak_gmac_s", pp_json_number(1e-9 * median(&b->multiply)), "model", pp_json_text(name, strlen(name)),
-        "type", pippin_type_name(pippin_model_type(model)), "results", results, "load_ms", 1e3 * b->loaded.seconds,
-        "peak_rss_bytes", (json_int_t)peak_rss));
+    pp_guess_bench_json(&b->guess, results);
+    return pp_print_json(json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:o, s:f, s:I}", "cpu", pippin_model_cpu(model),
+                                   "threads", (int)pippin_session_n_threads(b->loaded.session), "bandwidth_gb_s",
+                                   pp_json_number(1e-9 * pp_series_median(&b->read)), "int8_peak_gmac_s",
+                                   pp_json_number(1e-9 * pp_series_median(&b->multiply)), "model",
+                                   pp_json_text(name, strlen(name)), "type", pippin_type_name(pippin_model_type(model)),
+                                   "results", results, "load_ms", 1e3 * b->loaded.seconds, "peak_rss_bytes",
+                                   (json_int_t)peak_rss));
 }
 
-static void share_cell(pp_table *table, const series *s, const char *format, double factor)
+static void share_cell(pp_table *table, const pp_series *s, const char *format, double factor)
 {
     if (s->n)
-        pp_cell(table, format, factor * median(s));
+        pp_cell(table, format, factor * pp_series_median(s));
     else
         pp_cell(table, "%s", "");
 }
@@ -369,17 +378,19 @@ static int report_text(const bench *b, uint64_t peak_rss)
              pippin_type_name(pippin_model_type(model)), pippin_model_cpu(model),
              (int)pippin_session_n_threads(b->loaded.session), b->loaded.seconds, pp_size(peak_rss).text);
     pp_print("this machine reads %.1f GB/s (%.1f to %.1f) and multiplies int8 at %.0f GMAC/s (%.0f to %.0f)\n\n",
-             1e-9 * median(&b->read), 1e-9 * quantile(&b->read, 0), 1e-9 * quantile(&b->read, 1),
-             1e-9 * median(&b->multiply), 1e-9 * quantile(&b->multiply, 0), 1e-9 * quantile(&b->multiply, 1));
+             1e-9 * pp_series_median(&b->read), 1e-9 * pp_series_quantile(&b->read, 0),
+             1e-9 * pp_series_quantile(&b->read, 1), 1e-9 * pp_series_median(&b->multiply),
+             1e-9 * pp_series_quantile(&b->multiply, 0), 1e-9 * pp_series_quantile(&b->multiply, 1));
+    if (b->guess.n_row) return pp_guess_bench_print(&b->guess, b->args->markdown);
     pp_table table = pp_table_of(NULL, "lrrrrrr");
     static const char *const heads[] = {"test", "tokens/s", "from", "to", "bandwidth", "int8 peak", "time of one"};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) pp_cell(&table, "%s", heads[i]);
     for (size_t i = 0; i < b->n_test; i++) {
         const test *t = &b->tests[i];
         pp_cell(&table, "%s", t->name);
-        pp_cell(&table, "%.1f", median(&t->rate));
-        pp_cell(&table, "%.1f", quantile(&t->rate, 0));
-        pp_cell(&table, "%.1f", quantile(&t->rate, 1));
+        pp_cell(&table, "%.1f", pp_series_median(&t->rate));
+        pp_cell(&table, "%.1f", pp_series_quantile(&t->rate, 0));
+        pp_cell(&table, "%.1f", pp_series_quantile(&t->rate, 1));
         share_cell(&table, &t->bandwidth, "%.0f %%", 100);
         share_cell(&table, &t->peak, "%.0f %%", 100);
         share_cell(&table, &t->ratio, "%.2f", 1);
@@ -444,7 +455,8 @@ const pp_command pp_command_bench = {
         "machine gives at that moment; shares are medians of what was measured side by side. Let nothing else run.\n\n"
         "  pippin bench -m base.gguf\n"
         "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown\n"
-        "  pippin bench -m base.gguf -n 32 --depth 4096,32768",
+        "  pippin bench -m base.gguf -n 32 --depth 4096,32768\n"
+        "  pippin bench -m base.gguf -d draft.gguf --acceptance 0.7 -n 256",
     .groups = groups,
     .args_size = sizeof(bench_args),
     .max_operands = 1,

@@ -16,7 +16,8 @@ static pippin_status draw(const pp_source *self, const pp_prefix *prefix, int32_
     const double start = pp_seconds();
     pp_history h = prefix->text;
     pippin_status status = pippin_session_sync(d, h.tokens, h.n_tok, err);
-    const bool usual = h.n_tok - pippin_session_n_reused(d) <= USUAL;
+    const size_t n_read = h.n_tok - pippin_session_n_reused(d);
+    if (n_read > USUAL) out->reading = (pp_seconds() - start) / (double)n_read;
     h.tokens = d->tokens;
     for (int32_t i = 0; status == PIPPIN_OK; i++) {
         out->laws[i] = pp_sampler_law(&d->sampler, prefix->sampling, pippin_session_logits(d), &h, i);
@@ -28,7 +29,7 @@ static pippin_status draw(const pp_source *self, const pp_prefix *prefix, int32_
         d->tokens[at] = out->ids[i];
         status = pp_session_extend(d, at + 1, 1, err);
     }
-    if (usual) out->seconds = pp_seconds() - start;
+    if (n_read <= USUAL) out->seconds = pp_seconds() - start;
     return status;
 }
 
@@ -38,7 +39,7 @@ pippin_status pp_draft_guess(const pp_source *self, const pp_prefix *prefix, int
     pippin_session *d = self->draft;
     const size_t n = prefix->text.n_tok, n_ctx = (size_t)d->n_ctx;
     out->n = 0;
-    out->seconds = 0;
+    out->seconds = out->reading = 0;
     /* The last guess need not be evaluated. */
     if (n > n_ctx) return PIPPIN_OK;
     if (n_ctx - n + 1 < (size_t)most) most = (int32_t)(n_ctx - n + 1);
@@ -46,6 +47,14 @@ pippin_status pp_draft_guess(const pp_source *self, const pp_prefix *prefix, int
     pippin_status status = draw(self, prefix, most, out, err);
     d->leader = NULL;
     return status;
+}
+
+size_t pp_draft_unread(const pippin_session *draft, const pp_history *text)
+{
+    const size_t most = PP_MIN((size_t)draft->kv.n_tok, text->n_tok);
+    size_t same = 0;
+    while (same < most && draft->tokens[same] == text->tokens[same]) same++;
+    return text->n_tok - same;
 }
 
 /* ---- does it fit? ---- */

@@ -28,7 +28,7 @@ pippin_status pp_lookup_guess(const pp_source *self, const pp_prefix *prefix, in
     const int32_t *tokens = prefix->text.tokens;
     const size_t n = prefix->text.n_tok, from = n > LEAST ? find(tokens, n) : 0;
     (void)self, (void)err;
-    out->seconds = 0;
+    out->seconds = out->reading = 0;
     out->n = from ? most : 0;
     for (int32_t i = 0; i < out->n; i++) {
         const size_t at = from + (size_t)i;

@@ -1,23 +1,27 @@
 /*
  * pace.c - how many tokens to guess. With independent guesses of which a share a is right, a pass that checks k of them gives
  * 1 + a + .. + a^k tokens; what it costs is measured, for each k by itself, and so is what a guess costs. The k with the most
- * tokens a second is taken, 0 where none is faster than without, and then one guess is tried now and then.
+ * tokens a second is taken, 0 where none is faster than without, and then one guess is tried now and then. A draft that has much
+ * of the text to read first is asked where that will come back.
  */
 #include "infer/speculate.h"
 
 enum {
-    FIRST_WAIT = 16, /* tokens before the first try where guesses do not pay; doubled by each that fails */
+    /* Tokens before the first try where guesses do not pay; doubled by each that fails, halved by each that does not. */
+    FIRST_WAIT = 16,
+    LEAST_WAIT = 4,
     LAST_WAIT = 128,
-    REFRESH = 32, /* passes that pay, after which a neighbour's cost is measured again */
-    WINDOW = 32   /* guesses that the share of right ones is known by */
+    TRY_SHARE = 40, /* of the time is for tries, one part of so many, */
+    RARELY = 1024,  /* but for one after so many tokens */
+    REFRESH = 32,   /* passes that pay, after which a neighbour's cost is measured again */
+    WINDOW = 32,    /* guesses that the share of right ones is known by, */
+    GLANCE = 8      /* and where they are few: what was long ago says less */
 };
 
-/* Before anything is known: better than even, and soon forgotten. */
-static double share(const pp_odds *o)
-{
-    const double prior = 0.6, weight = 2;
-    return (o->accepted + prior * weight) / (o->tried + weight);
-}
+/* Before anything is known: better than even, and soon outweighed. */
+static const double PRIOR = 0.6, PRIOR_WEIGHT = 2;
+
+static double share(const pp_odds *o) { return o->tried > 0 ? o->accepted / o->tried : PRIOR; }
 
 /* A pass of a size that was not seen yet costs no more than the next smaller one: it is tried once, and then known. */
 static double pass_seconds(const pp_pace *p, int32_t n_tok)
@@ -45,25 +49,43 @@ static int32_t best_of(const pp_pace *p, const pp_odds *o, int32_t most)
     return best;
 }
 
-int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most)
+/* A neighbour now and then, so that what its passes cost stays known. */
+static int32_t refreshed(pp_odds *o, int32_t best, int32_t most)
 {
-    o->trying = false;
-    if (most < 1 || p->n_seen[1] < 2) return 0; /* what guesses are held against must be known */
-    const int32_t best = best_of(p, o, most);
-    if (best == 0) {
-        if (++o->idle < PP_MAX(o->wait, 1)) return 0;
-        o->idle = 0;
-        o->trying = true;
-        return 1;
-    }
-    o->idle = 0;
-    o->wait = FIRST_WAIT;
     if (++o->turn % REFRESH) return best;
     switch (o->turn / REFRESH % 3) {
     case 0: return 0;
-    case 1: return PP_MIN(best + 1, PP_MIN(most, PP_MAX_DRAFT));
+    case 1: return PP_MIN(best + 1, most);
     default: return best - 1;
     }
+}
+
+/* Is it time for a try? What tries cost stays a small share of the time between them, if they are not very rare. */
+static bool may_try(const pp_pace *p, pp_odds *o, double reading)
+{
+    const double plain = p->seconds[1], cost = reading + pass_seconds(p, 2) + o->seconds - plain;
+    if (o->wait == 0) o->wait = FIRST_WAIT;
+    if (++o->idle < o->wait) return false;
+    return cost * TRY_SHARE <= o->idle * plain || o->idle >= RARELY;
+}
+
+int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_wanted)
+{
+    o->trying = false;
+    if (most < 1 || p->n_seen[1] < 2) return 0; /* what guesses are held against must be known */
+    const double reading = o->reading * (double)n_unread;
+    const int32_t best = best_of(p, o, most);
+    /* What is won, a token, by those tokens that are wanted still. */
+    const double won = (p->seconds[1] - 1 / rate(p, o, best)) * (double)n_wanted;
+    if (best > 0 && won >= reading) {
+        o->idle = 0;
+        o->wait = FIRST_WAIT;
+        return refreshed(o, best, PP_MIN(most, PP_MAX_DRAFT));
+    }
+    if (!may_try(p, o, reading)) return 0;
+    o->idle = 0;
+    o->trying = true;
+    return 1;
 }
 
 /* The lesser of the first two, as a first one brings things into caches; later ones move it, and none by more than an eighth. */
@@ -79,16 +101,24 @@ void pp_pace_saw_pass(pp_pace *p, int32_t n_tok, double seconds)
         *known += (PP_MIN(seconds, 2 * *known) - *known) / 8;
 }
 
-void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds)
+static void move(double *known, double seen)
 {
-    const double each = seconds / n;
-    o->seconds = o->seconds > 0 ? o->seconds + (PP_MIN(each, 2 * o->seconds) - o->seconds) / 8 : each;
+    *known = *known > 0 ? *known + (PP_MIN(seen, 2 * *known) - *known) / 8 : seen;
 }
+
+void pp_pace_saw_reading(pp_odds *o, double seconds) { move(&o->reading, seconds); }
+
+void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds) { move(&o->seconds, seconds / n); }
 
 void pp_pace_saw_check(pp_odds *o, int32_t n, int32_t n_accepted)
 {
-    const double tried = n_accepted + (n_accepted < n), keep = PP_MIN(1, WINDOW / (o->tried + tried));
+    const double tried = n_accepted + (n_accepted < n), window = o->trying ? GLANCE : WINDOW;
+    if (o->tried == 0) {
+        o->tried = PRIOR_WEIGHT;
+        o->accepted = PRIOR * PRIOR_WEIGHT;
+    }
+    const double keep = PP_MIN(1, window / (o->tried + tried));
     o->tried = (o->tried + tried) * keep;
     o->accepted = (o->accepted + n_accepted) * keep;
-    if (o->trying) o->wait = n_accepted ? PP_MAX(o->wait / 4, 1) : PP_MIN(2 * PP_MAX(o->wait, 1), LAST_WAIT);
+    if (o->trying) o->wait = n_accepted ? PP_MAX(o->wait / 2, LEAST_WAIT) : PP_MIN(2 * o->wait, LAST_WAIT);
 }

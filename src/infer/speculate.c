@@ -31,26 +31,38 @@ static pp_law law_after(pp_speculation *sp, const float *logits, int32_t n_tok)
     return pp_sampler_law(&sp->s->sampler, &sp->options->sampling, logits, &h, 0);
 }
 
-/* How many guesses to ask a source for. Where others share the pass, its time says nothing of what guesses cost. */
-static int32_t guesses(const pp_speculation *sp, pp_source *source, int32_t most, bool alone)
+/* Guesses that fit: into the context, into one pass with its logits, and into what is wanted. */
+static int32_t most_guesses(const pippin_session *s, size_t n_wanted)
 {
-    const int32_t fixed = sp->options->draft_tokens;
+    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->work->n_batch), s->work->n_logits) - 1;
+    return (int32_t)PP_MIN(PP_MIN(n_wanted - 1, (size_t)PP_MAX(room, 0)), (size_t)PP_MAX_DRAFT);
+}
+
+/* As many as were asked for, or as pay; where others share the pass, its time does not say what pays. */
+static int32_t how_many(const pp_speculation *sp, const pp_source *source, const pp_history *text, size_t n_wanted,
+                        bool alone)
+{
+    const int32_t most = most_guesses(sp->s, n_wanted), fixed = sp->options->draft_tokens;
     if (fixed) return PP_MIN(fixed, most);
-    return alone ? pp_pace_choose(&sp->s->pace, source->odds, most) : 0;
+    if (!alone) return 0;
+    const size_t n_unread = source->draft ? pp_draft_unread(source->draft, text) : 0;
+    return pp_pace_choose(&sp->s->pace, source->odds, most, n_unread, n_wanted);
 }
 
 /* Asks the sources in turn until one has guesses. */
-static pippin_status ask(pp_speculation *sp, int32_t n_tok, uint64_t index, int32_t most, bool alone, pippin_error *err)
+static pippin_status ask(pp_speculation *sp, int32_t n_tok, uint64_t index, size_t n_wanted, bool alone,
+                         pippin_error *err)
 {
     const pp_prefix prefix = {{sp->s->tokens, (size_t)n_tok, sp->n_prompt}, &sp->options->sampling, index};
     pp_draft *d = &sp->draft;
     for (int32_t i = 0; i < sp->n_source; i++) {
         pp_source *source = &sp->sources[i];
-        const int32_t k = guesses(sp, source, most, alone);
+        const int32_t k = how_many(sp, source, &prefix.text, n_wanted, alone);
         if (k == 0) continue;
         pippin_status status = source->guess(source, &prefix, k, d, err);
         if (status != PIPPIN_OK) return status;
         if (d->n == 0) continue;
+        if (d->reading > 0) pp_pace_saw_reading(source->odds, d->reading);
         if (d->seconds > 0) pp_pace_saw_guesses(source->odds, d->n, d->seconds);
         sp->by = source;
         return PIPPIN_OK;
@@ -83,13 +95,6 @@ static int32_t judge(pp_speculation *sp, const pp_draft *d, int32_t at, uint64_t
     }
 }
 
-/* Guesses that fit: into the context, into one pass with its logits, and into what is asked for. */
-static int32_t most_guesses(const pippin_session *s, size_t most)
-{
-    const int32_t room = PP_MIN(PP_MIN(s->n_ctx - s->kv.n_tok, s->work->n_batch), s->work->n_logits) - 1;
-    return (int32_t)PP_MIN(PP_MIN(most - 1, (size_t)PP_MAX(room, 0)), (size_t)PP_MAX_DRAFT);
-}
-
 pippin_status pp_speculation_guess(pp_speculation *sp, size_t n_done, size_t most, bool alone, int32_t *n_tok,
                                    pippin_error *err)
 {
@@ -98,7 +103,7 @@ pippin_status pp_speculation_guess(pp_speculation *sp, size_t n_done, size_t mos
     sp->draft.n = 0;
     sp->by = NULL;
     s->tokens[at] = sp->ids[sp->n - 1];
-    pippin_status status = ask(sp, at + 1, n_done, most_guesses(s, most), alone, err);
+    pippin_status status = ask(sp, at + 1, n_done, most, alone, err);
     if (status != PIPPIN_OK) return status;
     for (int32_t i = 0; i < sp->draft.n; i++) s->tokens[at + 1 + i] = sp->draft.ids[i];
     *n_tok = 1 + sp->draft.n;

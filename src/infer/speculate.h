@@ -26,16 +26,18 @@ typedef struct pp_pace {
 /* What guesses of one source cost and how many are right, old ones counting less. All zero at first. */
 typedef struct pp_odds {
     double seconds;         /* of a guess */
+    double reading;         /* of a token of the text that has to be read before */
     double tried, accepted; /* guesses that were decided on */
     int32_t wait, idle;     /* where none pay: tokens between two tries, and those since the last */
     uint32_t turn;          /* of those that paid */
     bool trying;            /* the last answer was such a try */
 } pp_odds;
 
-/* How many tokens to guess now, 0 .. most. */
-int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most);
+/* How many tokens to guess now, 0 .. most, where the source has so many tokens to read first and so many are wanted still. */
+int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_wanted);
 void pp_pace_saw_pass(pp_pace *p, int32_t n_tok, double seconds);
 void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds);
+void pp_pace_saw_reading(pp_odds *o, double seconds); /* of a token */
 void pp_pace_saw_check(pp_odds *o, int32_t n, int32_t n_accepted);
 
 /* ---- sources of guesses ---- */
@@ -52,6 +54,7 @@ typedef struct pp_draft {
     int32_t ids[PP_MAX_DRAFT];
     pp_law laws[PP_MAX_DRAFT]; /* what each was drawn from; the source keeps the weights until it is asked again */
     double seconds;            /* what they cost, where that is what the next ones will cost too; else 0 */
+    double reading;            /* what each token of a longer text cost that had to be read first; else 0 */
 } pp_draft;
 
 typedef struct pp_source {
@@ -68,6 +71,8 @@ pippin_status pp_lookup_guess(const pp_source *self, const pp_prefix *prefix, in
 /* What a smaller model says (draft.c). */
 pippin_status pp_draft_guess(const pp_source *self, const pp_prefix *prefix, int32_t most, pp_draft *out,
                              pippin_error *err);
+/* Tokens of the text that the draft's session does not hold. */
+size_t pp_draft_unread(const pippin_session *draft, const pp_history *text);
 /* May this session draft for that one? ARGUMENT says what differs. */
 pippin_status pp_draft_check(pippin_session *model, pippin_session *draft, pippin_error *err);
 
