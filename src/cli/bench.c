@@ -5,11 +5,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/bench_batch.h"
 #include "cli/bench_guess.h"
 
 typedef struct bench_args {
     pp_common common;
-    const char *preset, *verify, *depth, *draft, *draft_tokens;
+    const char *preset, *verify, *depth, *batch, *draft, *draft_tokens;
     double acceptance;
     pippin_type type;
     int32_t n_prompt, n_generate, n_round;
@@ -27,6 +28,8 @@ static const pp_option own_options[] = {
     {PP_OPT_TEXT("depth", "N,N,...", AT(depth)),
      .help =
          "generate also after so many tokens, 1 to 1,048,576 each, with random keys and values that are not computed"},
+    {PP_OPT_TEXT("batch", "N,N,...", AT(batch)), .letter = 'b',
+     .help = "generate also for so many texts at once, 1 to 16 each, a token of each a pass"},
     {PP_OPT_TEXT("draft", "MODEL", AT(draft)), .letter = 'd', .files = PP_MODEL_FILES,
      .help = "measure generation with guesses of this smaller model, against generation without, and nothing else"},
     {PP_OPT_TEXT("draft-tokens", "K,K,...", AT(draft_tokens)),
@@ -45,7 +48,8 @@ static const pp_option own_options[] = {
 enum {
     MAX_VERIFY = 6,
     MAX_DEPTH = 8,
-    MAX_TEST = 2 + MAX_VERIFY + MAX_DEPTH,
+    MAX_BATCH = 6,
+    MAX_TEST = 2 + MAX_VERIFY + MAX_DEPTH + MAX_BATCH,
     MAX_CTX = 1 << 20,
     PIECE = 16,
     SHORT = 8 /* tokens in the cache before the first that is timed */
@@ -66,7 +70,8 @@ typedef struct bench {
     pippin_probe *probe;
     int32_t *tokens; /* [n_ctx] */
     int32_t n_ctx;
-    pp_ids sizes, depths; /* of --verify and --depth */
+    pp_ids sizes, depths, batches; /* of --verify, --depth and --batch */
+    pp_batch_bench texts;          /* of --batch */
     test tests[MAX_TEST];
     size_t n_test;
     pp_series read, multiply; /* all that the probes gave */
@@ -103,6 +108,7 @@ static int evaluate(bench *b, int32_t n, int32_t n_last, double *seconds)
 {
     pippin_error err;
     const double start = pp_seconds();
+    *seconds = 0;
     if (pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) != PIPPIN_OK)
         return pp_failed(&err);
     *seconds = pp_seconds() - start;
@@ -184,7 +190,12 @@ static int run_round(bench *b, int32_t round)
     for (size_t i = 0; i < b->n_test && !code; i++) {
         test *t = &b->tests[i];
         pp_progress("round %d of %d: %s", (int)round + 1, (int)b->args->n_round, t->name);
-        code = t->name[0] == 'p' ? bench_prompt(b, t) : t->name[0] == 't' ? bench_generate(b, t) : bench_verify(b, t);
+        switch (t->name[0]) {
+        case 'p': code = bench_prompt(b, t); break;
+        case 't': code = bench_generate(b, t); break;
+        case 'b': code = pp_batch_bench_run(&b->texts, (size_t)t->n, SHORT, PIECE, &t->rate, &t->ratio); break;
+        default: code = bench_verify(b, t);
+        }
     }
     return code;
 }
@@ -247,6 +258,7 @@ static void add_tests(bench *b)
         add_test(b, (test){.n = a->n_generate, .depth = depth, .bytes = bytes + kv_bytes(b, depth + half)}, "tg");
     }
     for (size_t i = 0; i < b->sizes.n; i++) add_test(b, (test){.n = b->sizes.items[i]}, "verify");
+    for (size_t i = 0; i < b->batches.n; i++) add_test(b, (test){.n = b->batches.items[i]}, "batch");
 }
 
 /* Tokens that the context must hold. */
@@ -316,6 +328,7 @@ static int prepare(bench *b)
     int code = check_options(b->args);
     if (!code) code = read_numbers("--verify", b->args->verify, MAX_VERIFY, PIECE, &b->sizes);
     if (!code) code = read_numbers("--depth", b->args->depth, MAX_DEPTH, MAX_CTX, &b->depths);
+    if (!code) code = read_numbers("--batch", b->args->batch, MAX_BATCH, PP_BATCH_TEXTS, &b->batches);
     const int32_t needed = tokens_needed(b);
     if (!code && needed > MAX_CTX)
         code =
@@ -331,7 +344,9 @@ static int prepare(bench *b)
     if (!b->tokens) return pp_no_memory();
     if (b->args->draft) return prepare_guesses(b);
     add_tests(b);
-    return 0;
+    int32_t texts = 0;
+    for (size_t i = 0; i < b->batches.n; i++) texts = PP_MAX(texts, b->batches.items[i]);
+    return texts ? pp_batch_bench_init(&b->texts, b->loaded.model, b->loaded.session, (size_t)texts) : 0;
 }
 
 /* ---- results ---- */
@@ -434,10 +449,12 @@ static int run(const void *raw)
     pp_progress_end();
     if (!code) code = args.common.json ? report_json(b, peak_rss) : report_text(b, peak_rss);
     pippin_probe_free(b->probe);
+    pp_batch_bench_free(&b->texts);
     if (b->loaded.model) pp_unload(&b->loaded);
     pp_free(b->tokens);
     pp_free(b->sizes.items);
     pp_free(b->depths.items);
+    pp_free(b->batches.items);
     pp_free(b);
     return code;
 }
@@ -456,6 +473,7 @@ const pp_command pp_command_bench = {
         "  pippin bench -m base.gguf\n"
         "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown\n"
         "  pippin bench -m base.gguf -n 32 --depth 4096,32768\n"
+        "  pippin bench -m base.gguf --batch 2,4,8,16\n"
         "  pippin bench -m base.gguf -d draft.gguf --acceptance 0.7 -n 256",
     .groups = groups,
     .args_size = sizeof(bench_args),
