@@ -265,11 +265,12 @@ test_check() {
 
 # Figures of a small model say nothing; that there are some, in the shape that scripts read, does.
 test_bench() {
-    json bench bench -m "$scratch/tiny-q2.gguf" -p 32 -n 20 -r 2 --verify 2,3 -t 2
+    json bench bench -m "$scratch/tiny-q2.gguf" -p 32 -n 20 -r 2 --verify 2,3 --batch 3 -t 2
     holds bench "$out" '"threads": 2, "bandwidth_gb_s": '
     holds bench "$out" '"test": "pp32", "tokens_per_second": {"min": '
     holds bench "$out" '"test": "tg20"'
     holds bench "$out" '"test": "verify3"'
+    holds bench "$out" '"test": "batch3"'
     run bench --preset "$scratch/tiny.json" --type q4 -p 32 -n 20 -r 1 --markdown
     is 'bench in words: exit code' $code 0
     holds 'bench in words' "$out" 'this machine reads '

@@ -172,6 +172,7 @@ static int bench_verify(bench *b, test *t)
         draw(b, at, 1 + t->n);
         code = evaluate(b, at + 1, 1, &one);
         if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
+        if (code) break;
         at += 1 + t->n;
         pp_series_add(&t->rate, (double)t->n / many);
         pp_series_add(&t->ratio, many / one);

@@ -49,6 +49,7 @@ int pp_batch_bench_run(pp_batch_bench *b, size_t n, int32_t depth, int32_t n_gen
     for (int32_t t = 1; t <= n_generate && !code; t++) {
         code = evaluate(b, n, depth + t, &many);
         if (!code) code = evaluate(b, 1, depth + t, &one); /* its last token again */
+        if (code) break;
         pp_series_add(rate, (double)n / many);
         pp_series_add(ratio, many / one);
     }
