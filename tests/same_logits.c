@@ -1,6 +1,6 @@
 /*
  * same_logits.c MODEL [N_TOK] [FILE] - the logits of a text's last 16 tokens, computed in every way that must not matter: threads, tokens
- * of a pass, the bypass, what the cache holds before. Prints a line a way and exits 1 where one has other bits; FILE gets the
+ * of a pass, the bypass, what the cache holds before, other texts in the same passes. Prints a line a way and exits 1 where one has other bits; FILE gets the
  * logits themselves as raw floats. Meant for models of full size, where laws_test has small ones.
  */
 #include <stdio.h>
@@ -108,6 +108,30 @@ static void after_another(pippin_session *s, const text *t)
     compare(t, "after another text with the same first half", start);
 }
 
+/* The whole text as one of n that share their passes; the others are other texts, shorter and longer parts of it. */
+static void in_company(pippin_model *model, const text *t)
+{
+    enum { MOST = 16 };
+    char way[64];
+    pippin_error err;
+    pippin_session *s[MOST];
+    pippin_text texts[MOST];
+    s[0] = create(model, t, (pippin_session_options){0});
+    for (int i = 1; i < MOST; i++) s[i] = create(model, t, (pippin_session_options){.with = s[0]});
+    for (int n = 1; n <= MOST; n++) {
+        const double start = seconds();
+        const size_t others = t->n / 4;
+        for (int i = 0; i < n; i++) texts[i] = (pippin_text){s[i], t->tokens + i, others + (size_t)i};
+        texts[n / 2] = (pippin_text){s[n / 2], t->tokens, t->n};
+        must(pippin_sync_many(texts, (size_t)n, &err), &err);
+        memcpy(found, wanted, LAST * t->n_vocab * sizeof(float));
+        memcpy(found + (LAST - 1) * t->n_vocab, pippin_session_logits(s[n / 2]), t->n_vocab * sizeof(float));
+        snprintf(way, sizeof way, "one of %d texts", n);
+        compare(t, way, start);
+    }
+    for (int i = 0; i < MOST; i++) pippin_session_free(s[i]);
+}
+
 static void all_ways(pippin_model *model, const text *t)
 {
     static const int32_t chunks[] = {1, 2, 7, 16, 33, 100, 512};
@@ -124,6 +148,7 @@ static void all_ways(pippin_model *model, const text *t)
     pippin_session *s = create(model, t, (pippin_session_options){0});
     for (int32_t n = 1; n <= LAST; n++) passes(s, t, n);
     after_another(s, t);
+    in_company(model, t);
     pippin_session_free(s);
 }
 
