@@ -1,7 +1,8 @@
 /*
- * same_logits.c MODEL [N_TOK] [FILE] - the logits of a text's last 16 tokens, computed in every way that must not matter: threads, tokens
- * of a pass, the bypass, what the cache holds before, other texts in the same passes. Prints a line a way and exits 1 where one has other bits; FILE gets the
- * logits themselves as raw floats. Meant for models of full size, where laws_test has small ones.
+ * same_logits.c MODEL [N_TOK] [FILE] - the logits of a text's last 16 tokens, computed in every way that must not matter:
+ * threads, tokens of a pass, the bypass, what the cache holds before, other texts in the same passes. Prints a line a way and
+ * exits 1 where one has other bits; FILE gets the logits themselves as raw floats. Meant for models of full size, where
+ * laws_test and many_test have small ones.
  */
 #include <stdio.h>
 #include <stdlib.h>
