@@ -39,9 +39,11 @@ check: ## what must hold before a change goes in: both compilers without warning
 	@tests/check_house.sh --self-test build-gcc
 	@$(MAKE) --no-print-directory asan
 
-check-long: check tsan ## check, then fuzzers, killed training runs, ARM, the acceptance table, threads under a sanitizer
+check-long: check tsan ## check, then fuzzers, killed training runs, guesses at length, ARM, the acceptance table, threads under a sanitizer
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/train_long.sh build-gcc/pippin
+	@build-gcc/tests/accept_test long
+	@build-gcc/tests/questions $(SHARED) || [ $$? = 77 ]
 	@$(MAKE) --no-print-directory arm BUILD=build-gcc
 	@$(MAKE) --no-print-directory accept
 

@@ -536,7 +536,7 @@ typedef struct pippin_sampling {
     double presence_penalty, frequency_penalty; /* taken off for a token of the answer: once, and for each time */
     const pippin_logit_bias *bias;              /* [n_bias] */
     size_t n_bias;
-    uint64_t seed; /* same seed, same text, whatever the thread count */
+    uint64_t seed; /* same seed, same text, whatever the thread count; of guesses see draft_tokens */
 } pippin_sampling;
 
 enum { PIPPIN_MAX_LOGPROBS = 64 };

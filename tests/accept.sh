@@ -120,6 +120,10 @@ line '500 damaged copies of each kind of file' damage_test passed '>=' 12
 line 'every allocation failed once' faults_test passed '>=' 5
 line 'readers refuse what lies, read what is real' formats_test passed '>=' 11
 line 'a draw has the law of its filters' sampler_test passed '>=' 5
+line 'speculation: the law of a step, within 1e-12' accept_test passed '>=' 4
+line 'guesses change no greedy text' speculation_test passed '>=' 11
+line 'guesses pay, or are left' guess_test passed '>=' 5
+line 'Spec-Bench, a sample: the plain answers' 'questions $SHARED 40' 'count "times as fast"' == 36
 line 'ids of real vocabularies' tokenizer_test passed '>=' 4
 line 'every command, errors, published texts' 'bash tests/cli_test.sh "$(command -v pippin)" $SHARED "$(command -v npy_compare)"' 'grep -oE "[0-9]+ failed" | number failed' == 0
 line 'golden, published logits, GGUF types' 'golden_test # $SHARED' passed '>=' 21

@@ -110,6 +110,10 @@ say Hello /stats 'And now?' /stats
 is 'a script: exit code' $code 0
 is 'the second turn finds the first' "$(cached | awk -v n="$(generate -p Hello --count-tokens)" '{ print ($1 == 0 && $2 >= n) }')" 1
 is 'counts of the context' "$(grep -cE '^context [0-9]+ of 200 tokens; last prompt [0-9]+ tokens' err)" 2
+guessing() { printf '%s\n' Hello 'And now?' /stats | "$pippin" chat -m afm -n 30 --ctx 300 "$@" 2>err; }
+is 'guesses change no answer' "$(guessing -d afm --lookup --draft-tokens 3)" "$(guessing)"
+guessing -d afm --draft-tokens 3 >out
+is 'guesses are told about' "$(grep -c 'guesses right' err)" 1
 say '/system Be brief.  ' Hello '/save a.json'
 is 'a space after the system' "$code $(grep -c '"Be brief."' a.json) $(grep -c assistant a.json)" '0 1 1'
 "$pippin" chat -m afm --system 'Be brief. ' </dev/null >out 2>err

@@ -115,6 +115,33 @@ static pippin_status use_model(const char *path, const char *tokenizer, const ch
     return status;
 }
 
+/* A draft in fewer bits than its file has, that guesses for the same model as it is. */
+static pippin_status use_draft(void)
+{
+    const char *path = in_corpus("llama2c/tied.bin"), *tokenizer = in_corpus("tokenizer/tok.bin");
+    const int32_t prompt[] = {1, 2, 3, 1, 2, 3, 1};
+    const pippin_session_options o = {.n_ctx = 32, .n_threads = 2};
+    pippin_model *model = NULL, *small = NULL;
+    pippin_session *session = NULL, *draft = NULL;
+    pippin_status status = pippin_model_open(path, &(pippin_model_options){.tokenizer = tokenizer}, &model, &failure);
+    if (status == PIPPIN_OK)
+        status = pippin_model_open(path, &(pippin_model_options){.tokenizer = tokenizer, .type = PIPPIN_Q8}, &small,
+                                   &failure);
+    if (status == PIPPIN_OK) status = pippin_session_create(model, &o, &session, &failure);
+    if (status == PIPPIN_OK) status = pippin_session_create(small, &o, &draft, &failure);
+    if (status == PIPPIN_OK)
+        status =
+            pippin_generate(session, prompt, 7,
+                            &(pippin_generate_options){
+                                .max_tokens = 9, .stop_ids = prompt, .draft = draft, .lookup = true, .draft_tokens = 3},
+                            NULL, 0, NULL, &failure);
+    pippin_session_free(session);
+    pippin_session_free(draft);
+    pippin_model_free(model);
+    pippin_model_free(small);
+    return status;
+}
+
 static pippin_status use_toolkit(void)
 {
     return use_model(in_corpus("torch/afm-adapter.pt"), NULL, in_corpus("torch/adapter.pt"));
@@ -402,6 +429,7 @@ static void test_convert(void **state) { (void)state, fail_each(convert); }
 static void test_quantize(void **state) { (void)state, fail_each(quantize); }
 static void test_toolkit(void **state) { (void)state, fail_each(use_toolkit); }
 static void test_llama2c(void **state) { (void)state, fail_each(use_llama2c); }
+static void test_draft(void **state) { (void)state, fail_each(use_draft); }
 static void test_gguf(void **state) { (void)state, fail_each(use_gguf); }
 static void test_json(void **state) { (void)state, fail_each(use_json); }
 static void test_sentencepiece(void **state) { (void)state, fail_each(use_sentencepiece); }
@@ -438,7 +466,7 @@ int main(void)
         cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_folder),        cmocka_unit_test(test_training_data),
         cmocka_unit_test(test_run),        cmocka_unit_test(test_convert),       cmocka_unit_test(test_train),
         cmocka_unit_test(test_distill),    cmocka_unit_test(test_adapter_train), cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_quantize)};
+        cmocka_unit_test(test_quantize),   cmocka_unit_test(test_draft)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {
         "config.json", "model.safetensors",        "logits.npy",  "model.gguf", "metrics.jsonl",

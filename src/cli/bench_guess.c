@@ -25,6 +25,7 @@ int pp_guess_bench_round(pp_guess_bench *g)
                                            .stop_ids = g->prompt, /* a list without ids: nothing stops it */
                                            .draft = guesses ? g->loaded->draft : NULL,
                                            .draft_tokens = guesses ? row->draft_tokens : 0,
+                                           .sampling = {.seed = g->n_round},
                                            .acceptance = g->acceptance};
         pippin_generate_result r;
         pippin_error err;
@@ -41,6 +42,7 @@ int pp_guess_bench_round(pp_guess_bench *g)
         row->n_accepted += r.n_accepted;
         row->n_verify += r.n_verify;
     }
+    g->n_round++;
     return 0;
 }
 

@@ -21,6 +21,7 @@ typedef struct pp_guess_bench {
     double acceptance; /* as in pippin_generate_options */
     pp_guess_row rows[PP_GUESS_ROWS];
     size_t n_row;
+    uint64_t n_round; /* so far: each has other random numbers */
 } pp_guess_bench;
 
 /* numbers: of --draft-tokens, each 1 to 8; none: all. */
