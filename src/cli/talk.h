@@ -17,7 +17,11 @@ typedef struct pp_talk {
     bool raw;
 } pp_talk;
 
-extern const pp_option pp_options_sampling[], pp_options_template[]; /* targets are fields of pp_talk */
+/* Targets are fields of pp_talk. */
+extern const pp_option pp_options_length[], pp_options_sampling[], pp_options_template[];
+
+#define PP_OPT_MAX_TOKENS(at) PP_OPT_INT("max-tokens", "N", at, 1, 1 << 20), .letter = 'n'
+#define PP_OPT_TEMPLATE(at)   PP_OPT_CHOICE("template", "NAME", at, "afm|llama3|chatml|mistral")
 
 pippin_sampling pp_talk_sampling(const pp_talk *talk);
 /* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */
