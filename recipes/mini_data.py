@@ -38,6 +38,7 @@ SYSTEM = {
     "summarize": "Summarize the package in one line.",
     "tag": "Name the tags of the package.",
     "proofread": "Correct the errors.",
+    "extract": "List the entities as JSON.",
 }
 N_PROOFREAD = {"train": 110000, "valid": 1500, "test": 3000}
 TAG_FLOOR = 60  # packages of the training split that a tag of the vocabulary stands on

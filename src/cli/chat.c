@@ -402,11 +402,17 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Conversation", pp_options_template}, {NULL, own_options},
-                                         {"Sampling", pp_options_sampling},     {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},          {NULL, pp_options_session},
-                                         {"Guessing", pp_options_draft},        {"Computing", pp_options_compute},
-                                         {"General", pp_options_help},          {0}};
+static const pp_option_group groups[] = {{"Conversation", pp_options_template},
+                                         {NULL, own_options},
+                                         {"Sampling", pp_options_length},
+                                         {NULL, pp_options_sampling},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Guessing", pp_options_draft},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_help},
+                                         {0}};
 
 const pp_command pp_command_chat = {
     .name = "chat",

@@ -1,11 +1,12 @@
-/* eval.c - how well a model predicts a text: negative log-likelihood, perplexity, bits per byte. */
+/* eval.c - how well a model predicts a text: negative log-likelihood, perplexity, bits per byte. Tasks: task.c. */
 #include <math.h>
 #include <string.h>
 
 #include "cli/against.h"
+#include "cli/task.h"
 
 typedef struct eval_args {
-    pp_common common;
+    pp_task_args task;
     const char *text, *separator, *against;
 } eval_args;
 
@@ -173,7 +174,7 @@ static int report(evaluation *e)
         fprintf(stderr, "pippin: %zu of %zu documents were cut at the context of %d tokens\n", e->n_cut, e->n,
                 (int)pippin_session_n_ctx(e->loaded.session));
     const pp_against_result against = e->args->against ? pp_against_finish(&e->against) : (pp_against_result){0};
-    if (e->args->common.json) return pp_print_json(to_json(e, &against));
+    if (e->args->task.talk.common.json) return pp_print_json(to_json(e, &against));
     pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      "
              "%.4f\nbits per byte   %.4f\n",
              e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok),
@@ -187,38 +188,45 @@ static int load(const eval_args *args, pp_loaded *out)
 {
     enum { COMPARED = 512 };
     pippin_model *model;
-    int code = pp_load_model(&args->common, &model);
+    int code = pp_load_model(&args->task.talk.common, &model);
     if (code) return code;
     const int32_t trained = pippin_model_config(model)->n_ctx_train;
-    return pp_load_session(&args->common, model,
+    return pp_load_session(&args->task.talk.common, model,
                            !args->against ? 0
                            : trained > 0  ? PP_MIN(trained, COMPARED)
                                           : COMPARED,
                            out);
 }
 
-static int run(const void *raw)
+static int check(const eval_args *args)
 {
-    eval_args args = *(const eval_args *)raw;
-    const char *path;
-    evaluation e = {.args = &args};
-    pp_buffer text = {0};
-    int code = pp_model_path(&args.common, &path);
-    args.common.model = path;
-    if (!code) code = pp_require_model(&args.common);
-    if (!code && !args.text)
-        code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin");
-    if (!code && args.separator && !*args.separator)
+    const char *of_text = args->text ? "--text" : args->separator ? "--separator" : args->against ? "--against" : NULL;
+    if (args->task.file && of_text)
+        return pp_error(PP_EXIT_USAGE, "%s: found with --task, expected one of them; leave one out", of_text);
+    int code = pp_task_check(&args->task);
+    if (code || args->task.file) return code;
+    code = pp_require_model(&args->task.talk.common);
+    if (!code && !args->text)
+        code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin; or --task");
+    if (!code && args->separator && !*args->separator)
         code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
-    if (!code) code = pp_read_all(args.text, &text);
-    if (!code) code = load(&args, &e.loaded);
-    if (!code && args.against) code = pp_against_open(&e.against, &args.common, args.against, &e.loaded);
+    return code;
+}
+
+static int evaluate_text(const eval_args *args)
+{
+    evaluation e = {.args = args};
+    pp_buffer text = {0};
+    const pp_common *common = &args->task.talk.common;
+    int code = pp_read_all(args->text, &text);
+    if (!code) code = load(args, &e.loaded);
+    if (!code && args->against) code = pp_against_open(&e.against, common, args->against, &e.loaded);
     if (!code && !pippin_model_tokenizer(e.loaded.model))
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
-                        args.common.model);
+                        common->model);
     e.since = pp_seconds();
     e.n_text = text.n;
-    if (!code) code = args.separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
+    if (!code) code = args->separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
     if (!code) code = report(&e);
     pp_against_close(&e.against);
     pp_free(e.documents);
@@ -227,21 +235,34 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Text", own_options},
-                                         {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},
-                                         {NULL, pp_options_session},
-                                         {"Computing", pp_options_compute},
-                                         {"General", pp_options_general},
-                                         {0}};
+static int run(const void *raw)
+{
+    eval_args args = *(const eval_args *)raw;
+    const char *path;
+    int code = pp_model_path(&args.task.talk.common, &path);
+    args.task.talk.common.model = path;
+    if (!code) code = check(&args);
+    if (code) return code;
+    return args.task.file ? pp_task_run(&args.task) : evaluate_text(&args);
+}
+
+static const pp_option_group groups[] = {{"Text", own_options},           {"Task", pp_options_task},
+                                         {"Model", pp_options_model},     {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},      {"Computing", pp_options_compute},
+                                         {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_eval = {
     .name = "eval",
-    .summary = "Measure how well a model predicts a text: likelihood, perplexity, bits per byte.",
-    .synopsis = "-m MODEL --text FILE [--separator STR] [options]",
-    .details = "The negative log-likelihood is summed over all tokens but the first of each document.\n\n"
-               "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'\n"
-               "  pippin eval -m small.gguf --against large.gguf -f text.txt",
+    .summary = "Measure how well a model predicts a text, or does a task whose answers are known.",
+    .synopsis = "-m MODEL (--text FILE | --task FILE) [options]",
+    .details =
+        "Of a text the negative log-likelihood is summed over all tokens but the first of each document. Of a task "
+        "every figure comes with its 95 % interval, by bootstrap over rows. Ctrl-C ends a task early: figures are "
+        "then those of the rows that were answered (exit code 130).\n\n"
+        "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'\n"
+        "  pippin eval -m small.gguf --against large.gguf -f text.txt\n"
+        "  pippin eval -m m.gguf -a tag.safetensors --task tag.jsonl --choices tags.txt --limit 500\n"
+        "  pippin eval --task test.jsonl --answers mine.jsonl --compare first-sentence.jsonl",
     .groups = groups,
     .args_size = sizeof(eval_args),
     .max_operands = 1,

@@ -286,17 +286,11 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Prompt", prompt_options},
-                                         {NULL, pp_options_template},
-                                         {"Sampling", pp_options_sampling},
-                                         {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},
-                                         {NULL, pp_options_session},
-                                         {"Guessing", pp_options_draft},
-                                         {"Output", output_options},
-                                         {"Computing", pp_options_compute},
-                                         {"General", pp_options_general},
-                                         {0}};
+static const pp_option_group groups[] = {
+    {"Prompt", prompt_options},        {NULL, pp_options_template},     {"Sampling", pp_options_length},
+    {NULL, pp_options_sampling},       {"Model", pp_options_model},     {NULL, pp_options_tokenizer},
+    {NULL, pp_options_session},        {"Guessing", pp_options_draft},  {"Output", output_options},
+    {"Computing", pp_options_compute}, {"General", pp_options_general}, {0}};
 
 const pp_command pp_command_generate = {
     .name = "generate",

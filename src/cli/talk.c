@@ -5,9 +5,10 @@
 
 #define AT(field) offsetof(pp_talk, field)
 
+const pp_option pp_options_length[] = {
+    {PP_OPT_MAX_TOKENS(AT(n)), .help = "tokens to generate at most (default: until the context is full)"}, {0}};
+
 const pp_option pp_options_sampling[] = {
-    {PP_OPT_INT("max-tokens", "N", AT(n), 1, 1 << 20), .letter = 'n',
-     .help = "tokens to generate at most (default: until the context is full)"},
     {PP_OPT_REAL("temp", "T", AT(temperature), 0, 1000),
      .help = "temperature: 0 always takes the likeliest token, larger ones vary more (default: 0)"},
     {PP_OPT_INT("top-k", "K", AT(top_k), 0, 1 << 24), .help = "keep the K likeliest tokens (default: all)"},
@@ -25,7 +26,7 @@ const pp_option pp_options_sampling[] = {
 const pp_option pp_options_template[] = {
     {PP_OPT_TEXT("system", "TEXT", AT(system)),
      .help = "what the model is told before the conversation (default: what its template says)"},
-    {PP_OPT_CHOICE("template", "NAME", AT(template), "afm|llama3|chatml|mistral"),
+    {PP_OPT_TEMPLATE(AT(template)),
      .help = "chat template: afm, llama3, chatml or mistral (default: the tokenizer's own)"},
     {0}};
 
@@ -84,9 +85,9 @@ pippin_generate_options pp_talk_generate(const pp_talk *t, const pp_loaded *load
     return o;
 }
 
-pp_note pp_talk_guesses(const pippin_generate_result *r)
+pp_remark pp_talk_guesses(const pippin_generate_result *r)
 {
-    pp_note note = {""};
+    pp_remark note = {""};
     if (r->n_verify)
         snprintf(note.text, sizeof note.text, "; %zu of %zu guesses right, %.2f tokens a pass that checked some",
                  r->n_accepted, r->n_drafted, (double)(r->n_accepted + r->n_verify) / (double)r->n_verify);

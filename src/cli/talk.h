@@ -17,9 +17,9 @@ typedef struct pp_prompt {
 } pp_prompt;
 
 /* A part of a line. */
-typedef struct pp_note {
+typedef struct pp_remark {
     char text[96];
-} pp_note;
+} pp_remark;
 
 /* What the arguments of both begin with. */
 typedef struct pp_talk {
@@ -33,8 +33,11 @@ typedef struct pp_talk {
     bool raw, lookup;
 } pp_talk;
 
-extern const pp_option pp_options_sampling[], pp_options_template[],
-    pp_options_draft[]; /* targets are fields of pp_talk */
+/* Targets are fields of pp_talk. */
+extern const pp_option pp_options_length[], pp_options_sampling[], pp_options_template[], pp_options_draft[];
+
+#define PP_OPT_MAX_TOKENS(at) PP_OPT_INT("max-tokens", "N", at, 1, 1 << 20), .letter = 'n'
+#define PP_OPT_TEMPLATE(at)   PP_OPT_CHOICE("template", "NAME", at, "afm|llama3|chatml|mistral")
 
 /* Options that do not go together, or mean nothing; 0 or an exit code after a message. */
 int pp_talk_check(const pp_talk *talk);
@@ -43,7 +46,7 @@ int pp_talk_load_draft(const pp_talk *talk, pp_loaded *loaded);
 /* What the options say of a generation: length, sampling, what stops it, what guesses. */
 pippin_generate_options pp_talk_generate(const pp_talk *talk, const pp_loaded *loaded, const pp_prompt *prompt);
 /* "; 60 of 80 guesses right, 3.0 tokens a pass", or nothing where none were checked. */
-pp_note pp_talk_guesses(const pippin_generate_result *result);
+pp_remark pp_talk_guesses(const pippin_generate_result *result);
 /* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */
 pippin_template pp_talk_template(const pp_talk *talk, const pippin_tokenizer *tokenizer);
 

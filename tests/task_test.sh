@@ -1,0 +1,186 @@
+#!/bin/bash
+# task_test.sh PIPPIN [SHARED] - eval --task: figures of rows that were scored by hand, what answers of files and of models have
+# in common, labels of a closed vocabulary by a model of random weights, and what is refused. What is counted with is tried in
+# score_test.c.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$scratch" || exit 1
+# row USER ANSWER - a line of a task
+row() { printf '{"messages":[{"role":"system","content":"Do it."},{"role":"user","content":"%s"},{"role":"assistant","content":"%s"}]}\n' "$1" "$2"; }
+answer() { printf '{"answer":"%s"}\n' "$@"; }
+run() { "$pippin" eval --json "$@" 2>err </dev/null; }
+# number NAME - the first of that name in `out`
+number() { grep -oE "\"$1\": (-?[0-9.e-]+|null|\[[^]]*\])" out | head -1 | sed 's/^[^:]*: //'; }
+# figures NAME... - of `out`, rounded
+figures() { for name; do printf '%.4f ' "$(number "$name")"; done | sed 's/ $//'; }
+# refused NAME CODE PART ARGUMENTS... - an exit code, and one line that holds PART
+refused() {
+    local name=$1 wanted=$2 part=$3 code=0
+    shift 3
+    "$pippin" eval "$@" >/dev/null 2>err </dev/null || code=$?
+    is "$name: exit code" $code "$wanted"
+    is "$name: lines" "$(grep -cF -- "$part" err) of $(wc -l <err | tr -d ' ')" '1 of 1'
+}
+
+# ---- by hand ----
+{ row 'One?' 'a small brown fox'; row 'Two?' 'one'; row 'Three?' 'x-ray'; } >text.jsonl
+answer 'The small, brown, brown dog-fox' '' 'X ray' >text.answers.jsonl
+run --task text.jsonl --answers text.answers.jsonl >out
+is 'rouge-l' "$(number rows) $(figures rouge_l precision recall exact)" '3 0.5333 0.5000 0.5833 0.0000'
+printf 'The small, brown, brown dog-fox\n\nX ray\n' >text.txt
+run --task text.jsonl --answers text.txt >other
+is 'answers as text' "$(cat other)" "$(cat out)"
+{ row a 'The small, brown, brown dog-fox'; row b ''; row c 'X ray'; } >talks.jsonl
+run --task text.jsonl --answers talks.jsonl >other
+is 'answers of conversations' "$(cat other)" "$(cat out)"
+run --task text.jsonl --answers text.txt --metric exact >out
+is 'exact' "$(figures exact)" '0.0000'
+
+{ row one 'a, b'; row two 'a, d'; } >labels.jsonl
+answer 'b,a , b,' 'b, c' >labels.answers.jsonl
+run --task labels.jsonl --answers labels.answers.jsonl --metric labels >out
+is 'labels' "$(figures micro_f1 precision recall macro_f1 exact)" '0.5000 0.5000 0.5000 0.3333 0.5000'
+
+{ row 'A crae of of teh code.' 'A crate of the code.'; row 'It is.' 'It is.'; row 'It was.' 'It was.'; } >fix.jsonl
+answer 'A crate of teh coda.' 'It is.' 'It was .' >fix.answers.jsonl
+cat >fix.errors.jsonl <<'END2'
+{"words": 5, "errors": [{"word": 1, "wrong": "crae", "right": "crate", "kind": "drop"}, {"word": 2, "wrong": "of of", "right": "of", "kind": "repeat"}, {"word": 3, "wrong": "teh", "right": "the", "kind": "swap"}]}
+{"words": 2, "errors": []}
+{"words": 2, "errors": []}
+END2
+run --task fix.jsonl --answers fix.answers.jsonl --errors fix.errors.jsonl >out
+is 'corrections' "$(figures corrected damaged precision f0.5 sentences_right clean_left_alone)" \
+    '0.6667 0.1429 0.6667 0.6667 0.3333 0.5000'
+is 'corrections by kind' "$(grep -oE '"[a-z]+": \{"errors": 1, "corrected": [01]' out | tr -d '\n')" \
+    '"drop": {"errors": 1, "corrected": 1"repeat": {"errors": 1, "corrected": 1"swap": {"errors": 1, "corrected": 0'
+run --task fix.jsonl --answers fix.answers.jsonl --guard >out
+is 'guarded' "$(figures corrected damaged clean_left_alone)" '0.3333 0.1429 1.0000'
+
+{ row one '[[\"person\",\"Ann\"],[\"person\",\"Bo\"]]'; row two '[]'; } >items.jsonl
+answer '[[\"person\", \"Bo\"], [\"place\",\"Ann\"]]' '[\"Ann\"' >items.answers.jsonl
+run --task items.jsonl --answers items.answers.jsonl --metric json >out
+is 'json' "$(figures f1 precision recall valid exact)" '0.5000 0.5000 0.5000 0.5000 0.0000'
+
+# ---- laws ----
+shuffled() { sed -n '2p;3p;1p' "$1"; }
+for of in text fix; do
+    shuffled $of.jsonl >s.jsonl
+    shuffled $of.answers.jsonl >s.answers.jsonl
+    more=() others=()
+    if [ $of = fix ]; then
+        shuffled fix.errors.jsonl >s.errors.jsonl
+        more=(--errors fix.errors.jsonl) others=(--errors s.errors.jsonl)
+    fi
+    run --task $of.jsonl --answers $of.answers.jsonl "${more[@]}" | sed 's/"task": "[^"]*"//' >out
+    run --task s.jsonl --answers s.answers.jsonl "${others[@]}" | sed 's/"task": "[^"]*"//' >other
+    is "other order of rows, $of" "$(cat other)" "$(cat out)"
+done
+for metric in rouge-l exact labels corrections; do
+    of=$([ $metric = corrections ] && echo fix || echo text)
+    run --task $of.jsonl --answers $of.jsonl --metric $metric >out
+    is "references as answers, $metric" "$(grep -oE '"scores": \{[^}]*\}' out | grep -oE '[0-9.]+[,}]' | tr -d ',}' | sort -u | tr '\n' ' ')" \
+        "$([ $metric = corrections ] && echo '0.0 1.0 ' || echo '1.0 ')"
+done
+run --task items.jsonl --answers items.jsonl --metric json >out
+is 'references as answers, json' "$(figures f1 precision recall valid exact)" '1.0000 1.0000 1.0000 1.0000 1.0000'
+run --task text.jsonl --answers text.answers.jsonl --compare text.answers.jsonl >out
+is 'compared with itself' "$(grep -oE '"difference": .*' out | grep -oE -- '-?[0-9.]+' | sort -u | tr '\n' ' ')" '0.0 '
+run --task text.jsonl --answers text.jsonl --compare text.answers.jsonl >out
+is 'the difference' "$(grep -oE '"difference": \{"rouge_l": [0-9.]{6}' out)" '"difference": {"rouge_l": 0.4666'
+run --task text.jsonl --answers text.answers.jsonl --limit 1 >out
+is 'the first rows alone' "$(number rows) $(figures rouge_l)" '1 0.6000'
+"$pippin" eval --task text.jsonl --answers text.answers.jsonl >out 2>&1
+is 'as text' "$(head -1 out) $(grep -cE '^  (rouge l|precision|recall|exact) +[0-9.]{6}  [0-9.]{6} to [0-9.]{6}$' out)" 'text.jsonl: 3 rows 4'
+
+# ---- refused ----
+refused 'no task' 2 '--metric: found without --task' -m m --text t --metric exact
+refused 'task and text' 2 'leave one out' -m m --text t --task text.jsonl
+refused 'no model' 2 '--model' --task text.jsonl
+refused 'answers and a model' 2 '--model: found with --answers' -m m --task text.jsonl --answers text.txt
+refused 'guard of labels' 2 '--guard: found with --metric labels' -m m --task text.jsonl --metric labels --guard
+refused 'choices at random' 2 '--temp: found with --choices' -m m --task text.jsonl --choices c --temp 1
+refused 'too few answers' 1 'has 2 answers, expected 3' --task text.jsonl --answers labels.answers.jsonl
+refused 'too many answers' 1 'has 3 answers, expected 2' --task labels.jsonl --answers text.answers.jsonl
+{ head -1 text.jsonl; echo; echo '{"messages": [{"role": "user", "content": "x"}]}'; } >bad.jsonl
+refused 'no right answer' 1 'bad.jsonl:3: ' --task bad.jsonl --answers text.txt
+{ head -1 text.jsonl; echo '{"messages": '; } >bad.jsonl
+refused 'no JSON' 1 'bad.jsonl:2: column' --task bad.jsonl --answers text.txt
+echo '{"text": "x"}' >bad.jsonl
+refused 'another form' 1 '"completion"' --task bad.jsonl --answers text.txt
+: >bad.jsonl
+refused 'no rows' 1 'holds no rows' --task bad.jsonl --answers text.txt
+{ answer x; echo '{"text": "x"}'; answer x; } >bad.jsonl
+refused 'no answer' 1 'bad.jsonl:2: found no answer' --task text.jsonl --answers bad.jsonl
+sed 's/"word": 1/"word": 2/' fix.errors.jsonl >bad.jsonl
+refused 'errors of others' 1 'bad.jsonl:1: "crae" is not in place of word 2' --task fix.jsonl --answers fix.answers.jsonl --errors bad.jsonl
+printf 'a\nb\n' >few.txt
+refused 'a label outside of the choices' 1 'labels.jsonl:2: the answer has the label "d"' --task labels.jsonl --answers labels.answers.jsonl --choices few.txt
+printf 'a\nb, c\n' >bad.txt
+refused 'a label with a comma' 1 'bad.txt:2: found "b, c"' --task labels.jsonl --answers labels.answers.jsonl --choices bad.txt
+refused 'no JSON to compare with' 1 'text.jsonl:1: the answer is no JSON' --task text.jsonl --answers text.answers.jsonl --metric json
+
+# ---- a model answers ----
+if ! command -v spm_train >/dev/null; then
+    skip 'answers of a model: spm_train is not here (package sentencepiece)'
+    finish
+fi
+spm_train --input="$root/LICENSE" --model_prefix=m --vocab_size=700 --model_type=bpe --byte_fallback --pad_id=0 --eos_id=1 --bos_id=2 \
+    --unk_id=3 --normalization_rule_name=identity --remove_extra_whitespaces=false \
+    --user_defined_symbols='<turn_start>,<turn_end>,<n>,<executable_start>,<executable_end>' >log 2>&1 || cat log
+cat >config.json <<'END2'
+{"model_type": "afm7", "vocab_size": 700, "hidden_dim": 32, "num_layers": 3, "num_kv_reuse_layers": 1, "num_heads": 2,
+ "num_kv_heads": 1, "hidden_dim_scale_factor": 3.25, "rms_norm_eps": 1e-05, "rope_theta": 500000.0}
+END2
+"$pippin" init --preset config.json --tokenizer m.model --seed 4 -o afm >/dev/null 2>&1
+
+run -m afm --task text.jsonl -n 12 --save-answers saved.jsonl >out
+is 'answered' "$(number rows) $(wc -l <saved.jsonl | tr -d ' ')" '3 3'
+said=$("$pippin" generate -m afm --system 'Do it.' -p 'Two?' -n 12 --json 2>/dev/null </dev/null | sed 's/.*"text": \(".*"\), "tokens".*/\1/')
+is 'what generate says' "$(sed -n 2p saved.jsonl)" "{\"answer\":$said}"
+run --task text.jsonl --answers saved.jsonl >other
+is 'saved answers are worth the same' "$(grep -oE '"scores.*' other)" "$(grep -oE '"scores.*' out | sed 's/, "answered".*/}/')"
+run -m afm --task text.jsonl -n 12 -t 1 --save-answers again.jsonl >/dev/null
+is 'one thread' "$(cat again.jsonl)" "$(cat saved.jsonl)"
+# learn FILE DIR
+learn() { "$pippin" train -m afm --data $1 -o $2 --epochs 60 --batch-size 3 --warmup-steps 5 --learning-rate 1e-2 >/dev/null 2>&1; }
+learn text.jsonl tuned
+run -m tuned --tokenizer m.model --task text.jsonl >out
+is 'a model that learned the answers' "$(figures exact)" '1.0000'
+
+# Labels of the list alone, whatever the weights; b, and its comma, are beginnings of others. Each once.
+printf 'red\nred green\nb\nbb::c-d\nviolet\n' >choices.txt
+for k in 1 2 3 4 5 6 7 8; do row "Question $k?" 'red, b'; done >colours.jsonl
+for seed in 1 2 3; do
+    "$pippin" init --preset config.json --tokenizer m.model --seed $seed -o random$seed >/dev/null 2>&1
+    run -m random$seed --task colours.jsonl --choices choices.txt -n 60 --save-answers said.jsonl >out
+    is "labels of the list, seed $seed" "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -cvxFf choices.txt) $(number rows)" '0 8'
+    is "none twice, seed $seed" "$(while IFS= read -r line; do sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' <<<"$line" | sort | uniq -d; done <said.jsonl)" ''
+done
+run -m random1 --task colours.jsonl --choices choices.txt -n 3 --save-answers said.jsonl >out
+is 'a label that was cut is none' "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -v '^$' | grep -cvxFf choices.txt)" 0
+learn labels.jsonl tuned2
+printf 'a\nb\nc\nd\n' >abcd.txt
+run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
+is 'a model that learned the labels' "$(figures micro_f1 exact)" '1.0000 1.0000'
+
+refused 'a prompt that is too long' 1 'text.jsonl:1: its prompt has' -m afm --task text.jsonl --ctx 8
+refused 'no place for answers' 1 'nowhere/answers.jsonl' -m afm --task text.jsonl --save-answers nowhere/answers.jsonl
+
+if env --default-signal=INT true 2>/dev/null; then
+    for k in $(seq 400); do row "Question $k?" 'red, b'; done >long.jsonl
+    env --default-signal=INT "$pippin" eval -m afm --task long.jsonl -n 400 --json --save-answers part.jsonl >out 2>err &
+    sleep 2
+    kill -INT $!
+    code=0
+    wait $! || code=$?
+    is 'Ctrl-C: exit code' $code 130
+    n=$(sed -n 's/^pippin: interrupted after \([0-9]*\) of 400 rows$/\1/p' err)
+    if [ "${n:-0}" -gt 0 ]; then
+        is 'Ctrl-C: rows' "$(number rows) $(wc -l <part.jsonl | tr -d ' ') $(grep -c '"interrupted": true' out)" "$n $n 1"
+    else
+        is 'Ctrl-C before the first answer' "$(cat out) $(ls part.jsonl* 2>/dev/null)" ' '
+    fi
+else
+    skip 'Ctrl-C: no env --default-signal'
+fi
+finish
