@@ -18,6 +18,7 @@ mkdir -p "$folder"
 
 # field OF NAME - of what bench printed: its own where OF is -, else of the test whose name begins with OF; "-" where there is none
 field() {
+    # shellcheck disable=SC2001
     sed 's|[{},]|\n|g' <<<"$said" | awk -F '": *' -v of="$1" -v name="$2" '
         { gsub(/^ *"|"$/, "", $1); gsub(/"/, "", $2) }
         $1 == "test" { test = $2 }
