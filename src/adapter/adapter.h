@@ -29,8 +29,8 @@ pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *
  * A new adapter on every linear layer: A normal with deviation 1 / sqrt(n_in), B zero, so that it has no effect yet. Same
  * seed, same bits. ARGUMENT for a rank outside 1 .. 256.
  */
-pippin_status pp_adapter_new(const pippin_config *config, int32_t rank, float alpha, uint64_t seed, pippin_adapter **out,
-                             pippin_error *err);
+pippin_status pp_adapter_new(const pippin_config *config, int32_t rank, float alpha, uint64_t seed,
+                             pippin_adapter **out, pippin_error *err);
 /* Frees the adapter itself; pippin_adapter_free also lets go of the model. NULL accepted. */
 void pp_adapter_destroy(pippin_adapter *adapter);
 /* Opens the file by its kind; rank and alpha also from an adapter_config.json beside it. */

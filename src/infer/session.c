@@ -45,6 +45,8 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     const int n_thread = o->n_threads ? o->n_threads : PP_MIN(pp_cpu_count(), MAX_THREADS);
     s->team = pp_team_create(n_thread);
     if (!s->team) return pp_fail(err, PIPPIN_E_MEMORY, "threads: %d could not be started; ask for fewer", n_thread);
+    pippin_status status = pp_model_run(s->model, s->team, &s->running, err);
+    if (status != PIPPIN_OK) return status;
     /* Not zeroed: a large context costs nothing until it is used. */
     s->tokens = pp_alloc(n_ctx * sizeof *s->tokens);
     s->rows = pp_alloc_zero((size_t)s->n_batch, sizeof *s->rows);
@@ -52,7 +54,7 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     s->positions = pp_alloc(n_ctx * sizeof *s->positions);
     if (!s->tokens || !s->rows || !s->segments || !s->positions)
         return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
-    pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
+    status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK)
         status = pp_scratch_create(w, &s->rope, (pp_scratch_sizes){s->n_batch, s->n_logits, s->n_ctx, n_thread},
@@ -177,7 +179,7 @@ pippin_status pippin_session_set_adapters(pippin_session *s, const pippin_adapte
 
 pp_engine pp_session_engine(pippin_session *s)
 {
-    return (pp_engine){&s->model->weights, &s->model->kernels, s->team, s->scratch};
+    return (pp_engine){s->running, &s->model->kernels, s->team, s->scratch};
 }
 
 pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *tokens, size_t n_tok, pippin_error *err)
