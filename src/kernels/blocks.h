@@ -199,14 +199,11 @@ INLINE void block_matmul(pp_block_form f, const pp_block_matmul *m)
 #endif
     for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes) {
         const int n = PP_MIN(PP_LOW_ROWS, m->n_out - o);
-        for (int t = 0; t < m->n_tok; t += most) switch (PP_MIN(most, m->n_tok - t)) {
-#define CASE(size)                                                                                                     \
-    case size:                                                                                                         \
-        if (size <= most) block_tile(f, size, m, t, group, o, n);                                                      \
-        break;
-                LOW_SIZES(CASE)
-#undef CASE
-            }
+        int t = 0;
+#define TILES(size)                                                                                                    \
+    for (; size <= most && m->n_tok - t >= size; t += size) block_tile(f, size, m, t, group, o, n);
+        BLOCK_SIZES(TILES)
+#undef TILES
     }
 }
 

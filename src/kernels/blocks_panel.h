@@ -91,18 +91,16 @@ INLINE void block_panel_32(pp_block_form f, int n_x, const pp_block_matmul *m, i
 INLINE void block_panel_span(pp_block_form f, const pp_block_matmul *m, int t, int n_tok, int span,
                              const uint8_t *panel, const block_side *side, float *sums)
 {
-    for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
-        for (int v = 0; v < ROW_VECTORS; v += 2) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
-#define CASE(size)                                                                                                     \
-    case size:                                                                                                         \
-        if (f.super)                                                                                                   \
-            block_panel_256(f, size, m, t + i, span, panel, side, v, sums + i * PP_LOW_ROWS);                          \
-        else                                                                                                           \
-            block_panel_32(f, size, m, t + i, span, panel, side, v, sums + i * PP_LOW_ROWS);                           \
-        break;
-                LOW_PANEL_SIZES(CASE)
-#undef CASE
-            }
+    int i = 0;
+#define TILES(size)                                                                                                    \
+    for (; n_tok - i >= size; i += size)                                                                               \
+        for (int v = 0; v < ROW_VECTORS; v += 2)                                                                       \
+            if (f.super)                                                                                               \
+                block_panel_256(f, size, m, t + i, span, panel, side, v, sums + i * PP_LOW_ROWS);                      \
+            else                                                                                                       \
+                block_panel_32(f, size, m, t + i, span, panel, side, v, sums + i * PP_LOW_ROWS);
+    BLOCK_PANEL_SIZES(TILES)
+#undef TILES
 }
 
 /* At most PANEL_TOKENS tokens from t on with one group of rows. */

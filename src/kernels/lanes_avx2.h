@@ -165,7 +165,10 @@ INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
 enum { LOW_TOKENS = 2, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
 #define LOW_SIZES        LOW_SIZES_2
 #define LOW_PANEL_TOKENS 5
-#define LOW_PANEL_SIZES  LOW_SIZES_5
+/* Of packed block types, which are many: no more sizes than are wanted, the largest first. */
+#define BLOCK_SIZES(X)       X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_5
 /* As assembly, because gcc 12 copies and spills the accumulators of the intrinsics. */
 INLINE isum i_dot(isum acc, ivec u, ivec x)
 {

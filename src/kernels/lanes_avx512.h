@@ -126,7 +126,9 @@ INLINE ivec i_broadcast4(const int8_t *p)
 INLINE void i_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
 
 enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
-#define LOW_SIZES LOW_SIZES_8
+#define LOW_SIZES            LOW_SIZES_8
+#define BLOCK_SIZES(X)       X(8) X(4) X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
 #ifdef __AVX512VNNI__
 /* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
 #define LOW_STEPS(bits) (PP_LOW_SPAN / 4)

@@ -273,9 +273,11 @@ INLINE ivec i_broadcast4(const int8_t *p)
 typedef ivec isum;
 #define LOW_STEPS(bits) (1 << 20)
 enum { LOW_TOKENS = 2, LOW_SETS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
-#define LOW_SIZES        LOW_SIZES_2
-#define LOW_PANEL_TOKENS 6
-#define LOW_PANEL_SIZES  LOW_SIZES_6
+#define LOW_SIZES            LOW_SIZES_2
+#define LOW_PANEL_TOKENS     6
+#define BLOCK_SIZES(X)       X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(6) X(4) X(2) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_6
 
 INLINE isum i_nothing(void) { return i_set1(0); }
 
@@ -330,11 +332,13 @@ typedef struct isum {
     int16x8_t rows[4]; /* 2 rows each */
 } isum;
 
-#define LOW_STEPS(bits)  ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)))
+#define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)))
 enum { LOW_TOKENS = 1, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
-#define LOW_SIZES        LOW_SIZES_1
-#define LOW_PANEL_TOKENS 3
-#define LOW_PANEL_SIZES  LOW_SIZES_3
+#define LOW_SIZES            LOW_SIZES_1
+#define LOW_PANEL_TOKENS     3
+#define BLOCK_SIZES(X)       X(1)
+#define BLOCK_PANEL_SIZES(X) X(3) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_3
 
 INLINE isum i_nothing(void)
 {

@@ -281,7 +281,8 @@ pippin_status pp_weights_save_gguf(const pp_weights *w, const pp_saving *how, co
 
 /*
  * Logits of every token into row(user, i, logits), by plain loops over f32 weights with double sums. segments and
- * positions as in pippin_score, but given. The K/V quantiser of the model is applied; no other rounding.
+ * positions as in pippin_score, but given. The K/V quantiser of the model is applied, and inputs of low-bit matrices are rounded;
+ * those of block types are not, unless the weights are those of a pp_packed.
  */
 pippin_status pp_reference_score(const pp_weights *w, const pp_rope *rope, const pp_lora_use *loras, int32_t n_lora,
                                  const pippin_score *score, pippin_error *err);
