@@ -110,6 +110,47 @@ static void bench_low(const pp_kernels *k, int bits)
     printf("\n");
 }
 
+/* Packed block types; any bytes will do. */
+static void bench_blocks(const pp_kernels *k, pippin_type type)
+{
+    enum { BYTES = 24 << 20, N_SPAN = N_IN / PP_LOW_SPAN };
+    static int16_t sums[N_TOK * N_IN / 16];
+    static float scales[N_TOK * N_SPAN];
+    const size_t row = pp_packed_bytes(type, PP_LOW_ROWS, N_IN) / PP_LOW_ROWS;
+    const int n_out = (int)(BYTES / row / PP_LOW_ROWS * PP_LOW_ROWS);
+    pp_block_matmul m = {.x = (const int8_t *)x,
+                         .x_stride = N_IN + 64,
+                         .x_scale = scales,
+                         .x_sums = sums,
+                         .sums_stride = N_IN / 16,
+                         .n_span = N_SPAN,
+                         .w = w,
+                         .y = y,
+                         .n_tok = 1,
+                         .n_in = N_IN,
+                         .n_out = n_out,
+                         .y_stride = (size_t)n_out};
+    const pp_block_kernel kernel = pp_kernels_blocks(k, type);
+    double s;
+    BEST_SECONDS(s, kernel(&m));
+    printf("  matmul_%-5s n_tok 1 %6.1f GB/s", pippin_type_name(type), 1e-9 * (double)row * n_out / s);
+    for (m.n_tok = 2; m.n_tok <= 8; m.n_tok *= 2) {
+        double many;
+        BEST_SECONDS(many, kernel(&m));
+        printf("   x%d %.2f", m.n_tok, many / s);
+    }
+    m.n_out = N_OUT_BLOCK;
+    m.y_stride = N_OUT_BLOCK;
+    m.n_tok = 1;
+    BEST_SECONDS(s, kernel(&m));
+    printf("   from L2 %6.1f GB/s", 1e-9 * (double)row * N_OUT_BLOCK / s);
+    for (m.n_tok = 64; m.n_tok <= N_TOK; m.n_tok *= 8) {
+        BEST_SECONDS(s, kernel(&m));
+        printf("   n_tok %d %6.1f GMAC/s", m.n_tok, 1e-9 * m.n_tok * N_IN * N_OUT_BLOCK / s);
+    }
+    printf("\n");
+}
+
 /* One token, as it is generated, and several of a prompt, over one part of the keys. */
 static void bench_attend(void (*kernel)(const pp_attend *), pippin_type type)
 {
@@ -199,6 +240,9 @@ int main(int argc, char **argv)
         bench_low(&k, 2);
         bench_low(&k, 4);
         bench_low(&k, 8);
+#define BLOCKS(name, type, ...) bench_blocks(&k, type);
+        PP_BLOCK_FORMS(BLOCKS)
+#undef BLOCKS
         bench_gemm(&k);
         bench_attend(k.attend_f32, PIPPIN_F32);
         bench_attend(k.attend_bf16, PIPPIN_BF16);

@@ -191,8 +191,8 @@ typedef struct pippin_model_options {
 PIPPIN_API pippin_status pippin_model_open(const char *path, const pippin_model_options *options, pippin_model **out,
                                            pippin_error *err);
 
-/* A model of this shape with random weights of `type` in memory: F32, F16, BF16, Q8, Q4, or Q2, which has a Q4 embedding; norms are 1.
-   Same seed, same bits. */
+/* A model of this shape with random weights of `type` in memory, any type of weights; with Q2 the embedding is Q4, with Q2_K to Q5_K
+   Q6_K. Norms are 1. Same seed, same bits. UNSUPPORTED where rows are no whole blocks of the type. */
 PIPPIN_API pippin_status pippin_model_random(const pippin_config *config, pippin_type type, uint64_t seed,
                                              const pippin_model_options *options, pippin_model **out,
                                              pippin_error *err);
@@ -411,7 +411,8 @@ typedef struct pippin_session_options {
     pippin_session *with;
 } pippin_session_options;
 
-/* The session keeps the model alive. All its memory is allocated here. */
+/* The session keeps the model alive. All its memory is allocated here; the first one of a model with weights of GGUF's block types also
+   has them packed for the kernels, a copy that the model keeps. */
 PIPPIN_API pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options,
                                                pippin_session **out, pippin_error *err);
 PIPPIN_API void pippin_session_free(pippin_session *session);
@@ -636,7 +637,7 @@ PIPPIN_API void pippin_ledger_compute(const pippin_config *config, pippin_ledger
 
 typedef struct pippin_plan_options {
     pippin_type type;           /* of the linear layers; AUTO: bf16 */
-    pippin_type embedding_type; /* AUTO: q4 where type is q2, else as type */
+    pippin_type embedding_type; /* AUTO: q4 where type is q2, Q6_K where it is Q2_K to Q5_K, else as type */
     pippin_type kv_type;        /* AUTO: int8 for AFM, else bf16 */
     int32_t n_ctx;              /* 0: 4096 */
     int32_t n_sessions;         /* 0: 1 */

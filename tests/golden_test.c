@@ -177,7 +177,13 @@ static void test_golden(void **state)
     json_decref(expected);
 }
 
-/* ---- GGUF's block types: logits of the decoded weights, by the plain path ---- */
+/*
+ * ---- GGUF's block types: logits of the decoded weights, by the plain path, and what rounding inputs to int8 costs them ----
+ * Measured with these random weights: at most FILL. A scale that is off by one in its sub-block costs ten times as much; that the
+ * fast path does what it should to the last digits is for blocks_test.
+ */
+
+static const double ROUNDED = 3e-2;
 
 static void check_gguf(const char *file, json_t *expected)
 {
@@ -199,8 +205,10 @@ static void check_gguf(const char *file, json_t *expected)
             s,
             &(pippin_score){.tokens = tokens, .n_tok = n_tok, .reference = reference, .row = compare_row, .user = &c},
             err));
-        print_message("gguf-types %s %s: %.2g of 5e-05\n", file, reference ? "reference" : "fast", c.worst);
-        assert_true(c.worst <= 5e-5);
+        const bool rounds = !reference && !strstr(file, "F16") && !strstr(file, "BF16");
+        const double bound = rounds ? ROUNDED : 5e-5;
+        print_message("gguf-types %s %s: %.2g of %.2g\n", file, reference ? "reference" : "fast", c.worst, bound);
+        assert_true(c.worst <= bound);
     }
     test_free(values);
     pippin_session_free(s);

@@ -12,6 +12,7 @@
 #include "kernels_try.h"
 #include "kernels_try_attend.h"
 #include "kernels_try_low.h"
+#include "kernels_try_blocks.h"
 #include "kernels_try_train.h"
 
 /* ---- matmul ---- */
@@ -327,6 +328,7 @@ static void scalar_is_true(void **state)
     }
     scalar_training_is_true(&k);
     scalar_low_is_true(&k);
+    scalar_blocks_are_true(&k);
     scalar_attention_is_true(&k);
 }
 
@@ -441,6 +443,14 @@ static void q2_by_batch(const pp_low_matmul *m)
     if (m->n_tok > 1) m->y[0] = nextafterf(m->y[0], INFINITY);
 }
 
+/* The minima of the last token are those of another. */
+static void q4_k_by_batch(const pp_block_matmul *m)
+{
+    pp_block_matmul wrong = *m;
+    if (m->n_tok > 1) wrong.sums_stride = 0;
+    right.matmul_q4_k(&wrong);
+}
+
 static float absmax_past_end(const float *x, int n) { return right.absmax(x, (n + 7) / 8 * 8); }
 
 static bool faulty_reads(void)
@@ -478,6 +488,7 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(attend_f32, attend_by_neighbours);
     CAUGHT(attend_f32, attend_ahead);
     CAUGHT(matmul_q2, q2_by_batch);
+    CAUGHT(matmul_q4_k, q4_k_by_batch);
     CAUGHT(gemm, gemm_by_part);
     CAUGHT(gemm, gemm_past_row);
     CAUGHT(adamw, adamw_uncorrected);

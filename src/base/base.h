@@ -85,6 +85,8 @@ typedef struct pp_map {
 
 pippin_status pp_map_open(const char *path, pp_map *out, pippin_error *err);
 void pp_map_close(pp_map *map);
+/* Gives the whole pages within these bytes of a mapping back; who reads them again gets them from the file. */
+void pp_map_forget(const pp_map *map, const void *from, size_t size);
 
 bool pp_path_exists(const char *path);
 bool pp_path_is_dir(const char *path);
@@ -167,6 +169,15 @@ void pp_team_run(pp_team *team, pp_task task, void *arg);
 void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg);
 /* The half-open range of n items that belongs to `thread`: fixed, contiguous, a multiple of `grain` but for the last. */
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last);
+
+/* ---- a lock (lock.c) ---- */
+
+typedef struct pp_lock pp_lock;
+
+pp_lock *pp_lock_create(void) PP_MUST_USE; /* NULL: out of memory */
+void pp_lock_free(pp_lock *lock);
+void pp_lock_take(pp_lock *lock);
+void pp_lock_give(pp_lock *lock);
 
 /* ---- random numbers (random.c): counter-based, so a value depends on (seed, stream, index) and nothing else ---- */
 

@@ -1,5 +1,5 @@
 /* file.c - paths, read-only mappings, and files that are written aside, synced and renamed. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -40,6 +40,19 @@ void pp_map_close(pp_map *map)
 {
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
     *map = (pp_map){0};
+}
+
+void pp_map_forget(const pp_map *map, const void *from, size_t size)
+{
+#ifdef MADV_DONTNEED
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = ((uintptr_t)from + page - 1) / page * page,
+                    end = ((uintptr_t)from + size) / page * page;
+    const bool within = start >= (uintptr_t)map->data && end <= (uintptr_t)map->data + map->size;
+    /* Read-only and private: nothing is lost. */
+    if (within && end > start) madvise((void *)start, end - start, MADV_DONTNEED);
+#else
+    (void)map, (void)from, (void)size;
+#endif
 }
 
 bool pp_path_exists(const char *path)

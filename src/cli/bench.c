@@ -40,7 +40,7 @@ static const pp_option own_options[] = {
     {PP_OPT_INT("rounds", "N", AT(n_round), 1, 100), .letter = 'r',
      .help = "times that everything is measured (default: 3)"},
     {PP_OPT_PRESET(AT(preset)), .help = "in place of --model: random weights of this shape, or of a config.json's"},
-    {PP_OPT_WEIGHT_TYPE(AT(type)),
+    {PP_OPT_MADE_TYPE(AT(type)),
      .help = "type of the random weights (default: f32 up to 500 million parameters, else bf16)"},
     {PP_OPT_FLAG("markdown", AT(markdown)), .help = "print the table as markdown"},
     {0}};

@@ -58,9 +58,11 @@ typedef struct pp_option {
 #define PP_OPT_PRESET(at)           PP_OPT_TEXT("preset", "NAME", at), .files = "json", .offers = PP_OFFER_PRESETS
 #define PP_OPT_OUTPUT(of, at, ends) PP_OPT_TEXT("output", of, at), .letter = 'o', .files = ends
 #define PP_OPT_WEIGHT_TYPE(at)      PP_OPT_TYPE("type", at, "f32|f16|bf16|q8|q4|q2")
-#define PP_OPT_KV_TYPE(at)          PP_OPT_TYPE("kv-type", at, "int8|bf16|f32")
-#define PP_OPT_CTX(at)              PP_OPT_INT("ctx", "N", at, 1, 1 << 20)
-#define PP_OPT_SEED(at)             .name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = at
+#define PP_OPT_MADE_TYPE(at)                                                                                           \
+    PP_OPT_TYPE("type", at, "f32|f16|bf16|q8|q4|q2|Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K")
+#define PP_OPT_KV_TYPE(at) PP_OPT_TYPE("kv-type", at, "int8|bf16|f32")
+#define PP_OPT_CTX(at)     PP_OPT_INT("ctx", "N", at, 1, 1 << 20)
+#define PP_OPT_SEED(at)    .name = "seed", .kind = PP_OPTION_SEED, .argument = "N", .target = at
 
 enum { PP_OFFER_PRESETS = 1, PP_OFFER_COMMANDS = 2, PP_OFFER_LIST = 4 /* several, with commas between */ };
 

@@ -18,9 +18,9 @@ static const pp_option own_options[] = {
     {PP_OPT_PRESET(AT(preset)), .help = "shape of the model, or the path of a config.json"},
     {PP_OPT_OUTPUT("OUT", AT(output), "gguf|/"),
      .help = "a .gguf file, or a folder for config.json and model.safetensors, which is created if absent"},
-    {PP_OPT_WEIGHT_TYPE(AT(type)),
-     .help = "type of the weights (default: f32 up to 500 million parameters, else bf16); q2 means a q4 embedding; q8, "
-             "q4 and q2 need a .gguf"},
+    {PP_OPT_MADE_TYPE(AT(type)),
+     .help = "type of the weights (default: f32 up to 500 million parameters, else bf16); q2 means a q4 embedding; all "
+             "but f32, f16 and bf16 need a .gguf"},
     {PP_OPT_TEXT("tokenizer", "FILE", AT(tokenizer)), .files = PP_TOKENIZER_FILES,
      .help = "tokenizer.json, SentencePiece .model, .gguf or tok*.bin to go with the weights"},
     {PP_OPT_SEED(AT(seed)), .help = "same seed, same weights, bit for bit (default: 0)"},
@@ -34,8 +34,8 @@ static int check_arguments(const init_args *args)
                         "--preset: found none, expected a preset's name or a config.json; see pippin help init");
     if (!args->output)
         return pp_error(PP_EXIT_USAGE, "--output: found none, expected the folder to write; pass -o DIR");
-    if ((args->type == PIPPIN_Q8 || args->type == PIPPIN_Q4 || args->type == PIPPIN_Q2) &&
-        !pp_path_ends(args->output, ".gguf"))
+    const bool plain = !args->type || args->type == PIPPIN_F32 || args->type == PIPPIN_F16 || args->type == PIPPIN_BF16;
+    if (!plain && !pp_path_ends(args->output, ".gguf"))
         return pp_error(PP_EXIT_FAILURE, "%s: %s is stored in GGUF only; pass -o NAME.gguf", args->output,
                         pippin_type_name(args->type));
     return 0;

@@ -38,6 +38,8 @@ typedef struct pp_tensors {
 } pp_tensors;
 
 void pp_tensors_free(pp_tensors *t); /* frees what it holds and zeroes it; not `t` itself */
+/* Gives the memory of mapped bytes back until they are read again; of others it does nothing. */
+void pp_tensors_forget(const pp_tensors *t, const void *from, size_t size);
 /* NULL when absent. */
 const pp_tensor *pp_tensors_find(const pp_tensors *t, const char *name);
 const char *pp_tensors_metadata(const pp_tensors *t, const char *key);

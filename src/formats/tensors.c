@@ -24,6 +24,14 @@ void pp_tensors_free(pp_tensors *t)
     *t = (pp_tensors){0};
 }
 
+void pp_tensors_forget(const pp_tensors *t, const void *from, size_t size)
+{
+    for (size_t i = 0; i < t->n_maps; i++) {
+        const uintptr_t start = (uintptr_t)t->maps[i].data, at = (uintptr_t)from;
+        if (at >= start && at - start < t->maps[i].size) pp_map_forget(&t->maps[i], from, size);
+    }
+}
+
 /* Room for one more element of an array. */
 static bool reserve(void **array, size_t n, size_t *capacity, size_t size)
 {

@@ -12,10 +12,17 @@
 struct pippin_model {
     atomic_int users;
     pp_weights weights;
+    struct pp_running *running; /* the same as they are run */
     pp_kernels kernels;
     pippin_tokenizer *tokenizer; /* NULL if there is none */
     pippin_adapter *adapter;     /* the one inside the file, or NULL */
 };
+
+/*
+ * The model's weights as they are run, which are made with this team when somebody first asks: what is only inspected or saved does
+ * not pay for it. They live as long as the model (model.c).
+ */
+pippin_status pp_model_run(const pippin_model *model, pp_team *team, const pp_weights **out, pippin_error *err);
 
 /* At most PP_MAX_LORA, all opened for this model? Then as the block sees them (session.c). */
 pippin_status pp_adapters_check(const pippin_adapter_use *uses, size_t n, const pippin_model *model,

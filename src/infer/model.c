@@ -141,17 +141,56 @@ static pippin_status open_weights(const char *path, bool own_tokenizer, pippin_m
         path);
 }
 
+/* Once it is packed it is as immutable as the rest. */
+struct pp_running {
+    pp_lock *lock;
+    bool is_packed;
+    pp_packed packed;
+};
+
+static struct pp_running *new_running(void)
+{
+    struct pp_running *r = pp_alloc_zero(1, sizeof *r);
+    if (r) r->lock = pp_lock_create();
+    if (r && r->lock) return r;
+    pp_free(r);
+    return NULL;
+}
+
+static void free_running(struct pp_running *r)
+{
+    if (!r) return;
+    pp_packed_free(&r->packed);
+    pp_lock_free(r->lock);
+    pp_free(r);
+}
+
+pippin_status pp_model_run(const pippin_model *model, pp_team *team, const pp_weights **out, pippin_error *err)
+{
+    struct pp_running *r = model->running;
+    pp_lock_take(r->lock);
+    const pippin_status status = r->is_packed ? PIPPIN_OK : pp_weights_pack(&model->weights, team, &r->packed, err);
+    r->is_packed = status == PIPPIN_OK;
+    pp_lock_give(r->lock);
+    *out = status == PIPPIN_OK ? &r->packed.weights : NULL;
+    return status;
+}
+
 static pippin_status new_model(const pippin_model_options *options, pippin_model **out, pippin_error *err)
 {
     *out = NULL;
     pippin_model *m = pp_alloc_zero(1, sizeof *m);
     if (!m) return pp_fail_memory(err, "model", sizeof *m);
     atomic_init(&m->users, 1);
-    pippin_status status = pp_kernels_choose(&m->kernels, options ? options->cpu : NULL, err);
-    if (status != PIPPIN_OK)
-        pp_free(m);
-    else
+    m->running = new_running();
+    pippin_status status = m->running ? pp_kernels_choose(&m->kernels, options ? options->cpu : NULL, err)
+                                      : pp_fail_memory(err, "model", sizeof *m);
+    if (status == PIPPIN_OK) {
         *out = m;
+    } else {
+        free_running(m->running);
+        pp_free(m);
+    }
     return status;
 }
 
@@ -202,6 +241,7 @@ void pippin_model_free(pippin_model *model)
     if (!model || atomic_fetch_sub(&model->users, 1) != 1) return;
     pippin_tokenizer_free(model->tokenizer);
     pippin_adapter_free(model->adapter);
+    free_running(model->running);
     pp_weights_free(&model->weights);
     pp_free(model);
 }

@@ -65,12 +65,14 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
 {
     const pp_weights *w = &s->model->weights;
     const size_t n_ctx = (size_t)s->n_ctx;
+    pippin_status status = pp_model_run(s->model, s->work->team, &s->running, err);
+    if (status != PIPPIN_OK) return status;
     /* Not zeroed: a large context costs nothing until it is used. */
     s->tokens = pp_alloc(n_ctx * sizeof *s->tokens);
     s->segments = pp_alloc(n_ctx * sizeof *s->segments);
     s->positions = pp_alloc(n_ctx * sizeof *s->positions);
     if (!s->tokens || !s->segments || !s->positions) return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
-    pippin_status status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
+    status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
     return status;
@@ -199,7 +201,7 @@ static pp_team *team_of(const pippin_session *s)
 
 pp_engine pp_session_engine(pippin_session *s)
 {
-    return (pp_engine){&s->model->weights, &s->model->kernels, team_of(s), s->work->scratch};
+    return (pp_engine){s->running, &s->model->kernels, team_of(s), s->work->scratch};
 }
 
 pp_sequence pp_session_sequence(pippin_session *s)

@@ -25,7 +25,8 @@ struct pippin_session {
     pippin_model *model;
     pp_workspace *work;
     pp_kv kv;
-    pp_rope rope; /* for good: cached keys are rotated */
+    const pp_weights *running; /* the model's, as they are run */
+    pp_rope rope;              /* for good: cached keys are rotated */
     pp_lora_use loras[PP_MAX_LORA];
     int32_t n_lora;
     int32_t n_ctx;

@@ -51,6 +51,32 @@ typedef struct pp_low_matmul {
 } pp_low_matmul;
 
 /*
+ * The same with block types of GGUF files, packed (quant/quant.h has the layout and the names of its numbers). Per span of
+ * PP_LOW_SPAN columns, its sub-blocks j being of 16 or 32 columns, dot[j] the sum of code * x over one and xs[j] that of x:
+ *   blocks of 32:   part = 0; for each j, ascending: part = fma(d[j], float(dot[j] - zero * xs[j]), part), and where there are
+ *                   minima part = fma(m[j], float(xs[j]), part)
+ *   blocks of 256:  D = sum_j s[j] dot[j] and M = sum_j u[j] xs[j], or, without minima, D = sum_j s[j] (dot[j] - zero * xs[j]),
+ *                   as integers: |D| < 2^28 (128 columns of 63 * 127 * 128). part = d * float(D), and where there are minima
+ *                   part = fma(-m, float(M), part)
+ *   sum = fma(part, x_scale[t][s], sum), from 0
+ * and y[t][o] = sum, then + bias[o], then + y[t][o] where it accumulates, with each operation rounded once.
+ */
+typedef struct pp_block_matmul {
+    const int8_t *x; /* [n_tok][x_stride], -127 .. 127 */
+    size_t x_stride;
+    const float *x_scale;  /* [n_tok][n_span] */
+    const int16_t *x_sums; /* [n_tok][sums_stride] sum of each 16 or 32 columns' codes, as the type's scales want it */
+    size_t sums_stride;
+    int n_span;        /* at least pp_low_spans(n_in) */
+    const void *w;     /* groups of 32 rows */
+    const float *bias; /* [n_out] or NULL */
+    float *y;          /* [n_tok][y_stride] */
+    size_t y_stride;
+    int n_tok, n_in, n_out; /* n_in: whole blocks */
+    bool accumulate;
+} pp_block_matmul;
+
+/*
  * Keys are taken a block at a time by the online softmax, and a part of PP_ATTEND_SPLIT keys in one call; parts are merged in
  * their order. All fixed, so that a result never depends on anything else. PP_ATTEND_QUERIES: heads of all tokens of a call.
  */
@@ -141,6 +167,8 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
  * matmul_q*    see pp_low_matmul                                                             (exact)
  * sum_i8       sum of q[i]                                                                   (exact)
+ * sums_i8      sums[i] = sum of q[16 i .. 16 i + 15], i < n / 16; n is a multiple of 16       (exact)
+ * matmul_q?_0, matmul_q?_1, matmul_q?_k   see pp_block_matmul                                (exact)
  * probe_read   sum of n words, modulo 2^32: a plain read of memory                          (exact)
  * probe_multiply  n * PP_PROBE_PRODUCTS multiply-adds of codes 3 with x[0 .. 3] in turn, their sum modulo 2^32 (exact)
  * attend_*     see pp_attend; of out / sum: ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
@@ -174,7 +202,18 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(matmul_q2, void, (const pp_low_matmul *m))                                                                       \
     X(matmul_q4, void, (const pp_low_matmul *m))                                                                       \
     X(matmul_q8, void, (const pp_low_matmul *m))                                                                       \
+    X(matmul_q4_0, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q4_1, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q5_0, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q5_1, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q8_0, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q2_k, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q3_k, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q4_k, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q5_k, void, (const pp_block_matmul *m))                                                                   \
+    X(matmul_q6_k, void, (const pp_block_matmul *m))                                                                   \
     X(sum_i8, int32_t, (const int8_t *q, int n))                                                                       \
+    X(sums_i8, void, (int16_t * sums, const int8_t *q, int n))                                                         \
     X(probe_read, uint32_t, (const uint32_t *p, size_t n))                                                             \
     X(probe_multiply, uint32_t, (const int8_t x[4], int n))                                                            \
     X(attend_f32, void, (const pp_attend *a))                                                                          \
@@ -197,5 +236,8 @@ pippin_status pp_kernels_choose(pp_kernels *table, const char *cpu, pippin_error
 /* matmul of this weight type; NULL if there is none. */
 typedef void (*pp_matmul_kernel)(const pp_matmul *m);
 pp_matmul_kernel pp_kernels_matmul(const pp_kernels *table, pippin_type type);
+/* The same of a packed block type. */
+typedef void (*pp_block_kernel)(const pp_block_matmul *m);
+pp_block_kernel pp_kernels_blocks(const pp_kernels *table, pippin_type type);
 
 #endif

@@ -18,6 +18,9 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* What of a byte i_pairs takes (blocks.h). */
+enum { PAIRS_BYTES, PAIRS_SIGNED, PAIRS_LOW, PAIRS_HIGH };
+
 INLINE void prefetch_l1(const void *p) { __builtin_prefetch(p, 0, 3); }
 INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 

@@ -139,12 +139,13 @@ INLINE isum i_nothing(void) { return _mm256_setzero_si256(); }
 INLINE isum i_unknown(void) { return i_nothing(); }
 INLINE ivec i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE ivec i_and(ivec a, ivec b) { return _mm256_and_si256(a, b); }
+INLINE ivec i_or(ivec a, ivec b) { return _mm256_or_si256(a, b); }
 INLINE ivec i_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
 INLINE ivec i_sub(ivec a, ivec b) { return _mm256_sub_epi32(a, b); }
-INLINE ivec i_shift_right(ivec a, int n)
-{
-    return _mm256_srli_epi16(a, n);
-} /* what comes from the other byte is masked */
+/* Of codes: what comes from the other byte is masked. */
+INLINE ivec i_shift_right(ivec a, int n) { return _mm256_srli_epi16(a, n); }
+INLINE ivec i_shift_left(ivec a, int n) { return _mm256_slli_epi16(a, n); }
+INLINE ivec i_times(ivec a, int n) { return _mm256_mullo_epi32(a, i_set1(n)); }
 INLINE vec i_to_float(ivec a) { return _mm256_cvtepi32_ps(a); }
 
 INLINE ivec i_broadcast4(const int8_t *p)
@@ -157,14 +158,17 @@ INLINE ivec i_broadcast4(const int8_t *p)
 INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
 
 /*
- * acc + sums of two products in each int16: u of at most 3 or 15. An accumulator holds as many as the largest, 2 * 3 * 127
- * or 2 * 15 * 127, go into int16; then it is widened, to the sums of four columns in each int32.
+ * acc + sums of two products in each int16: u of at most 6 bits. An accumulator holds as many as the largest, 2 * 127 times the
+ * largest code, go into int16; then it is widened, to the sums of four columns in each int32.
  */
-#define LOW_STEPS(bits) ((bits) == 2 ? 40 : 8)
+#define LOW_STEPS(bits) ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
 enum { LOW_TOKENS = 2, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
 #define LOW_SIZES        LOW_SIZES_2
 #define LOW_PANEL_TOKENS 5
-#define LOW_PANEL_SIZES  LOW_SIZES_5
+/* Of packed block types, which are many: no more sizes than are wanted, the largest first. */
+#define BLOCK_SIZES(X)       X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_5
 /* As assembly, because gcc 12 copies and spills the accumulators of the intrinsics. */
 INLINE isum i_dot(isum acc, ivec u, ivec x)
 {
@@ -192,4 +196,33 @@ INLINE int32_t i_sum(ivec a)
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+/* ---- packed block types: see blocks.h ---- */
+
+INLINE ivec i_pairs(const uint8_t *p, int kind)
+{
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+    if (kind == PAIRS_SIGNED) return _mm256_cvtepi8_epi16(bytes);
+    const ivec wide = _mm256_cvtepu8_epi16(bytes);
+    return kind == PAIRS_LOW    ? i_and(wide, _mm256_set1_epi16(15))
+           : kind == PAIRS_HIGH ? _mm256_srli_epi16(wide, 4)
+                                : wide;
+}
+
+/* Sums are of two columns in an int16 each, so each is multiplied by the same scale. */
+INLINE ivec i_scale(ivec pairs, int which)
+{
+    const int both = which ? 0x03020302 : 0x01000100;
+    return _mm256_shuffle_epi8(pairs, _mm256_broadcastsi128_si256(_mm_setr_epi32(
+                                          both, both + 0x04040404, both + 0x08080808, both + 0x0c0c0c0c)));
+}
+
+INLINE ivec i_add_scaled(ivec total, isum acc, ivec scale) { return i_add(total, _mm256_madd_epi16(acc, scale)); }
+
+INLINE ivec i_add_pairs(ivec total, ivec pairs, const int16_t *sums)
+{
+    int32_t two;
+    memcpy(&two, sums, sizeof two);
+    return i_add(total, _mm256_madd_epi16(pairs, i_set1(two)));
 }

@@ -102,13 +102,17 @@ INLINE isum i_nothing(void) { return _mm512_setzero_si512(); }
 INLINE isum i_unknown(void) { return i_nothing(); }
 INLINE ivec i_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE ivec i_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
+INLINE ivec i_or(ivec a, ivec b) { return _mm512_or_si512(a, b); }
 INLINE ivec i_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
 INLINE ivec i_sub(ivec a, ivec b) { return _mm512_sub_epi32(a, b); }
 #ifdef __clang__
-INLINE ivec i_shift_right(ivec a, int n) { return _mm512_srli_epi16(a, (unsigned)n); }
+typedef unsigned shift_count;
 #else
-INLINE ivec i_shift_right(ivec a, int n) { return _mm512_srli_epi16(a, n); }
+typedef int shift_count;
 #endif
+INLINE ivec i_shift_right(ivec a, int n) { return _mm512_srli_epi16(a, (shift_count)n); }
+INLINE ivec i_shift_left(ivec a, int n) { return _mm512_slli_epi16(a, (shift_count)n); }
+INLINE ivec i_times(ivec a, int n) { return _mm512_mullo_epi32(a, i_set1(n)); }
 INLINE vec i_to_float(ivec a) { return _mm512_cvtepi32_ps(a); }
 INLINE int32_t i_sum(ivec a) { return _mm512_reduce_add_epi32(a); }
 
@@ -122,7 +126,9 @@ INLINE ivec i_broadcast4(const int8_t *p)
 INLINE void i_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
 
 enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
-#define LOW_SIZES LOW_SIZES_8
+#define LOW_SIZES            LOW_SIZES_8
+#define BLOCK_SIZES(X)       X(8) X(4) X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
 #ifdef __AVX512VNNI__
 /* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
 #define LOW_STEPS(bits) (PP_LOW_SPAN / 4)
@@ -141,7 +147,7 @@ INLINE isum i_dot(isum acc, ivec u, ivec x)
 
 INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 #else
-#define LOW_STEPS(bits)  ((bits) == 2 ? 40 : 8)
+#define LOW_STEPS(bits)  ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
 enum { LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
 #define LOW_PANEL_TOKENS 5
 #define LOW_PANEL_SIZES  LOW_SIZES_5
@@ -163,3 +169,40 @@ INLINE isum i_dot8(isum acc, ivec u, ivec x)
 #endif
 
 INLINE ivec i_widen8(isum acc) { return acc; }
+
+/* ---- packed block types: see blocks.h ---- */
+
+INLINE ivec i_pairs(const uint8_t *p, int kind)
+{
+    const __m256i bytes = _mm256_loadu_si256((const __m256i *)p);
+    if (kind == PAIRS_SIGNED) return _mm512_cvtepi8_epi16(bytes);
+    const ivec wide = _mm512_cvtepu8_epi16(bytes);
+    return kind == PAIRS_LOW    ? i_and(wide, _mm512_set1_epi16(15))
+           : kind == PAIRS_HIGH ? _mm512_srli_epi16(wide, 4)
+                                : wide;
+}
+
+#ifdef __AVX512VNNI__
+INLINE ivec i_scale(ivec pairs, int which)
+{
+    return _mm512_srai_epi32(which ? pairs : _mm512_slli_epi32(pairs, 16), 16);
+}
+
+INLINE ivec i_add_scaled(ivec total, isum acc, ivec scale) { return i_add(total, _mm512_mullo_epi32(acc, scale)); }
+#else
+INLINE ivec i_scale(ivec pairs, int which)
+{
+    const int both = which ? 0x03020302 : 0x01000100;
+    return _mm512_shuffle_epi8(
+        pairs, _mm512_broadcast_i32x4(_mm_setr_epi32(both, both + 0x04040404, both + 0x08080808, both + 0x0c0c0c0c)));
+}
+
+INLINE ivec i_add_scaled(ivec total, isum acc, ivec scale) { return i_add(total, _mm512_madd_epi16(acc, scale)); }
+#endif
+
+INLINE ivec i_add_pairs(ivec total, ivec pairs, const int16_t *sums)
+{
+    int32_t two;
+    memcpy(&two, sums, sizeof two);
+    return i_add(total, _mm512_madd_epi16(pairs, i_set1(two)));
+}

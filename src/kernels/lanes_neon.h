@@ -236,6 +236,7 @@ typedef struct ivec {
 
 INLINE ivec i_set1(int a) { return (ivec){vdupq_n_s32(a), vdupq_n_s32(a)}; }
 INLINE ivec i_and(ivec a, ivec b) { return (ivec){vandq_s32(a.lo, b.lo), vandq_s32(a.hi, b.hi)}; }
+INLINE ivec i_or(ivec a, ivec b) { return (ivec){vorrq_s32(a.lo, b.lo), vorrq_s32(a.hi, b.hi)}; }
 INLINE ivec i_add(ivec a, ivec b) { return (ivec){vaddq_s32(a.lo, b.lo), vaddq_s32(a.hi, b.hi)}; }
 INLINE ivec i_sub(ivec a, ivec b) { return (ivec){vsubq_s32(a.lo, b.lo), vsubq_s32(a.hi, b.hi)}; }
 INLINE vec i_to_float(ivec a) { return (vec){vcvtq_f32_s32(a.lo), vcvtq_f32_s32(a.hi)}; }
@@ -256,6 +257,9 @@ INLINE void i_store(void *p, ivec a)
 /* By the operator: the intrinsic wants a constant also where nothing is optimised. */
 INLINE int32x4_t shift_codes(int32x4_t a, int n) { return vreinterpretq_s32_u8(u8_of(a) >> (uint8_t)n); }
 INLINE ivec i_shift_right(ivec a, int n) { return (ivec){shift_codes(a.lo, n), shift_codes(a.hi, n)}; }
+INLINE int32x4_t shift_codes_left(int32x4_t a, int n) { return vreinterpretq_s32_u8(u8_of(a) << (uint8_t)n); }
+INLINE ivec i_shift_left(ivec a, int n) { return (ivec){shift_codes_left(a.lo, n), shift_codes_left(a.hi, n)}; }
+INLINE ivec i_times(ivec a, int n) { return (ivec){vmulq_n_s32(a.lo, n), vmulq_n_s32(a.hi, n)}; }
 
 INLINE ivec i_broadcast4(const int8_t *p)
 {
@@ -269,9 +273,11 @@ INLINE ivec i_broadcast4(const int8_t *p)
 typedef ivec isum;
 #define LOW_STEPS(bits) (1 << 20)
 enum { LOW_TOKENS = 2, LOW_SETS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
-#define LOW_SIZES        LOW_SIZES_2
-#define LOW_PANEL_TOKENS 6
-#define LOW_PANEL_SIZES  LOW_SIZES_6
+#define LOW_SIZES            LOW_SIZES_2
+#define LOW_PANEL_TOKENS     6
+#define BLOCK_SIZES(X)       X(2) X(1)
+#define BLOCK_PANEL_SIZES(X) X(6) X(4) X(2) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_6
 
 INLINE isum i_nothing(void) { return i_set1(0); }
 
@@ -320,17 +326,19 @@ INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, (ivec){less_128
 #else
 /*
  * A sum is four int16 for each row, one a column, so that a product costs a multiply-add and no addition to another: each
- * holds as many as the largest, 3 * 127 or 15 * 127, go into int16. For codes of eight bits it is two int32 a row.
+ * holds as many as the largest, 127 times the largest code, go into int16. For codes of eight bits it is two int32 a row.
  */
 typedef struct isum {
     int16x8_t rows[4]; /* 2 rows each */
 } isum;
 
-#define LOW_STEPS(bits)  ((bits) == 2 ? 80 : 16)
+#define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)))
 enum { LOW_TOKENS = 1, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
-#define LOW_SIZES        LOW_SIZES_1
-#define LOW_PANEL_TOKENS 3
-#define LOW_PANEL_SIZES  LOW_SIZES_3
+#define LOW_SIZES            LOW_SIZES_1
+#define LOW_PANEL_TOKENS     3
+#define BLOCK_SIZES(X)       X(1)
+#define BLOCK_PANEL_SIZES(X) X(3) X(1)
+#define LOW_PANEL_SIZES      LOW_SIZES_3
 
 INLINE isum i_nothing(void)
 {
@@ -389,5 +397,43 @@ INLINE ivec i_widen8(isum acc)
     return (ivec){sums8_of_rows(acc.rows[0], acc.rows[1]), sums8_of_rows(acc.rows[2], acc.rows[3])};
 }
 #endif
+
+/* ---- packed block types: see blocks.h ---- */
+
+INLINE ivec i_pairs(const uint8_t *p, int kind)
+{
+    const uint8x16_t bytes = vld1q_u8(p);
+    if (kind == PAIRS_SIGNED) {
+        const int8x16_t b = vreinterpretq_s8_u8(bytes);
+        return (ivec){vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(b))), vreinterpretq_s32_s16(vmovl_high_s8(b))};
+    }
+    const uint8x16_t b = kind == PAIRS_LOW    ? vandq_u8(bytes, vdupq_n_u8(15))
+                         : kind == PAIRS_HIGH ? vshrq_n_u8(bytes, 4)
+                                              : bytes;
+    return (ivec){vreinterpretq_s32_u16(vmovl_u8(vget_low_u8(b))), vreinterpretq_s32_u16(vmovl_high_u8(b))};
+}
+
+INLINE int32x4_t quad_scale(int32x4_t pairs, int which)
+{
+    return vshrq_n_s32(which ? pairs : vshlq_n_s32(pairs, 16), 16);
+}
+
+INLINE ivec i_scale(ivec pairs, int which) { return (ivec){quad_scale(pairs.lo, which), quad_scale(pairs.hi, which)}; }
+
+INLINE ivec i_add_scaled(ivec total, isum acc, ivec scale)
+{
+    const ivec dot = i_widen(acc);
+    return (ivec){vmlaq_s32(total.lo, dot.lo, scale.lo), vmlaq_s32(total.hi, dot.hi, scale.hi)};
+}
+
+INLINE ivec i_add_pairs(ivec total, ivec pairs, const int16_t *sums)
+{
+    for (int which = 0; which < 2; which++) {
+        const ivec one = i_scale(pairs, which);
+        total.lo = vmlaq_n_s32(total.lo, one.lo, sums[which]);
+        total.hi = vmlaq_n_s32(total.hi, one.hi, sums[which]);
+    }
+    return total;
+}
 
 #endif

@@ -76,3 +76,20 @@ INLINE void low_panel_dots(int bits, int n_x, const int8_t *x, size_t x_stride, 
         if (i + 1 < n_x) dot[i + 1][c] = (ivec){vuzp2q_s32(a[0], a[1]), vuzp2q_s32(a[2], a[3])};
     }
 }
+
+/* As in low_panel.h. */
+INLINE void low_put_steps(uint8_t *panel, int s, int v, ivec first, ivec second)
+{
+    uint8_t *to = panel + s * PP_LOW_BLOCK + v * LANES * 8;
+    put_matrices(to, first.lo, second.lo);
+    put_matrices(to + 32, first.hi, second.hi);
+}
+
+INLINE void low_panel_add(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v, int n_step,
+                          const ivec *scale, ivec total[LOW_PANEL_TOKENS][2])
+{
+    ivec dot[LOW_PANEL_TOKENS][2];
+    low_panel_dots(bits, n_x, x, x_stride, panel, v, n_step, dot);
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++) total[i][h] =
+        scale ? i_add_scaled(total[i][h], dot[i][h], scale[h]) : i_add(total[i][h], dot[i][h]);
+}

@@ -236,6 +236,90 @@ static int32_t k_sum_i8(const int8_t *q, int n)
     return sum;
 }
 
+static void k_sums_i8(int16_t *sums, const int8_t *q, int n)
+{
+    for (int i = 0; i < n / 16; i++) sums[i] = (int16_t)k_sum_i8(q + 16 * i, 16);
+}
+
+/* ---- packed block types ---- */
+
+/* Code of row r and column k of a unit: a bit of a plane of `bits` bits is bit `bits` * (k / 4 % (8 / bits)) of its byte. */
+static int block_code(pp_block_form f, const uint8_t *unit, int r, int k)
+{
+    const uint8_t *low = unit + k * f.low / 32 * PP_LOW_BLOCK + r * 4 + k % 4,
+                  *high = unit + f.low * PP_LOW_BLOCK + k * f.high / 32 * PP_LOW_BLOCK + r * 4 + k % 4;
+    const int code = *low >> f.low * (k / 4 % (8 / f.low)) & ((1 << f.low) - 1);
+    return f.high ? code | (*high >> f.high * (k / 4 % (8 / f.high)) & ((1 << f.high) - 1)) << f.low : code;
+}
+
+static int32_t block_dot(pp_block_form f, const uint8_t *unit, int r, int first, const int8_t *x)
+{
+    int32_t dot = 0;
+    for (int k = first; k < first + f.columns; k++) dot += block_code(f, unit, r, k) * x[k];
+    return dot;
+}
+
+static float f16_of_row(const uint8_t *p, int r) { return pp_f16_to_f32((uint16_t)(p[2 * r] | p[2 * r + 1] << 8)); }
+
+/* Span `span` of row r of a group. */
+static float block_part_32(pp_block_form f, const uint8_t *group, int r, int span, int n, const int8_t *x,
+                           const int16_t *xs)
+{
+    const int bytes = pp_form_head(f) + pp_form_unit(f);
+    float part = 0;
+    for (int j = 0; j < n / PP_UNIT; j++) {
+        const uint8_t *block = group + (span * (PP_LOW_SPAN / PP_UNIT) + j) * bytes;
+        const int32_t dot = block_dot(f, block + pp_form_head(f), r, 0, x + j * PP_UNIT);
+        part = fmaf(f16_of_row(block, r), (float)(dot - f.zero * xs[j]), part);
+        if (f.minima) part = fmaf(f16_of_row(block + 2 * PP_LOW_ROWS, r), (float)xs[j], part);
+    }
+    return part;
+}
+
+static float block_part_256(pp_block_form f, const uint8_t *group, int r, int span, const int8_t *x, const int16_t *xs)
+{
+    const uint8_t *block = group + span / 2 * (pp_form_head(f) + 2 * pp_form_span(f));
+    const uint8_t *pairs = block + pp_form_head(f) + span % 2 * pp_form_span(f), *codes = pairs + pp_form_codes(f);
+    const bool both = pp_form_nibbles(f);
+    int32_t sum = 0, minima = 0;
+    for (int j = 0; j < pp_form_subs(f); j++) {
+        const uint8_t *scale = pairs + (j - j % 2) * PP_LOW_ROWS + 2 * r + j % 2,
+                      *minimum = scale + pp_form_subs(f) * PP_LOW_ROWS;
+        const int k = j * f.columns;
+        const int32_t dot =
+            block_dot(f, codes + k / PP_UNIT * pp_form_unit(f), r, k % PP_UNIT, x + k / PP_UNIT * PP_UNIT);
+        sum += (both ? *scale & 15 : f.minima ? *scale : (int8_t)*scale) * (dot - f.zero * xs[j]);
+        if (f.minima) minima += (both ? *scale >> 4 : *minimum) * xs[j];
+    }
+    const float part = f16_of_row(block, r) * (float)sum;
+    return f.minima ? fmaf(-f16_of_row(block + 2 * PP_LOW_ROWS, r), (float)minima, part) : part;
+}
+
+static void block_matmul(pp_block_form f, const pp_block_matmul *m)
+{
+    for (int t = 0; t < m->n_tok; t++)
+        for (int o = 0; o < m->n_out; o++) {
+            const uint8_t *group = (const uint8_t *)m->w + (size_t)o / PP_LOW_ROWS * pp_form_group(f, (size_t)m->n_in);
+            const int8_t *x = m->x + (size_t)t * m->x_stride;
+            const int16_t *xs = m->x_sums + (size_t)t * m->sums_stride;
+            const int r = o % PP_LOW_ROWS;
+            float sum = 0, *y = m->y + (size_t)t * m->y_stride + o;
+            for (int span = 0, k = 0; k < m->n_in; span++, k += PP_LOW_SPAN) {
+                const int n = PP_MIN(PP_LOW_SPAN, m->n_in - k);
+                const float part = f.super ? block_part_256(f, group, r, span, x + k, xs + k / f.columns)
+                                           : block_part_32(f, group, r, span, n, x + k, xs + k / f.columns);
+                sum = fmaf(part, m->x_scale[t * m->n_span + span], sum);
+            }
+            if (m->bias) sum += m->bias[o];
+            *y = m->accumulate ? *y + sum : sum;
+        }
+}
+
+#define BLOCKS(name, type, ...)                                                                                        \
+    static void k_matmul_##name(const pp_block_matmul *m) { block_matmul((pp_block_form){__VA_ARGS__}, m); }
+PP_BLOCK_FORMS(BLOCKS)
+#undef BLOCKS
+
 /* ---- probes ---- */
 
 static uint32_t k_probe_read(const uint32_t *p, size_t n)

@@ -60,3 +60,14 @@ pp_matmul_kernel pp_kernels_matmul(const pp_kernels *table, pippin_type type)
     default: return NULL;
     }
 }
+
+pp_block_kernel pp_kernels_blocks(const pp_kernels *table, pippin_type type)
+{
+    switch (type) {
+#define CASE(name, which, ...)                                                                                         \
+    case which: return table->matmul_##name;
+        PP_BLOCK_FORMS(CASE)
+#undef CASE
+    default: return NULL;
+    }
+}

@@ -14,6 +14,7 @@
 #include "kernels/gemm.h"
 #include "kernels/backward.h"
 #include "kernels/low.h"
+#include "kernels/blocks.h"
 #include "kernels/probe.h"
 
 void pp_kernels_set_avx512(pp_kernels *t)

@@ -85,7 +85,7 @@ static const pp_tensor *part(binder *b, int32_t layer, pp_part which)
 static pp_linear linear(const pp_tensor *t, const float *bias)
 {
     if (!t) return (pp_linear){0};
-    return (pp_linear){t->data, t->type, (int32_t)t->shape[1], (int32_t)t->shape[0], bias};
+    return (pp_linear){t->data, t->type, (int32_t)t->shape[1], (int32_t)t->shape[0], bias, NULL};
 }
 
 /* n rows of a fused matrix. */
@@ -93,7 +93,7 @@ static pp_linear rows_of(const pp_tensor *t, int32_t first, int32_t n)
 {
     if (!t) return (pp_linear){0};
     const size_t row = pp_type_bytes(t->type, (size_t)t->shape[1]);
-    return (pp_linear){(const uint8_t *)t->data + (size_t)first * row, t->type, (int32_t)t->shape[1], n, NULL};
+    return (pp_linear){(const uint8_t *)t->data + (size_t)first * row, t->type, (int32_t)t->shape[1], n, NULL, NULL};
 }
 
 static void bind_qkv(binder *b, int32_t layer, pp_linear *site)

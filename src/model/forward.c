@@ -31,7 +31,7 @@ static void lay_out_attention(pp_scratch *s, const pippin_config *c, pp_cutter *
 
 static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
 {
-    const uint64_t rows = (uint64_t)s->sizes.n_row, threads = (uint64_t)s->sizes.n_thread, d_head = (uint64_t)c->d_head;
+    const uint64_t rows = (uint64_t)s->sizes.n_row, d_head = (uint64_t)c->d_head;
     const uint64_t q = (uint64_t)c->n_head * d_head, kv = (uint64_t)c->n_kv_head * d_head;
     s->x = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
     s->h = pp_cut(k, rows * (uint64_t)c->d_model, sizeof(float));
@@ -48,7 +48,6 @@ static void lay_out(pp_scratch *s, const pippin_config *c, pp_cutter *k)
     s->logits = pp_cut(k, (uint64_t)s->sizes.n_logits * (uint64_t)c->n_vocab, sizeof(float));
     lay_out_attention(s, c, k);
     s->widest = (size_t)PP_MAX(PP_MAX(q, (uint64_t)c->d_model), (uint64_t)c->d_ffn);
-    s->decoded = pp_cut(k, threads * PP_DECODED_ROWS * s->widest, sizeof(float));
     pp_low_rows_cut(&s->low, rows, s->widest, k);
     s->inv_freq = pp_cut(k, d_head / 2, sizeof(double));
 }

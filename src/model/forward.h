@@ -7,9 +7,6 @@
 /* More than any adapter has; the scratch for x A is sized by it. */
 enum { PP_MAX_RANK = 256 };
 
-/* Rows that are decoded together where there is no kernel for their type: one tile of matmul_f32. */
-enum { PP_DECODED_ROWS = 8 };
-
 /* What a thread needs to attend. */
 typedef struct pp_attend_space {
     int32_t *slots;   /* [n_ctx] visible keys, where they are not simply the first ones */
@@ -34,10 +31,9 @@ struct pp_scratch {
     size_t n_query;          /* heads of one K/V head, of all tokens that attend together, at most */
     int32_t *tiles;          /* [n_tile + 1] the first rows of those that attend together, and the end */
     int32_t n_tile;
-    float *parts; /* [n_kv_head][n_ctx / PP_ATTEND_SPLIT][n_query][d_head + 2] of one tile, shared out among threads */
-    float *decoded;        /* [n_thread][PP_DECODED_ROWS][widest] rows of a type that has no matmul kernel */
-    size_t widest;         /* inputs of any linear layer */
-    pp_low_rows low;       /* [n_row][widest] the input of low-bit linear layers */
+    float *parts;  /* [n_kv_head][n_ctx / PP_ATTEND_SPLIT][n_query][d_head + 2] of one tile, shared out among threads */
+    size_t widest; /* inputs of any linear layer */
+    pp_low_rows low;       /* [n_row][widest] the input of linear layers of low-bit and block types */
     double *inv_freq;      /* [d_head / 2] */
     float attention_scale; /* of scores: 1 / sqrt(d_head), and what YaRN puts on top */
     int32_t n_live;

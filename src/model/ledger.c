@@ -85,13 +85,16 @@ void pippin_ledger_compute(const pippin_config *c, pippin_ledger *out)
 
 /* ---- memory ---- */
 
-/* Stored bits of a weight. The low-bit types count codes alone: their scales are one a row, below a thousandth. */
+/*
+ * Stored bits of a weight. The low-bit types count codes alone: their scales are one a row, below a thousandth. Block types count
+ * as they are run, packed.
+ */
 static uint64_t weight_bytes(pippin_type type, int64_t n)
 {
     static const uint8_t bits[] = {[PIPPIN_F32] = 32, [PIPPIN_F16] = 16, [PIPPIN_BF16] = 16, [PIPPIN_Q8] = 8,
                                    [PIPPIN_Q4] = 4,   [PIPPIN_Q2] = 2,   [PIPPIN_I8] = 8,    [PIPPIN_I64] = 64};
     const size_t block = pp_type_block(type);
-    if (block > 1) return (uint64_t)n / block * pp_type_bytes(type, block);
+    if (block > 1) return (uint64_t)n / block * pp_packed_bytes(type, PP_LOW_ROWS, block) / PP_LOW_ROWS;
     return ((uint64_t)n * bits[type] + 7) / 8;
 }
 

@@ -23,28 +23,10 @@ static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
     return &st->engine->weights->layers[st->layer].site[job->site];
 }
 
-/* Rows of block types are decoded a tile at a time into this thread's scratch; the product is then that of f32. */
-static void decoded_matmul(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread)
-{
-    pp_scratch *s = e->scratch;
-    float *rows = s->decoded + (size_t)thread * PP_DECODED_ROWS * s->widest;
-    const size_t n_in = (size_t)l->n_in;
-    const void *w = m.w;
-    const int n_out = m.n_out;
-    for (int first = 0; first < n_out; first += PP_DECODED_ROWS) {
-        m.n_out = PP_MIN(PP_DECODED_ROWS, n_out - first);
-        for (int o = 0; o < m.n_out; o++)
-            pp_matrix_decode(l->type, w, n_in, (size_t)(first + o), 0, n_in, rows + (size_t)o * n_in);
-        m.w = rows;
-        e->kernels->matmul_f32(&m);
-        m.y += m.n_out;
-        if (m.bias) m.bias += m.n_out;
-    }
-}
-
 void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
 {
-    if (pp_low_bits(l->type)) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in);
+    const pp_rounding wanted = pp_low_wanted(l);
+    if (wanted) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in, wanted);
 }
 
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
@@ -52,18 +34,15 @@ void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int th
     size_t first, last;
     pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
     if (first == last) return;
-    m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
+    if (!pp_low_wanted(l)) m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
     m.bias = l->bias ? l->bias + first : NULL;
     m.y += first;
     m.n_in = l->n_in;
     m.n_out = (int)(last - first);
-    const pp_matmul_kernel kernel = pp_kernels_matmul(e->kernels, l->type);
-    if (pp_low_bits(l->type))
-        pp_low_rows_multiply(&e->scratch->low, e->kernels, l->type, &m);
-    else if (kernel)
-        kernel(&m);
+    if (pp_low_wanted(l))
+        pp_low_rows_multiply(&e->scratch->low, e->kernels, l, first, &m);
     else
-        decoded_matmul(e, l, m, thread);
+        pp_kernels_matmul(e->kernels, l->type)(&m);
 }
 
 /* This thread's outputs of the jobs, the ones that it computed itself. */
@@ -138,7 +117,7 @@ static void lora_b_task(void *arg, int thread, int n_thread)
         const pp_linear *l = linear_of(r->st, &r->jobs[i]);
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
         if (!site->a) continue;
-        const pp_linear b = {site->b, PIPPIN_F32, rank, l->n_out, NULL};
+        const pp_linear b = {.w = site->b, .type = PIPPIN_F32, .n_in = rank, .n_out = l->n_out};
         pp_linear_share(r->st->engine, &b,
                         (pp_matmul){.x = lora_scratch(r, i),
                                     .x_stride = (size_t)rank,
@@ -185,11 +164,10 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
-    for (int i = 0; i < n_job; i++) /* the same input: rounded once for all of them */
-        if (pp_low_bits(linear_of(st, &jobs[i])->type)) {
-            pp_linear_input(st->engine, linear_of(st, &jobs[i]), jobs[i].x, st->s->n_live);
-            break;
-        }
+    const pp_linear *most = linear_of(st, &jobs[0]); /* the same input: rounded once, for all that one of them wants */
+    for (int i = 1; i < n_job; i++)
+        if (pp_low_wanted(linear_of(st, &jobs[i])) > pp_low_wanted(most)) most = linear_of(st, &jobs[i]);
+    pp_linear_input(st->engine, most, jobs[0].x, st->s->n_live);
     pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
     if (!loras) return;
     add_loras(&r);

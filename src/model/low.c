@@ -1,4 +1,4 @@
-/* low.c - inputs of low-bit linear layers: rounded to int8 with a scale a span of columns, multiplied as integers. */
+/* low.c - inputs of linear layers of low-bit and block types: rounded to int8 with a scale a span of columns, multiplied as integers. */
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +12,8 @@ void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter 
     r->scale = pp_cut(k, n_row * (uint64_t)r->n_span, sizeof *r->scale);
     r->offset = pp_cut(k, n_row, sizeof *r->offset);
     r->sum = pp_cut(k, n_row * (uint64_t)r->n_span, sizeof *r->sum);
+    r->sums16 = pp_cut(k, n_row * r->stride / 16, sizeof *r->sums16);
+    r->sums32 = pp_cut(k, n_row * r->stride / 32, sizeof *r->sums32);
 }
 
 typedef struct round_args {
@@ -19,7 +21,16 @@ typedef struct round_args {
     const pp_kernels *kernels;
     const float *x;
     int32_t n, n_in;
+    pp_rounding wanted;
 } round_args;
+
+/* Sums of 16 and 32 codes, of whole blocks. */
+static void sum_row(const pp_low_rows *r, const pp_kernels *kernels, int32_t n_in, size_t row)
+{
+    int16_t *of16 = r->sums16 + row * r->stride / 16, *of32 = r->sums32 + row * r->stride / 32;
+    kernels->sums_i8(of16, r->codes + row * r->stride, n_in / 32 * 32);
+    for (int32_t i = 0; i < n_in / 32; i++) of32[i] = (int16_t)(of16[2 * i] + of16[2 * i + 1]);
+}
 
 static void round_row(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
 {
@@ -44,26 +55,63 @@ static void round_task(void *arg, int thread, int n_thread)
     const round_args *a = arg;
     size_t first, last;
     pp_team_share((size_t)a->n, 1, thread, n_thread, &first, &last);
-    for (size_t i = first; i < last; i++) round_row(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
+    for (size_t i = first; i < last; i++) {
+        round_row(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
+        if (a->wanted == PP_ROUND_BLOCKS) sum_row(a->r, a->kernels, a->n_in, i);
+    }
 }
 
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
-                       int32_t n_in)
+                       int32_t n_in, pp_rounding wanted)
 {
-    round_args a = {r, kernels, x, n, n_in};
+    round_args a = {r, kernels, x, n, n_in, wanted};
     pp_team_run_worth(team, 4 * (uint64_t)n * (uint64_t)n_in, round_task, &a);
 }
 
-void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, pippin_type type, const pp_matmul *m)
+pp_rounding pp_low_wanted(const pp_linear *l)
 {
-    const int bits = pp_low_bits(type);
+    return l->packed ? PP_ROUND_BLOCKS : pp_low_bits(l->type) ? PP_ROUND_LOW : PP_ROUND_NOT;
+}
+
+static void multiply_blocks(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t first,
+                            const pp_matmul *m)
+{
+    pp_block_form f;
+    if (!pp_block_form_of(l->type, &f)) return;
+    const bool by_16 = f.columns == 16;
+    const pp_block_matmul blocks = {.x = r->codes,
+                                    .x_stride = r->stride,
+                                    .x_scale = r->scale,
+                                    .x_sums = by_16 ? r->sums16 : r->sums32,
+                                    .sums_stride = r->stride / (by_16 ? 16 : 32),
+                                    .n_span = r->n_span,
+                                    .w = (const uint8_t *)l->packed +
+                                         first / PP_LOW_ROWS * pp_form_group(f, (size_t)l->n_in),
+                                    .bias = m->bias,
+                                    .y = m->y,
+                                    .y_stride = m->y_stride,
+                                    .n_tok = m->n_tok,
+                                    .n_in = m->n_in,
+                                    .n_out = m->n_out,
+                                    .accumulate = m->accumulate};
+    pp_kernels_blocks(kernels, l->type)(&blocks);
+}
+
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t first,
+                          const pp_matmul *m)
+{
+    const int bits = pp_low_bits(l->type);
+    if (l->packed) {
+        multiply_blocks(r, kernels, l, first, m);
+        return;
+    }
     const pp_low_matmul low = {.x = r->codes,
                                .x_stride = r->stride,
                                .x_scale = r->scale,
                                .x_sum = r->sum,
                                .x_offset = r->offset,
                                .n_span = r->n_span,
-                               .w = m->w,
+                               .w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first),
                                .bias = m->bias,
                                .y = m->y,
                                .y_stride = m->y_stride,

@@ -41,7 +41,8 @@ typedef struct pp_linear {
     const void *w; /* [n_out][n_in] of `type`; NULL: the layer has no such part */
     pippin_type type;
     int32_t n_in, n_out;
-    const float *bias; /* [n_out] or NULL */
+    const float *bias;  /* [n_out] or NULL */
+    const void *packed; /* the same matrix as integer kernels read it (packed.c), or NULL */
 } pp_linear;
 
 typedef struct pp_layer {
@@ -97,6 +98,21 @@ pippin_status pp_weights_master(const pp_weights *from, size_t n_extra, pp_weigh
                                 pippin_error *err);
 void pp_weights_free(pp_weights *w);
 
+/* ---- weights as they are run (packed.c) ---- */
+
+/* A view of other weights, which must outlive it, in which every matrix of a GGUF block type has its `packed`. */
+typedef struct pp_packed {
+    pp_weights weights; /* never to be freed as such */
+    pp_layer *layers;   /* NULL: there was nothing to pack, and these are the others' own */
+    void **blocks;      /* [n_block] packed matrices */
+    size_t n_block;
+    uint64_t bytes; /* of all of them */
+} pp_packed;
+
+/* On failure (MEMORY) *out is zeroed. */
+pippin_status pp_weights_pack(const pp_weights *from, pp_team *team, pp_packed *out, pippin_error *err);
+void pp_packed_free(pp_packed *p);
+
 /* ---- rotary embedding (rope.c) ---- */
 
 /* How positions are stretched: by the model's own scaling, or by what a session was asked for. */
@@ -137,7 +153,8 @@ typedef struct pp_lora_use {
     float scale; /* alpha / rank, times the user's factor */
 } pp_lora_use;
 
-/* ---- inputs of low-bit linear layers: int8 with a scale a span of columns, so that products are of integers (low.c) ---- */
+/* ---- inputs of linear layers of low-bit and block types: int8 with a scale a span of columns, so that products are of integers
+   (low.c) ---- */
 
 typedef struct pp_low_rows {
     int8_t *codes; /* [n_row][stride], -127 .. 127, 0 past the last column */
@@ -146,15 +163,21 @@ typedef struct pp_low_rows {
     int32_t *sum;  /* [n_row][n_span] of its codes */
     float *offset; /* [n_row] sum of scale * sum */
     int n_span;
+    int16_t *sums16,
+        *sums32; /* [n_row][stride / 16], [n_row][stride / 32] of so many codes each; for block types only */
 } pp_low_rows;
 
 /* Memory for n_row rows of at most `widest` columns. */
 void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter *k);
-/* Rounds x [n][n_in]. */
+/* Does the layer multiply rounded inputs? Then what they are wanted for. */
+typedef enum pp_rounding { PP_ROUND_NOT = 0, PP_ROUND_LOW, PP_ROUND_BLOCKS } pp_rounding;
+pp_rounding pp_low_wanted(const pp_linear *l);
+/* Rounds x [n][n_in]; for blocks, for both. */
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
-                       int32_t n_in);
-/* m, with the rows that were rounded as its x, by weights of `type`. */
-void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, pippin_type type, const pp_matmul *m);
+                       int32_t n_in, pp_rounding wanted);
+/* m, with the rows that were rounded as its x, by the layer's outputs from `first` on, a multiple of 32. */
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t first,
+                          const pp_matmul *m);
 
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */
 
@@ -260,7 +283,8 @@ pippin_status pp_weights_save_gguf(const pp_weights *w, const pp_saving *how, co
 
 /*
  * Logits of every token into row(user, i, logits), by plain loops over f32 weights with double sums. segments and
- * positions as in pippin_score, but given. The K/V quantiser of the model is applied; no other rounding.
+ * positions as in pippin_score, but given. The K/V quantiser of the model is applied, and inputs of low-bit matrices are rounded;
+ * those of block types are not, unless the weights are those of a pp_packed.
  */
 pippin_status pp_reference_score(const pp_weights *w, const pp_rope *rope, const pp_lora_use *loras, int32_t n_lora,
                                  const pippin_score *score, pippin_error *err);

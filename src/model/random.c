@@ -38,7 +38,7 @@ typedef struct fill {
     void *data;
     size_t n, rows, columns; /* n elements; of low-bit types the matrix's two sides */
     uint64_t seed, stream;
-    float scale; /* of every row of a low-bit matrix */
+    float scale; /* of every row of a low-bit matrix, or block */
     float values[N_QUANTILE];
     uint16_t halves[N_QUANTILE];
     uint8_t codes[N_QUANTILE];
@@ -94,6 +94,41 @@ static void fill_share(void *arg, int thread, int n_thread)
     }
 }
 
+/* Blocks of GGUF's types: any bytes are codes and scales of theirs, and the f16 beside them give these their size. */
+typedef struct block_numbers {
+    uint8_t d, m;    /* where the f16 are in a block; m 0: there is none */
+    float deviation; /* of a block's weights where d is 1, */
+    float low;       /* and m that which makes their mean 0 */
+} block_numbers;
+
+static const block_numbers blocks[] = {
+    [PIPPIN_GGUF_Q4_0] = {0, 0, 4.6f, 0},    [PIPPIN_GGUF_Q4_1] = {0, 2, 4.6f, -7.5f},
+    [PIPPIN_GGUF_Q5_0] = {0, 0, 9.2f, 0},    [PIPPIN_GGUF_Q5_1] = {0, 2, 9.2f, -15.5f},
+    [PIPPIN_GGUF_Q8_0] = {0, 0, 74, 0},      [PIPPIN_GGUF_Q2_K] = {80, 82, 13.9f, 1.5f},
+    [PIPPIN_GGUF_Q3_K] = {108, 0, 43, 0},    [PIPPIN_GGUF_Q4_K] = {0, 2, 258, 7.5f},
+    [PIPPIN_GGUF_Q5_K] = {0, 2, 526, 15.5f}, [PIPPIN_GGUF_Q6_K] = {208, 0, 1365, 0},
+};
+
+static void fill_blocks_share(void *arg, int thread, int n_thread)
+{
+    const fill *f = arg;
+    const block_numbers *b = &blocks[f->type];
+    const size_t width = pp_type_block(f->type), bytes = pp_type_bytes(f->type, width);
+    const uint16_t d = pp_f32_to_f16(f->scale), m = pp_f32_to_f16(f->scale * b->low);
+    size_t first, last;
+    pp_team_share(f->n / width, 1, thread, n_thread, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        uint8_t *to = (uint8_t *)f->data + i * bytes;
+        uint64_t random = 0;
+        for (size_t j = 0; j < bytes; j++, random >>= 8) {
+            if (j % 8 == 0) random = pp_random_fast(f->seed, f->stream, i * 32 + j / 8);
+            to[j] = (uint8_t)random;
+        }
+        memcpy(to + b->d, &d, sizeof d);
+        if (b->m) memcpy(to + b->m, &m, sizeof m);
+    }
+}
+
 typedef struct maker {
     const pippin_config *config;
     pippin_type type, embedding_type;
@@ -116,6 +151,11 @@ static void fill_normal(maker *m, const pp_tensor *t, void *data, double deviati
     f->columns = t->n_elem / f->rows;
     f->stream = m->tensors.n;
     for (int i = 0; i < N_QUANTILE; i++) f->values[i] = (float)(deviation * (double)m->quantiles[i]);
+    if (pp_type_block(t->type) > 1) {
+        f->scale = (float)deviation / blocks[t->type].deviation;
+        pp_team_run(m->team, fill_blocks_share, f);
+        return;
+    }
     if (bits) {
         f->scale = pp_low_best_scale(bits, f->values, NULL, N_QUANTILE);
         for (int i = 0; i < N_QUANTILE; i++) f->codes[i] = pp_low_code(bits, f->values[i] / f->scale);
@@ -134,6 +174,10 @@ static pippin_status make(maker *m, const char *name, pippin_type type, const in
         t.shape[i] = shape[i];
         t.n_elem *= (size_t)shape[i];
     }
+    if (!pp_low_bits(t.type) && shape[n_dim - 1] % (int64_t)pp_type_block(t.type))
+        return pp_fail(m->err, PIPPIN_E_UNSUPPORTED,
+                       "%s: rows of %lld weights, expected whole blocks of %zu for %s; use another type", name,
+                       (long long)shape[n_dim - 1], pp_type_block(t.type), pippin_type_name(t.type));
     t.bytes = pp_matrix_bytes(t.type, n_dim == 2 ? (size_t)shape[0] : 1, (size_t)shape[n_dim - 1]);
     void *data = pp_alloc(t.bytes);
     if (!data) return pp_fail_memory(m->err, name, t.bytes);
@@ -199,9 +243,8 @@ pippin_status pp_weights_random(const pippin_config *config, pippin_type type, u
                                 pippin_error *err)
 {
     *out = (pp_weights){0};
-    if (!pp_low_bits(type) && (pp_type_block(type) != 1 || !pp_type_is_weight(type)))
-        return pp_fail(err, PIPPIN_E_UNSUPPORTED,
-                       "type %s: cannot be made by this version, expected f32, f16, bf16, q8, q4 or q2",
+    if (!pp_type_is_weight(type))
+        return pp_fail(err, PIPPIN_E_UNSUPPORTED, "type %s: cannot be made by this version, expected a type of weights",
                        pippin_type_name(type));
     pippin_status status = pp_config_check(config, config->name, err);
     if (status != PIPPIN_OK) return status;

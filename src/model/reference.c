@@ -17,7 +17,7 @@ typedef struct reference {
     float *cosine, *sine;         /* [d_head / 2] of the current token */
     float *x, *h, *y;             /* [d_model], [max width] twice */
     float *q, *mixed, *gate, *up; /* one token's */
-    float *row, *rounded;         /* one row of weights, widened; the input of a low-bit layer */
+    float *row, *rounded;         /* one row of weights, widened; the input of a layer that rounds it */
     float *k, *v;                 /* [n_full][n_tok][n_kv_head * d_head] */
     double *scores;               /* [n_tok] */
     float *logits;                /* [n_vocab] */
@@ -38,7 +38,7 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
     for (int32_t i = 0; i < n; i++) y[i] = (float)((double)x[i] * scale * (double)weight[i]);
 }
 
-/* What a low-bit layer sees of its input: in each span of columns 255 levels, the largest value being the last. */
+/* What a layer that multiplies integers sees of its input: in each span of columns 255 levels, the largest value being the last. */
 static const float *rounded(reference *r, const float *x, int32_t n)
 {
     for (int32_t k = 0; k < n; k += PP_LOW_SPAN) {
@@ -54,7 +54,7 @@ static const float *rounded(reference *r, const float *x, int32_t n)
 /* y = x W^T + bias + sum over adapters of scale * (x A) B */
 static void linear(reference *r, float *y, const float *x, const pp_linear *l, int32_t layer, int site)
 {
-    const float *seen = pp_low_bits(l->type) ? rounded(r, x, l->n_in) : x;
+    const float *seen = pp_low_wanted(l) ? rounded(r, x, l->n_in) : x;
     for (int32_t o = 0; o < l->n_out; o++) {
         pp_matrix_decode(l->type, l->w, (size_t)l->n_in, (size_t)o, 0, (size_t)l->n_in, r->row);
         y[o] = (float)(dot(seen, r->row, l->n_in) + (l->bias ? (double)l->bias[o] : 0));

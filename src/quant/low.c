@@ -43,7 +43,11 @@ float pp_low_level(int bits, float u)
 
 uint8_t pp_low_code(int bits, float u) { return (uint8_t)(pp_low_level(bits, u) + (float)pp_low_zero2(bits) / 2); }
 
-pippin_type pp_type_of_embedding(pippin_type linear) { return linear == PIPPIN_Q2 ? PIPPIN_Q4 : linear; }
+pippin_type pp_type_of_embedding(pippin_type linear)
+{
+    if (linear >= PIPPIN_GGUF_Q2_K && linear <= PIPPIN_GGUF_Q5_K) return PIPPIN_GGUF_Q6_K;
+    return linear == PIPPIN_Q2 ? PIPPIN_Q4 : linear;
+}
 
 void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale)
 {

@@ -77,4 +77,79 @@ pippin_type pp_type_of_embedding(pippin_type linear);
 void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale);
 void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, size_t first, size_t n, float *dst);
 
+/* ---- block types of GGUF files, packed into groups of 32 rows (packed.c): what integer kernels read ---- */
+
+/*
+ * A weight of a block type is what its codes and scales say:
+ *
+ *     d * (code - zero)                       zero is 0 where there are minima
+ *     d * code + m                            with minima
+ *     d * s * (code - zero), d * s * code - m * u   blocks of 256, where s and u are bytes, one for each 16 or 32 columns
+ *
+ * Packed, nothing of that changes, only its place: rows come in groups of 32 and the same thing of 32 rows lies side by side, so
+ * that a lane of a vector is a row and a kernel reads one ascending stream, of as many bytes as the file has (K types with six
+ * bits a scale: 3 % more). A group is its blocks one after the other:
+ *
+ *     blocks of 32       d f16 [32 rows], where there are minima m f16 [32], then one unit of codes
+ *     blocks of 256      d f16 [32], where there are minima m f16 [32], then two spans of 128 columns
+ *     a span             the scales of its sub-blocks by pairs, where there are minima these too, then four units of codes
+ *     a pair             two bytes a row, of two sub-blocks that follow each other; in Q2_K a byte is a scale (low four bits) and a
+ *                        minimum
+ *     a unit             the codes of 32 columns: the plane of their `low` bits, then the plane of the `high` ones above
+ *     a plane            as pippin's own codes of so many bits, blocks of 128 bytes (see above)
+ *
+ * Rows past the last are all 0.
+ */
+typedef struct pp_block_form {
+    int low, high; /* bits of a code in its two planes */
+    int columns;   /* that share a scale */
+    int zero;
+    bool super;  /* blocks of 256: scales are bytes, signed ones where there are no minima */
+    bool minima; /* there is a second number beside a scale */
+} pp_block_form;
+
+/* X(name of the kernel, type, low, high, columns, zero, super, minima) */
+#define PP_BLOCK_FORMS(X)                                                                                              \
+    X(q4_0, PIPPIN_GGUF_Q4_0, 4, 0, 32, 8, false, false)                                                               \
+    X(q4_1, PIPPIN_GGUF_Q4_1, 4, 0, 32, 0, false, true)                                                                \
+    X(q5_0, PIPPIN_GGUF_Q5_0, 4, 1, 32, 16, false, false)                                                              \
+    X(q5_1, PIPPIN_GGUF_Q5_1, 4, 1, 32, 0, false, true)                                                                \
+    X(q8_0, PIPPIN_GGUF_Q8_0, 8, 0, 32, 128, false, false)                                                             \
+    X(q2_k, PIPPIN_GGUF_Q2_K, 2, 0, 16, 0, true, true)                                                                 \
+    X(q3_k, PIPPIN_GGUF_Q3_K, 2, 1, 16, 4, true, false)                                                                \
+    X(q4_k, PIPPIN_GGUF_Q4_K, 4, 0, 32, 0, true, true)                                                                 \
+    X(q5_k, PIPPIN_GGUF_Q5_K, 4, 1, 32, 0, true, true)                                                                 \
+    X(q6_k, PIPPIN_GGUF_Q6_K, 4, 2, 16, 32, true, false)
+
+enum { PP_UNIT = 32, PP_SUPER = 256 }; /* columns of a unit of codes, and of a block with scales of its scales */
+
+/* Sizes of what a group is made of, in bytes; written here, as kernels want constants of them. */
+static inline bool pp_form_nibbles(pp_block_form f) { return f.super && f.minima && f.columns == 16; }
+static inline int pp_form_unit(pp_block_form f) { return (f.low + f.high) * PP_LOW_BLOCK; }
+static inline int pp_form_head(pp_block_form f) { return PP_LOW_ROWS * 2 * (f.minima ? 2 : 1); }
+static inline int pp_form_subs(pp_block_form f) { return PP_LOW_SPAN / f.columns; } /* sub-blocks of a span */
+static inline int pp_form_codes(pp_block_form f)                                    /* where a span's codes begin */
+{
+    return pp_form_subs(f) * PP_LOW_ROWS * (f.minima && !pp_form_nibbles(f) ? 2 : 1);
+}
+static inline int pp_form_span(pp_block_form f) { return pp_form_codes(f) + PP_LOW_SPAN / PP_UNIT * pp_form_unit(f); }
+static inline size_t pp_form_group(pp_block_form f, size_t columns)
+{
+    if (f.super) return columns / PP_SUPER * (size_t)(pp_form_head(f) + 2 * pp_form_span(f));
+    return columns / PP_UNIT * (size_t)(pp_form_head(f) + pp_form_unit(f));
+}
+
+/* False: not a block type. */
+bool pp_block_form_of(pippin_type type, pp_block_form *out);
+/* Bytes of a packed matrix. */
+size_t pp_packed_bytes(pippin_type type, size_t rows, size_t columns);
+/* Rows first .. first + 31 of a file's matrix of `rows` rows, as far as they are there, become a group. */
+void pp_pack_rows(pippin_type type, const void *matrix, size_t rows, size_t columns, size_t first, void *group);
+/* The blocks of columns first .. first + n - 1 of a row, as the file has them: pp_type_bytes(type, n) bytes. */
+void pp_packed_row(pippin_type type, const void *packed, size_t columns, size_t row, size_t first, size_t n,
+                   void *blocks);
+/* The same decoded, as pp_matrix_decode does with the file's matrix. */
+void pp_packed_decode(pippin_type type, const void *packed, size_t columns, size_t row, size_t first, size_t n,
+                      float *dst);
+
 #endif

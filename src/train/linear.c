@@ -73,7 +73,10 @@ typedef struct matrix_args {
 void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real *to)
 {
 #if PP_REAL_IS_FLOAT
-    pp_matrix_decode(w->type, w->w, (size_t)w->n_in, row, first, n, to);
+    if (w->packed) /* which is in memory already */
+        pp_packed_decode(w->type, w->packed, (size_t)w->n_in, row, first, n, to);
+    else
+        pp_matrix_decode(w->type, w->w, (size_t)w->n_in, row, first, n, to);
 #else
     const float *at = (const float *)w->w + row * (size_t)w->n_in + first;
     for (size_t i = 0; i < n; i++) to[i] = (real)at[i];
@@ -81,16 +84,15 @@ void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real 
 }
 
 #if PP_REAL_IS_FLOAT
-/* y = x W^T with low-bit weights, as a session computes it: x is rounded to int8 (its gradient is that of x itself). */
+/* y = x W^T with weights of low-bit and block types, as a session computes it: x is rounded to int8 (its gradient is that of x itself). */
 static void low_task(void *arg, int thread, int n_thread)
 {
     const matrix_args *m = arg;
     size_t first, last;
     pp_team_share((size_t)m->w->n_out, 32, thread, n_thread, &first, &last);
     if (first < last)
-        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w->type,
-                             &(pp_matmul){.w = pp_matrix_rows(m->w->type, m->w->w, (size_t)m->w->n_in, first),
-                                          .y = m->to + first,
+        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, first,
+                             &(pp_matmul){.y = m->to + first,
                                           .y_stride = (size_t)m->w->n_out,
                                           .n_tok = m->n,
                                           .n_in = m->w->n_in,
@@ -100,8 +102,9 @@ static void low_task(void *arg, int thread, int n_thread)
 
 static bool low_matrix(const matrix_args *m)
 {
-    if (!pp_low_bits(m->w->type)) return false;
-    pp_low_rows_round(&m->net->rounded, m->net->kernels, m->net->team, m->from, m->n, m->w->n_in);
+    const pp_rounding wanted = pp_low_wanted(m->w);
+    if (!wanted) return false;
+    pp_low_rows_round(&m->net->rounded, m->net->kernels, m->net->team, m->from, m->n, m->w->n_in, wanted);
     pp_team_run(m->net->team, low_task, (void *)(uintptr_t)m);
     return true;
 }
@@ -252,12 +255,12 @@ static const real *adapter_input(pp_net *net, int32_t layer, pp_site site, const
 
 static pp_linear down_of(const pp_net *net, const pp_lora_site *s, const pp_linear *l)
 {
-    return (pp_linear){s->a, PIPPIN_F32, l->n_in, net->lora->rank, NULL};
+    return (pp_linear){.w = s->a, .type = PIPPIN_F32, .n_in = l->n_in, .n_out = net->lora->rank};
 }
 
 static pp_linear up_of(const pp_net *net, const pp_lora_site *s, const pp_linear *l)
 {
-    return (pp_linear){s->b, PIPPIN_F32, net->lora->rank, l->n_out, NULL};
+    return (pp_linear){.w = s->b, .type = PIPPIN_F32, .n_in = net->lora->rank, .n_out = l->n_out};
 }
 
 /* low = scale (x A). */

@@ -193,16 +193,19 @@ static pippin_status open_nets(pp_trainer *t, pippin_error *err)
                         .checkpointing = o->activation_checkpointing,
                         .dropout = (float)o->dropout,
                         .lora_dropout = adapts ? (float)o->lora_dropout : 0};
-    const pp_weights *w = adapts ? &t->model->weights : t->options.qat ? &t->qat.weights : &t->params.weights;
+    const pp_weights *w = t->options.qat ? &t->qat.weights : &t->params.weights, *teacher = NULL;
     const pp_lora *lora = adapts ? &t->params.adapter->lora : NULL;
-    pippin_status status = pp_net_create(w, lora, &t->kernels, t->team, &n, &t->net, err);
+    pippin_status status = adapts ? pp_model_run(t->model, t->team, &w, err) : PIPPIN_OK;
+    if (status == PIPPIN_OK && t->teacher) status = pp_model_run(t->teacher, t->team, &teacher, err);
+    if (status != PIPPIN_OK) return status;
+    status = pp_net_create(w, lora, &t->kernels, t->team, &n, &t->net, err);
     t->net.grads = t->params.grads;
     t->net.seed = o->seed;
     t->net.ranges = t->qat.ranges;
     if (status != PIPPIN_OK || !t->teacher) return status;
     n.inference = true;
     lora = t->teacher->adapter ? &t->teacher->adapter->lora : NULL;
-    return pp_net_create(&t->teacher->weights, lora, &t->kernels, t->team, &n, &t->teacher_net, err);
+    return pp_net_create(teacher, lora, &t->kernels, t->team, &n, &t->teacher_net, err);
 }
 
 static pippin_status check_teacher(const pp_trainer *t, pippin_error *err)
