@@ -147,6 +147,16 @@ learn text.jsonl tuned
 run -m tuned --tokenizer m.model --task text.jsonl >out
 is 'a model that learned the answers' "$(figures exact)" '1.0000'
 
+"$pippin" adapter train -m afm --data text.jsonl -o adapter --max-steps 20 --warmup-steps 1 --learning-rate 2e-2 --rank 4 >/dev/null 2>&1
+run -m afm -a adapter/adapter.safetensors=0 --task text.jsonl -n 12 --save-answers again.jsonl >out
+is 'an adapter without effect' "$(cat again.jsonl)" "$(cat saved.jsonl)"
+run -m afm -a adapter/adapter.safetensors --task text.jsonl -n 12 --save-answers again.jsonl >out
+is 'and with' "$(cmp -s again.jsonl saved.jsonl && echo 'the same answers')" ''
+echo '{"prompt": "Two?", "completion": "one"}' >raw.jsonl
+run -m afm --task raw.jsonl -n 12 --save-answers again.jsonl >out
+said=$("$pippin" generate -m afm --raw -p 'Two?' -n 12 --json 2>/dev/null </dev/null | sed 's/.*"text": \(".*"\), "tokens".*/\1/')
+is 'a prompt without template' "$(cat again.jsonl)" "{\"answer\":$said}"
+
 # Labels of the list alone, whatever the weights; b, and its comma, are beginnings of others. Each once.
 printf 'red\nred green\nb\nbb::c-d\nviolet\n' >choices.txt
 for k in 1 2 3 4 5 6 7 8; do row "Question $k?" 'red, b'; done >colours.jsonl
@@ -156,13 +166,15 @@ for seed in 1 2 3; do
     is "labels of the list, seed $seed" "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -cvxFf choices.txt) $(number rows)" '0 8'
     is "none twice, seed $seed" "$(while IFS= read -r line; do sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' <<<"$line" | sort | uniq -d; done <said.jsonl)" ''
 done
-run -m random1 --task colours.jsonl --choices choices.txt -n 3 --save-answers said.jsonl >out
-is 'a label that was cut is none' "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -v '^$' | grep -cvxFf choices.txt)" 0
+for n in 1 2 3 4 5 6 7; do run -m random1 --task colours.jsonl --limit 4 --choices choices.txt -n $n --save-answers said$n.jsonl >out; done
+is 'a label that was cut is none' "$(cat said?.jsonl | sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' | grep -v '^$' | grep -cvxFf choices.txt)" 0
 learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
 is 'a model that learned the labels' "$(figures micro_f1 exact)" '1.0000 1.0000'
 
+{ head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
+refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl
 refused 'a prompt that is too long' 1 'text.jsonl:1: its prompt has' -m afm --task text.jsonl --ctx 8
 refused 'no place for answers' 1 'nowhere/answers.jsonl' -m afm --task text.jsonl --save-answers nowhere/answers.jsonl
 
