@@ -17,7 +17,9 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
+sys.dont_write_bytecode = True
 import mini_data
 
 

@@ -11,7 +11,9 @@ import html
 import json
 import pathlib
 import re
+import sys
 
+sys.dont_write_bytecode = True
 import mini_data
 
 CLITIC = re.compile(r"(s|t|m|d|ve|ll|re)$", re.I)

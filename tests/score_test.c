@@ -118,7 +118,7 @@ static void test_common(void **state)
     char text[400], other[800];
     for (size_t i = 0; i < 300; i++) {
         pp_words a, b;
-        size_t n;
+        size_t n = 0;
         make_text(text, draw(8));
         spoil(text, other);
         assert_true(pp_words_of(text, false, &a) && pp_words_of(other, false, &b) && pp_words_common(&a, &b, &n));

@@ -77,7 +77,7 @@ for of in text fix; do
 done
 for metric in rouge-l exact labels corrections; do
     of=$([ $metric = corrections ] && echo fix || echo text)
-    run --task $of.jsonl --answers $of.jsonl --metric $metric >out
+    run --task "$of.jsonl" --answers "$of.jsonl" --metric "$metric" >out
     is "references as answers, $metric" "$(grep -oE '"scores": \{[^}]*\}' out | grep -oE '[0-9.]+[,}]' | tr -d ',}' | sort -u | tr '\n' ' ')" \
         "$([ $metric = corrections ] && echo '0.0 1.0 ' || echo '1.0 ')"
 done
@@ -119,6 +119,27 @@ printf 'a\nb, c\n' >bad.txt
 refused 'a label with a comma' 1 'bad.txt:2: found "b, c"' --task labels.jsonl --answers labels.answers.jsonl --choices bad.txt
 refused 'no JSON to compare with' 1 'text.jsonl:1: the answer is no JSON' --task text.jsonl --answers text.answers.jsonl --metric json
 
+# ---- recipes: the task of names, and baselines ----
+if command -v python3 >/dev/null; then
+    mkdir wnut
+    printf '%s\n' "It O" "'s O" "Ann B-person" "Lee I-person" "( O" "Oslo B-location" "/ O" "Bergen B-location" ") O" "&amp; O" "co O" ". O" '' |
+        tr ' ' '\t' | tee wnut/wnut17train.conll >wnut/emerging.dev.conll
+    printf '%s\n' "You O" "should O" "' O" "ve O" '" O' "gone O" '" O' '' "Bo I-person" '' | tr ' ' '\t' >>wnut/emerging.dev.conll
+    python3 "$root/recipes/extract_data.py" wnut data >out 2>&1 || cat out
+    is 'sentences as people write them' "$(sed 's/.*"user", "content": //; s/}, {.*//' data/extract/test.jsonl | tr '\n' '|')" \
+        "\"It's Ann Lee (Oslo/Bergen) & co.\"|\"You should've \\\"gone\\\"\"|\"Bo\"|"
+    is 'names in their order' "$(sed 's/.*"assistant", "content": "//; s/"}]}$//; s/\\//g' data/extract/test.jsonl | tr '\n' '|')" \
+        '[["person","Ann Lee"],["location","Oslo"],["location","Bergen"]]|[]|[["person","Bo"]]|'
+    is 'nothing of the test is learned' "$(cat data/extract/train.jsonl data/extract/valid.jsonl)" ''
+    mkdir data/summarize
+    row 'One two. Three four five six seven eight nine ten eleven.' 'x' | tee data/summarize/train.jsonl data/summarize/valid.jsonl >data/summarize/test.jsonl
+    "$root/recipes/baselines.py" data answers summarize >out 2>&1 || cat out
+    is 'baselines' "$(cat answers/summarize.first-sentence.jsonl answers/summarize.first-10-words.jsonl | tr '\n' ' ')" \
+        '{"answer": "One two."} {"answer": "One two. Three four five six seven eight nine ten"} '
+else
+    skip 'recipes: python3 is not here'
+fi
+
 # ---- a model answers ----
 if ! command -v spm_train >/dev/null; then
     skip 'answers of a model: spm_train is not here (package sentencepiece)'
@@ -142,10 +163,20 @@ is 'saved answers are worth the same' "$(grep -oE '"scores.*' other)" "$(grep -o
 run -m afm --task text.jsonl -n 12 -t 1 --save-answers again.jsonl >/dev/null
 is 'one thread' "$(cat again.jsonl)" "$(cat saved.jsonl)"
 # learn FILE DIR
-learn() { "$pippin" train -m afm --data $1 -o $2 --epochs 60 --batch-size 3 --warmup-steps 5 --learning-rate 1e-2 >/dev/null 2>&1; }
+learn() { "$pippin" train -m afm --data "$1" -o "$2" --epochs 60 --batch-size 3 --warmup-steps 5 --learning-rate 1e-2 >/dev/null 2>&1; }
 learn text.jsonl tuned
 run -m tuned --tokenizer m.model --task text.jsonl >out
 is 'a model that learned the answers' "$(figures exact)" '1.0000'
+
+"$pippin" adapter train -m afm --data text.jsonl -o adapter --max-steps 20 --warmup-steps 1 --learning-rate 2e-2 --rank 4 >/dev/null 2>&1
+run -m afm -a adapter/adapter.safetensors=0 --task text.jsonl -n 12 --save-answers again.jsonl >out
+is 'an adapter without effect' "$(cat again.jsonl)" "$(cat saved.jsonl)"
+run -m afm -a adapter/adapter.safetensors --task text.jsonl -n 12 --save-answers again.jsonl >out
+is 'and with' "$(cmp -s again.jsonl saved.jsonl && echo 'the same answers')" ''
+echo '{"prompt": "Two?", "completion": "one"}' >raw.jsonl
+run -m afm --task raw.jsonl -n 12 --save-answers again.jsonl >out
+said=$("$pippin" generate -m afm --raw -p 'Two?' -n 12 --json 2>/dev/null </dev/null | sed 's/.*"text": \(".*"\), "tokens".*/\1/')
+is 'a prompt without template' "$(cat again.jsonl)" "{\"answer\":$said}"
 
 # Labels of the list alone, whatever the weights; b, and its comma, are beginnings of others. Each once.
 printf 'red\nred green\nb\nbb::c-d\nviolet\n' >choices.txt
@@ -156,13 +187,15 @@ for seed in 1 2 3; do
     is "labels of the list, seed $seed" "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -cvxFf choices.txt) $(number rows)" '0 8'
     is "none twice, seed $seed" "$(while IFS= read -r line; do sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' <<<"$line" | sort | uniq -d; done <said.jsonl)" ''
 done
-run -m random1 --task colours.jsonl --choices choices.txt -n 3 --save-answers said.jsonl >out
-is 'a label that was cut is none' "$(sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' said.jsonl | grep -v '^$' | grep -cvxFf choices.txt)" 0
+for n in 1 2 3 4 5 6 7; do run -m random1 --task colours.jsonl --limit 4 --choices choices.txt -n $n --save-answers said$n.jsonl >out; done
+is 'a label that was cut is none' "$(cat said?.jsonl | sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' | grep -v '^$' | grep -cvxFf choices.txt)" 0
 learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
 is 'a model that learned the labels' "$(figures micro_f1 exact)" '1.0000 1.0000'
 
+{ head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
+refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl
 refused 'a prompt that is too long' 1 'text.jsonl:1: its prompt has' -m afm --task text.jsonl --ctx 8
 refused 'no place for answers' 1 'nowhere/answers.jsonl' -m afm --task text.jsonl --save-answers nowhere/answers.jsonl
 

@@ -473,8 +473,7 @@ const pp_command pp_command_bench = {
         "machine gives at that moment; shares are medians of what was measured side by side. Let nothing else run.\n\n"
         "  pippin bench -m base.gguf\n"
         "  pippin bench --preset afm-base --type q2 -p 512 -n 128 --markdown\n"
-        "  pippin bench -m base.gguf -n 32 --depth 4096,32768\n"
-        "  pippin bench -m base.gguf --batch 2,4,8,16\n"
+        "  pippin bench -m base.gguf -n 32 --depth 4096,32768 --batch 4,16\n"
         "  pippin bench -m base.gguf -d draft.gguf --acceptance 0.7 -n 256",
     .groups = groups,
     .args_size = sizeof(bench_args),

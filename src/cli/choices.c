@@ -35,8 +35,9 @@ int pp_choices_read(const char *path, pp_choices *out)
     *out = (pp_choices){0};
     int code = pp_read_all(path, &text);
     if (code) return code;
-    if (!pp_append(&text, "\n", 2)) return pp_no_memory();
+    const bool room = pp_append(&text, "\n", 2);
     out->text = text.bytes;
+    if (!room) return pp_no_memory();
     for (size_t i = 0; i < text.n; i++) n_line += text.bytes[i] == '\n';
     out->labels = pp_alloc_zero(n_line, sizeof *out->labels);
     out->used = pp_alloc_zero(n_line, sizeof *out->used);

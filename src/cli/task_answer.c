@@ -1,5 +1,4 @@
 /* task_answer.c - a model answers the rows of a task: freely, or with labels of a closed vocabulary. */
-#include <math.h>
 #include <string.h>
 
 #include "cli/task.h"
@@ -21,6 +20,9 @@ typedef struct answerer {
 
 /* ---- prompts ---- */
 
+/* A prompt with its completion: text as it is, without a template. */
+static bool is_raw(const pp_row *row) { return json_is_object(row->root) && !json_object_get(row->root, "messages"); }
+
 /* The conversation but for its last message, as JSON. */
 static bool question(const pp_row *row, pp_buffer *out)
 {
@@ -32,21 +34,39 @@ static bool question(const pp_row *row, pp_buffer *out)
     return good;
 }
 
+static int render(const answerer *a, const pp_row *row, pippin_template kind, pp_prompt *out)
+{
+    pippin_prompt *made = NULL;
+    pippin_error err;
+    pp_buffer messages = {0};
+    const bool room = question(row, &messages);
+    const pippin_status status = room ? pippin_prompt_create(a->tokenizer, messages.bytes, messages.n,
+                                                             &(pippin_prompt_options){.kind = kind}, &made, &err)
+                                      : PIPPIN_E_MEMORY;
+    pp_free(messages.bytes);
+    if (!room) return pp_no_memory();
+    if (status != PIPPIN_OK) return pp_row_bad(a->rows->path, row->line, "%s", err.text);
+    out->ids.items = pp_alloc_zero(made->n_ids, sizeof *out->ids.items);
+    if (out->ids.items) {
+        memcpy(out->ids.items, made->ids, made->n_ids * sizeof *out->ids.items);
+        out->ids.n = made->n_ids;
+    }
+    pippin_prompt_free(made);
+    return out->ids.items ? 0 : pp_no_memory();
+}
+
 static int make_prompt(const answerer *a, const pp_row *row, pp_prompt *out)
 {
     const pippin_template kind = pp_talk_template(&a->task->talk, a->tokenizer);
-    pp_buffer messages = {0};
-    if (json_is_object(row->root) && !json_object_get(row->root, "messages"))
+    out->n_stop_ids = pippin_template_stop_ids(a->tokenizer, kind, out->stop_ids, PP_MAX_STOP_IDS);
+    if (is_raw(row))
         return pp_text_to_ids(a->tokenizer, row->user, strlen(row->user), pippin_tokenizer_bos(a->tokenizer) >= 0,
                               &out->ids);
     if (kind == PIPPIN_TEMPLATE_NONE)
         return pp_row_bad(a->rows->path, row->line,
                           "found a conversation, but this model has no chat template that is known; name it with "
                           "--template, or give \"prompt\" and \"completion\"");
-    int code = question(row, &messages) ? 0 : pp_no_memory();
-    if (!code) code = pp_prompt_render(a->tokenizer, kind, messages.bytes, messages.n, out);
-    pp_free(messages.bytes);
-    return code;
+    return render(a, row, kind, out);
 }
 
 /* All are made before the first is answered, so that what does not fit is known at once. */
@@ -69,8 +89,6 @@ static int make_prompts(answerer *a)
             return pp_row_bad(a->rows->path, row->line,
                               "its prompt has %zu tokens, expected 1 to %zu, the context less the answer; %s", p->ids.n,
                               n_ctx - 1, p->ids.n ? "pass a larger --ctx" : "give it a text");
-        if (!p->n_stop_ids)
-            p->n_stop_ids = pippin_template_stop_ids(a->tokenizer, PIPPIN_TEMPLATE_AUTO, p->stop_ids, PP_MAX_STOP_IDS);
     }
     a->max_tokens = a->task->talk.n ? (size_t)a->task->talk.n : 2 * longest + 16;
     return 0;
@@ -94,6 +112,7 @@ static int answer_freely(answerer *a, size_t i)
     const pp_prompt *p = &a->prompts[i];
     const pp_talk *talk = &a->task->talk;
     pippin_generate_options options = pp_talk_generate(talk, &a->loaded, p);
+    if (is_raw(&a->rows->items[i])) options.stop_ids = NULL;
     options.max_tokens = a->max_tokens;
     options.on_token = on_token;
     options.user = a;
@@ -166,8 +185,10 @@ static int32_t choose(const answerer *a, const pp_prompt *p, const float *logits
 /* What is left of an answer that was cut: whole labels. */
 static void drop_part(answerer *a, size_t begun)
 {
-    if (!pp_choices_ends(a->choices, a->text.n ? a->text.bytes + begun : "", a->text.n - begun))
-        a->text.n = begun >= 2 ? begun - 2 : 0;
+    const char *label = a->text.n ? a->text.bytes + begun : "";
+    size_t n = a->text.n - begun;
+    if (n && label[n - 1] == ',') n--;
+    a->text.n = pp_choices_ends(a->choices, label, n) ? begun + n : begun >= 2 ? begun - 2 : 0;
 }
 
 static int cannot_go_on(const answerer *a, size_t row)
