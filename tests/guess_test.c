@@ -137,6 +137,13 @@ static void test_a_hiccup(void **state)
         const double seconds = run(&m, &pace, &odds, 0.8, 1000, 0);
         assert_true(seconds < 0.62 * 1000);
     }
+    /* Nor does it make guesses look cheap that are never right. */
+    machine m = make_machine(0.3, 0, 0.04);
+    pp_pace pace = {0};
+    pp_odds odds = {0};
+    run(&m, &pace, &odds, 0, 500, 0);
+    pp_pace_saw_pass(&pace, 1, 100);
+    assert_true(run(&m, &pace, &odds, 0, 300, 0) < 1.05 * 300);
 }
 
 /* ---- lookup ---- */

@@ -98,6 +98,10 @@ static void test_law(void **state)
         {.temperature = 1, .min_p = 0.1},
         {.temperature = 1.3, .top_k = 20, .top_p = 0.8, .min_p = 0.05},
         {.temperature = 1, .top_k = 5, .min_p = 0.9},
+        /* Steep laws, whose filters keep tokens of far less than a tenth of the likeliest one's probability. */
+        {.temperature = 0.4, .top_k = 20},
+        {.temperature = 0.4, .top_p = 0.995},
+        {.temperature = 0.4, .min_p = 0.005},
     };
     pp_sampler s;
     OK(pp_sampler_create(all_kernels(), V, &s, err));

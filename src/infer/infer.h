@@ -59,7 +59,7 @@ enum { PP_MAX_DRAFT = 8 };
 enum { PP_STREAM_TOKEN = 1, PP_STREAM_DRAFT, PP_STREAM_ACCEPT };
 
 typedef struct pp_candidate {
-    float logit;
+    float value; /* logit or weight: what they are ordered by */
     int32_t id;
 } pp_candidate;
 

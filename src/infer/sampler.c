@@ -113,10 +113,10 @@ static void penalise_answer(pp_sampler *s, float *logits, const pippin_sampling 
 
 /* ---- the candidates in falling order, as far as they are needed ---- */
 
-/* Equal logits: the smaller id first, so that the order is one. */
+/* Equal ones: the smaller id first, so that the order is one. */
 static bool before(const pp_candidate *a, const pp_candidate *b)
 {
-    return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
+    return a->value > b->value || (a->value == b->value && a->id < b->id);
 }
 
 static void sift_down(pp_candidate *heap, int32_t n, int32_t i)
@@ -140,26 +140,54 @@ static pp_candidate pop(pp_candidate *heap, int32_t n)
     return top;
 }
 
+/* Tokens of at least this weight as candidates; how many, and *mass, the sum of their weights. */
+static int32_t gather(pp_sampler *s, const float *w, float least, double *mass)
+{
+    int32_t n = 0;
+    *mass = 0;
+    for (int32_t i = 0; i < s->n_vocab; i++) {
+        if (!(w[i] > 0 && w[i] >= least)) continue;
+        s->candidates[n++] = (pp_candidate){w[i], i};
+        *mass += (double)w[i];
+    }
+    return n;
+}
+
+/* So few that the filters' choice is among them: it is of the likeliest, and putting a whole vocabulary in order takes its time. */
+static int32_t gather_enough(pp_sampler *s, const pippin_sampling *o, const float *w, double whole)
+{
+    const bool by_k = o->top_k > 0 && o->top_k < s->n_vocab;
+    for (float least = 0.1f;; least = least > 1e-5f ? least / 100 : 0) {
+        double mass;
+        const int32_t n = gather(s, w, least, &mass);
+        const bool by_p = o->top_p > 0 && mass >= o->top_p * whole,
+                   by_least = o->min_p > 0 && (double)least <= o->min_p;
+        if (least == 0 || (by_k ? n >= o->top_k : by_p || by_least)) return n;
+    }
+}
+
 /*
- * How many of the likeliest stay, given the weights of all and their sum. They end up at the back of the candidates, the
+ * How many of the likeliest stay, given the weights of all and their sum. They end up at the back of the *n candidates, the
  * likeliest last.
  */
-static int32_t filter(pp_sampler *s, const pippin_sampling *o, const float *weight, double whole)
+static int32_t filter(pp_sampler *s, const pippin_sampling *o, const float *w, double whole, int32_t *n)
 {
     pp_candidate *c = s->candidates;
-    const int32_t n = s->n_vocab, most = o->top_k > 0 ? PP_MIN(o->top_k, n) : n;
+    const bool by_k = o->top_k > 0 && o->top_k < s->n_vocab;
     const double top_p = o->top_p > 0 ? o->top_p : 1;
+    *n = gather_enough(s, o, w, whole);
+    const int32_t most = by_k ? PP_MIN(o->top_k, *n) : *n;
     double mass = 0;
     int32_t k = 0;
-    for (int32_t i = n / 2; i-- > 0;) sift_down(c, n, i);
-    if (most < n) { /* top-p is a share of what top-k leaves */
+    for (int32_t i = *n / 2; i-- > 0;) sift_down(c, *n, i);
+    if (by_k) { /* top-p is a share of what top-k leaves */
         whole = 0;
-        for (int32_t i = 0; i < most; i++) whole += (double)weight[pop(c, n - i).id];
+        for (int32_t i = 0; i < most; i++) whole += (double)pop(c, *n - i).value;
     }
     for (; k < most; k++) {
-        const double w = (double)weight[most < n ? c[n - 1 - k].id : pop(c, n - k).id];
-        if (k && (mass >= top_p * whole || w < o->min_p)) break;
-        mass += w;
+        const double weight = (double)(by_k ? c[*n - 1 - k] : pop(c, *n - k)).value;
+        if (k && (mass >= top_p * whole || weight < o->min_p)) break;
+        mass += weight;
     }
     return k;
 }
@@ -180,15 +208,13 @@ static double weigh(const pp_sampler *s, float *w, float largest, double tempera
 }
 
 /* Takes the weight of all but the kept candidates; the sum of what is left. */
-static double keep(const pp_sampler *s, float *w, int32_t kept)
+static double keep(const pp_sampler *s, float *w, const pp_candidate *kept, int32_t n)
 {
-    pp_candidate *c = s->candidates + (s->n_vocab - kept);
     double sum = 0;
-    for (int32_t i = 0; i < kept; i++) c[i].logit = w[c[i].id];
     memset(w, 0, (size_t)s->n_vocab * sizeof *w);
-    for (int32_t i = 0; i < kept; i++) {
-        w[c[i].id] = c[i].logit;
-        sum += (double)c[i].logit;
+    for (int32_t i = 0; i < n; i++) {
+        w[kept[i].id] = kept[i].value;
+        sum += (double)kept[i].value;
     }
     return sum;
 }
@@ -206,9 +232,12 @@ pp_law pp_sampler_law(pp_sampler *s, const pippin_sampling *o, const float *logi
     const int32_t best = pp_sample_greedy(s, w);
     if (o->temperature <= 0) return pp_law_only(best);
     const bool filters = (o->top_k > 0 && o->top_k < s->n_vocab) || (o->top_p > 0 && o->top_p < 1) || o->min_p > 0;
-    for (int32_t i = 0; filters && i < s->n_vocab; i++) s->candidates[i] = (pp_candidate){w[i], i};
     double sum = weigh(s, w, w[best], o->temperature);
-    if (filters) sum = keep(s, w, filter(s, o, w, sum));
+    if (filters) {
+        int32_t n;
+        const int32_t kept = filter(s, o, w, sum, &n);
+        sum = keep(s, w, s->candidates + (n - kept), kept);
+    }
     return (pp_law){.only = -1, .weight = w, .n_vocab = s->n_vocab, .sum = sum, .best = best};
 }
 
@@ -246,6 +275,6 @@ void pp_top_logprobs(pp_sampler *s, const float *logits, double log_sum, pippin_
     for (int32_t i = s->n_vocab / 2; i-- > 0;) sift_down(c, s->n_vocab, i);
     for (int32_t i = 0; i < n; i++) {
         const pp_candidate next = pop(c, s->n_vocab - i);
-        top[i] = (pippin_logprob){next.id, (float)((double)next.logit - log_sum)};
+        top[i] = (pippin_logprob){next.id, (float)((double)next.value - log_sum)};
     }
 }
