@@ -157,7 +157,7 @@ static void as_the_reference(void **state)
         }
         print_message("%s: %d of %d rows within 1e-5, the others within %.1e\n", pippin_type_name(types[t]), close,
                       N_TOK, worst);
-        assert_true(close >= N_TOK * 3 / 4 && worst < 2e-2);
+        assert_true(close >= N_TOK * 3 / 4 && worst < 5e-2);
     }
 }
 
