@@ -36,14 +36,16 @@ INLINE int block_zero(pp_block_form f) { return f.low == 8 ? DOT8_ZERO : f.zero;
 INLINE void block_dots(pp_block_form f, int n_x, const uint8_t *unit, int v, int s, int n, const int8_t *x,
                        size_t x_stride, isum acc[LOW_TOKENS])
 {
-    UNROLL for (int i = 0; i < n_x; i++) acc[i] = i_nothing();
     UNROLL for (int j = s; j < s + n; j++)
     {
         const ivec u = block_codes(f, unit, v, j);
         UNROLL for (int i = 0; i < n_x; i++)
         {
             const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-            acc[i] = f.low == 8 ? i_dot8(acc[i], u, four) : i_dot(acc[i], u, four);
+            if (f.low == 8)
+                acc[i] = i_dot8(j == s ? i_nothing() : acc[i], u, four);
+            else
+                acc[i] = j == s ? i_first(u, four) : i_dot(acc[i], u, four);
         }
     }
 }

@@ -74,7 +74,6 @@ INLINE void block_panel_32(pp_block_form f, int n_x, const pp_block_matmul *m, i
     UNROLL for (int i = 0; i < n_x; i++) part[i][0] = part[i][1] = v_zero();
     for (int u = 0; u < n_unit; u++) {
         ivec dot[LOW_PANEL_TOKENS][2];
-        UNROLL for (int i = 0; i < n_x; i++) dot[i][0] = dot[i][1] = i_set1(0);
         low_panel_add(f.low + f.high, n_x, x + u * PP_UNIT, m->x_stride, panel + u * UNIT_STEPS * PP_LOW_BLOCK, v,
                       UNIT_STEPS, NULL, dot);
         UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++) part[i][h] = block_add_unit(

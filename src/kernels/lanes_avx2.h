@@ -177,6 +177,9 @@ INLINE isum i_dot(isum acc, ivec u, ivec x)
     return acc;
 }
 
+/* The first products of a sum. */
+INLINE isum i_first(ivec u, ivec x) { return _mm256_maddubs_epi16(u, x); }
+
 INLINE ivec i_widen(isum acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
 
 /* The same for codes up to 255: of them 128 is taken off, so that two products fit; what a code is off is then 0. */

@@ -146,6 +146,7 @@ INLINE isum i_dot(isum acc, ivec u, ivec x)
 }
 
 INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
+INLINE isum i_first(ivec u, ivec x) { return i_dot(i_nothing(), u, x); }
 #else
 #define LOW_STEPS(bits)  ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
 enum { LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
@@ -157,6 +158,8 @@ INLINE isum i_dot(isum acc, ivec u, ivec x)
     __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+v"(acc), "=&v"(products) : "v"(u), "v"(x));
     return acc;
 }
+
+INLINE isum i_first(ivec u, ivec x) { return _mm512_maddubs_epi16(u, x); }
 
 INLINE ivec i_widen(isum acc) { return _mm512_madd_epi16(acc, _mm512_set1_epi16(1)); }
 

@@ -400,6 +400,8 @@ INLINE ivec i_widen8(isum acc)
 
 /* ---- packed block types: see blocks.h ---- */
 
+INLINE isum i_first(ivec u, ivec x) { return i_dot(i_nothing(), u, x); }
+
 INLINE ivec i_pairs(const uint8_t *p, int kind)
 {
     const uint8x16_t bytes = vld1q_u8(p);

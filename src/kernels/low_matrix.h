@@ -91,5 +91,5 @@ INLINE void low_panel_add(int bits, int n_x, const int8_t *x, size_t x_stride, c
     ivec dot[LOW_PANEL_TOKENS][2];
     low_panel_dots(bits, n_x, x, x_stride, panel, v, n_step, dot);
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++) total[i][h] =
-        scale ? i_add_scaled(total[i][h], dot[i][h], scale[h]) : i_add(total[i][h], dot[i][h]);
+        scale ? i_add_scaled(total[i][h], dot[i][h], scale[h]) : dot[i][h];
 }

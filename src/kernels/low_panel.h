@@ -61,9 +61,16 @@ INLINE void low_put_steps(uint8_t *panel, int s, int v, ivec first, ivec second)
     i_store(panel + (s + 1) * PP_LOW_BLOCK + v * LANES * 4, second);
 }
 
+/* acc, or nothing, and the products of one step. */
+INLINE isum low_panel_dot(int bits, bool first, isum acc, ivec w, ivec four)
+{
+    if (bits == 8) return i_dot8(first ? i_nothing() : acc, w, four);
+    return first ? i_first(w, four) : i_dot(acc, w, four);
+}
+
 /*
- * total[i] += token i times vectors v and v + 1 of n_step steps, each times its scale [2], or NULL: as it is. A part of n_step that
- * a sum holds divides it.
+ * token i times vectors v and v + 1 of n_step steps: with their scales [2] added to total[i], or, without, total[i] becomes it. A
+ * part of n_step that a sum holds divides it.
  */
 INLINE void low_panel_add(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v, int n_step,
                           const ivec *scale, ivec total[LOW_PANEL_TOKENS][2])
@@ -73,20 +80,24 @@ INLINE void low_panel_add(int bits, int n_x, const int8_t *x, size_t x_stride, c
     UNROLL for (int s = 0; s < n_step; s += most)
     {
         isum acc[LOW_PANEL_TOKENS][2];
-        UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_nothing();
         UNROLL for (int j = s; j < s + most; j++)
         {
             const ivec w0 = i_load(panel + j * PP_LOW_BLOCK), w1 = i_load(panel + j * PP_LOW_BLOCK + 4 * LANES);
             UNROLL for (int i = 0; i < n_x; i++)
             {
                 const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                acc[i][0] = bits == 8 ? i_dot8(acc[i][0], w0, four) : i_dot(acc[i][0], w0, four);
-                acc[i][1] = bits == 8 ? i_dot8(acc[i][1], w1, four) : i_dot(acc[i][1], w1, four);
+                acc[i][0] = low_panel_dot(bits, j == s, acc[i][0], w0, four);
+                acc[i][1] = low_panel_dot(bits, j == s, acc[i][1], w1, four);
             }
         }
-        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++) total[i][h] =
-            scale       ? i_add_scaled(total[i][h], acc[i][h], scale[h])
-            : bits == 8 ? i_add(total[i][h], i_widen8(acc[i][h]))
-                        : i_add(total[i][h], i_widen(acc[i][h]));
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++)
+        {
+            if (scale) {
+                total[i][h] = i_add_scaled(total[i][h], acc[i][h], scale[h]);
+            } else {
+                const ivec more = bits == 8 ? i_widen8(acc[i][h]) : i_widen(acc[i][h]);
+                total[i][h] = s ? i_add(total[i][h], more) : more;
+            }
+        }
     }
 }
