@@ -112,7 +112,10 @@ static int answer_freely(answerer *a, size_t i)
     const pp_prompt *p = &a->prompts[i];
     const pp_talk *talk = &a->task->talk;
     pippin_generate_options options = pp_talk_generate(talk, &a->loaded, p);
-    if (is_raw(&a->rows->items[i])) options.stop_ids = NULL;
+    if (is_raw(&a->rows->items[i])) { /* ends where texts end */
+        options.stop_ids = NULL;
+        options.n_stop_ids = 0;
+    }
     options.max_tokens = a->max_tokens;
     options.on_token = on_token;
     options.user = a;
