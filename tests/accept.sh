@@ -34,7 +34,8 @@ passed() {
 # ---- the table ----
 # line CLAIM COMMAND FIGURE COMPARISON BOUND
 #   COMMAND     run by bash in the repository; pippin and the programs in build/tests are in the path; a line whose command
-#               names $SHARED, or is a golden case, is skipped where that folder is absent
+#               names $SHARED, or is a golden case, is skipped where that folder is absent; one that says "# VNNI" where the
+#               CPU has no such instructions
 #   FIGURE      reads the command's output (stdout and stderr), prints the figure: json KEY, number PATTERN, passed, ...
 #   COMPARISON  ==, <=, <, >=, >, or "is" for texts
 line() {
@@ -42,6 +43,8 @@ line() {
     local program=${command%% *}
     if [[ $command == *'$SHARED'* || $command == tests/golden.sh* || $command == tests/train_claim.sh* ]] && [ ! -d "$SHARED" ]; then
         verdict=SKIPPED got='needs data'
+    elif [[ $command == *'# VNNI' ]] && ! grep -qw avx512_vnni /proc/cpuinfo; then
+        verdict=SKIPPED got='needs VNNI'
     elif ! command -v "$program" >/dev/null; then
         verdict=NO got="no $program"
     else
@@ -109,6 +112,23 @@ section 'one pass through the presets with random weights'
 for preset in 'afm-draft --type f32' 'afm-base --type bf16'; do
     line "$preset, output" "pippin check --preset $preset --json" "grep -oE -m1 '\[1, 64, [0-9]+\], \"finite\": true'" is '[1, 64, 153600], "finite": true'
 done
+
+section 'two bits: afm-base with random weights, everything measured in one run of bench'
+base=$scratch/base.gguf
+# bench TEST FIELD - of the run that lies in bench.json
+bench() { sed 's/}, {/}\n{/g' "$scratch/bench.json" | grep -m1 "\"test\": \"$1" | grep -oE "\"$2\": *[0-9.e+-]+" | grep -oE '[0-9.e+-]+$'; }
+line 'the file, bytes' 'bash -c "pippin init --preset afm-base --type q2 -o $scratch/base.gguf >$scratch/init && wc -c <$scratch/base.gguf"' 'number .' '<=' 930000000
+line 'from start to a token, ms' 'bash tests/median_ms.sh pippin generate -m $scratch/base.gguf --tokens 9,8,7,6,5,4 -n 1' 'number ms' '<=' 500
+line '4,096 tokens in the cache, peak bytes' 'bash -c "pippin generate -m $scratch/base.gguf --tokens @<(seq 1000 5079) -n 16 --json"' 'json peak_rss_bytes' '<=' 1050000000
+pippin bench -m "$base" --json >"$scratch/bench.json" 2>"$scratch/said" || cat "$scratch/said"
+slow=$(json bandwidth_gb_s <"$scratch/bench.json" | awk '{ print ($1 < 60) }')
+line 'decode, of plain reads' 'cat $scratch/bench.json' 'bench tg bandwidth_share' '>=' "$([ "$slow" = 1 ] && echo 0.90 || echo 0.82)"
+line 'a prompt of 512, of an int8 loop' 'cat $scratch/bench.json' 'bench pp peak_share' '>=' 0.70
+line '4 tokens verified, times one' 'cat $scratch/bench.json # VNNI' 'bench verify4 time_ratio' '<=' 1.35
+line '8 tokens verified, times one' 'cat $scratch/bench.json # VNNI' 'bench verify8 time_ratio' '<=' 2.3
+line 'the same logits, however they are computed' 'same_logits $scratch/base.gguf 200' 'grep -oE "[0-9]+ with other bits" | number .' == 0
+line 'integers: scalar = this CPU, rounds' 'bash -c "PIPPIN_TEST_ROUNDS=34000 PIPPIN_TEST_ONLY=\"avx*/matmul_q*\" kernels_test"' passed '>=' 3
+rm -f "$base"
 
 section 'a clone'
 line 'make demo again, seconds' 'bash -c "SECONDS=0; make demo >/dev/null; echo seconds \$SECONDS"' 'number seconds' '<' 60
