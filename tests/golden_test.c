@@ -179,11 +179,11 @@ static void test_golden(void **state)
 
 /*
  * ---- GGUF's block types: logits of the decoded weights, by the plain path, and what rounding inputs to int8 costs them ----
- * Measured with these random weights: at most FILL. A scale that is off by one in its sub-block costs ten times as much; that the
- * fast path does what it should to the last digits is for blocks_test.
+ * Measured with these random weights: 0.020 to 0.027. Scales of neighbouring sub-blocks exchanged gave 1.5, minima taken from the
+ * scales 19. That the fast path does what it should to the last digits is for blocks_test.
  */
 
-static const double ROUNDED = 3e-2;
+static const double ROUNDED = 4e-2;
 
 static void check_gguf(const char *file, json_t *expected)
 {

@@ -228,7 +228,8 @@ static void write_data(const char *path)
 
 /*
  * The same bits as on the float copy of what the file stands for: its rows are decoded, and the sums are those of float. Of
- * low-bit and block types losses near it (low_test says what they are exactly): going forward, their inputs are rounded too.
+ * low-bit and block types losses near it (low_test and blocks_test say what they are exactly): going forward, their inputs are
+ * rounded too.
  */
 static void same_as_float(const char *name, const char *path, double most)
 {
@@ -305,7 +306,7 @@ static void test_gguf_types(void **state)
         char path[4400];
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         if (!pp_path_ends(path, ".gguf")) continue;
-        same_as_float(e->d_name, path, strstr(e->d_name, "F16") ? 0 : 2e-3);
+        same_as_float(e->d_name, path, strstr(e->d_name, "F16") ? 0 : 5e-3);
         n++;
     }
     closedir(list);

@@ -326,13 +326,13 @@ INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, (ivec){less_128
 #else
 /*
  * A sum is four int16 for each row, one a column, so that a product costs a multiply-add and no addition to another: each
- * holds as many as the largest, 127 times the largest code, go into int16. For codes of eight bits it is two int32 a row.
+ * holds as many as the largest, 127 times the largest code, go into int16, in whole blocks. For codes of eight bits it is two int32 a row.
  */
 typedef struct isum {
     int16x8_t rows[4]; /* 2 rows each */
 } isum;
 
-#define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)))
+#define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)) / 4 * 4)
 enum { LOW_TOKENS = 1, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
 #define LOW_SIZES            LOW_SIZES_1
 #define LOW_PANEL_TOKENS     3
