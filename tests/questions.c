@@ -94,7 +94,7 @@ static void report(const bench *b)
     for (size_t i = 0; i < b->n_way; i++)
         for (int32_t k = 0; k < N_GUESS; k++) {
             const way *w = &b->ways[i];
-            char number[8] = "auto";
+            char number[16] = "auto";
             if (k) snprintf(number, sizeof number, "%d", (int)k);
             printf("%-8s %-4s %5.1f %% of %6zu right, %.2f tokens a check, %5.2f times as fast\n", w->name, number,
                    100.0 * (double)w->sums[k].n_accepted / (double)PP_MAX(w->sums[k].n_drafted, 1),
