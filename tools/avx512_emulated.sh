@@ -79,8 +79,9 @@ INIT
 }
 
 # What bochs says of the size of XSAVE's compacted area is wrong; Linux sees that and gives up XSAVE, and with it all of
-# AVX, unless it is told not to use that form. Nor aperfmperf, whose counters are not there. The CPU with VNNI overwrites the
-# page tables, and then takes page faults for ever, where Linux clears and copies by "rep movs" and "rep stos" (rep_good, erms, fsrm).
+# AVX, unless it is told not to use that form, nor protection keys, whose state is part of it. Nor aperfmperf, whose counters are
+# not there. The CPU with VNNI overwrites the page tables, and then takes page faults for ever, where Linux clears and copies by
+# "rep movs" and "rep stos" (rep_good, erms, fsrm).
 make_disc() {
     mkdir "$folder/iso"
     make_ramdisk "$@"
@@ -90,7 +91,7 @@ make_disc() {
 default pippin
 label pippin
   kernel /linux
-  append initrd=/initrd console=ttyS0 loglevel=1 mitigations=off clearcpuid=xsaves,xsavec,aperfmperf,rep_good,erms,fsrm
+  append initrd=/initrd console=ttyS0 loglevel=1 mitigations=off clearcpuid=xsaves,xsavec,aperfmperf,pku,rep_good,erms,fsrm
 ISOLINUX
     xorriso -as mkisofs -quiet -o "$folder/disc.iso" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 \
         -boot-info-table "$folder/iso" >"$folder/log" 2>&1 || { cat "$folder/log" >&2; fail "xorriso made no disc"; }
