@@ -414,13 +414,18 @@ static int report_text(const bench *b, uint64_t peak_rss)
     return pp_table_print(&table, b->args->markdown);
 }
 
-/* A prompt that brings the weights in; the memory at most is taken here, before the probe takes its own. */
+/* A prompt that brings the weights in, and the longest timeline that is measured; the memory at most is taken here, before the probe
+   takes its own. */
 static int warm_up(bench *b, uint64_t *peak_rss)
 {
     double seconds;
     pippin_error err;
+    int32_t deepest = 0;
     draw(b, 0, b->args->n_prompt);
     int code = evaluate(b, b->args->n_prompt, 1, &seconds);
+    for (size_t i = 0; i < b->depths.n; i++) deepest = PP_MAX(deepest, b->depths.items[i]);
+    if (!code && deepest && pippin_session_fill(b->loaded.session, (size_t)deepest, 1, &err) != PIPPIN_OK)
+        code = pp_failed(&err);
     *peak_rss = pp_peak_rss();
     if (code) return code;
     return pippin_probe_create(pippin_session_n_threads(b->loaded.session), b->args->common.cpu, &b->probe, &err) ==
