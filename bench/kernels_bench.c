@@ -69,6 +69,28 @@ static void bench_matmul(const pp_kernels *k, pippin_type type)
     printf("\n");
 }
 
+/* One token by weights from memory, 2 to 8 against it, and 1, 64 and 512 by weights that fit L2; a row has so many bytes. */
+#define BENCH_SIZES(name, kernel, m, row)                                                                              \
+    do {                                                                                                               \
+        double one_, more_;                                                                                            \
+        BEST_SECONDS(one_, (kernel)(&(m)));                                                                            \
+        printf("  matmul_%-5s n_tok 1 %6.1f GB/s", name, 1e-9 * (row) * (m).n_out / one_);                             \
+        for ((m).n_tok = 2; (m).n_tok <= 8; (m).n_tok *= 2) {                                                          \
+            BEST_SECONDS(more_, (kernel)(&(m)));                                                                       \
+            printf("   x%d %.2f", (m).n_tok, more_ / one_);                                                            \
+        }                                                                                                              \
+        (m).n_out = N_OUT_BLOCK;                                                                                       \
+        (m).y_stride = N_OUT_BLOCK;                                                                                    \
+        (m).n_tok = 1;                                                                                                 \
+        BEST_SECONDS(one_, (kernel)(&(m)));                                                                            \
+        printf("   from L2 %6.1f GB/s", 1e-9 * (row)*N_OUT_BLOCK / one_);                                              \
+        for ((m).n_tok = 64; (m).n_tok <= N_TOK; (m).n_tok *= 8) {                                                     \
+            BEST_SECONDS(more_, (kernel)(&(m)));                                                                       \
+            printf("   n_tok %d %6.1f GMAC/s", (m).n_tok, 1e-9 * (m).n_tok * N_IN * N_OUT_BLOCK / more_);              \
+        }                                                                                                              \
+        printf("\n");                                                                                                  \
+    } while (0)
+
 /* Low-bit weights; of the codes only the bytes count. */
 static void bench_low(const pp_kernels *k, int bits)
 {
@@ -89,25 +111,9 @@ static void bench_low(const pp_kernels *k, int bits)
                        .n_out = OUT_STREAM / bits,
                        .y_stride = (size_t)OUT_STREAM / (size_t)bits};
     void (*kernel)(const pp_low_matmul *) = bits == 2 ? k->matmul_q2 : bits == 4 ? k->matmul_q4 : k->matmul_q8;
-    const size_t bytes = pp_low_group_bytes(bits, N_IN) * (size_t)m.n_out / PP_LOW_ROWS;
-    double s;
-    BEST_SECONDS(s, kernel(&m));
-    printf("  matmul_q%-4d n_tok 1 %6.1f GB/s", bits, 1e-9 * (double)bytes / s);
-    for (m.n_tok = 2; m.n_tok <= 8; m.n_tok *= 2) {
-        double many;
-        BEST_SECONDS(many, kernel(&m));
-        printf("   x%d %.2f", m.n_tok, many / s);
-    }
-    m.n_out = N_OUT_BLOCK;
-    m.y_stride = N_OUT_BLOCK;
-    m.n_tok = 1;
-    BEST_SECONDS(s, kernel(&m));
-    printf("   from L2 %6.1f GB/s", 1e-9 * (double)pp_low_group_bytes(bits, N_IN) * N_OUT_BLOCK / PP_LOW_ROWS / s);
-    for (m.n_tok = 64; m.n_tok <= N_TOK; m.n_tok *= 8) {
-        BEST_SECONDS(s, kernel(&m));
-        printf("   n_tok %d %6.1f GMAC/s", m.n_tok, 1e-9 * m.n_tok * N_IN * N_OUT_BLOCK / s);
-    }
-    printf("\n");
+    char name[32];
+    snprintf(name, sizeof name, "q%d", bits);
+    BENCH_SIZES(name, kernel, m, (double)pp_low_group_bytes(bits, N_IN) / PP_LOW_ROWS);
 }
 
 /* Packed block types; any bytes will do. */
@@ -131,24 +137,7 @@ static void bench_blocks(const pp_kernels *k, pippin_type type)
                          .n_out = n_out,
                          .y_stride = (size_t)n_out};
     const pp_block_kernel kernel = pp_kernels_blocks(k, type);
-    double s;
-    BEST_SECONDS(s, kernel(&m));
-    printf("  matmul_%-5s n_tok 1 %6.1f GB/s", pippin_type_name(type), 1e-9 * (double)row * n_out / s);
-    for (m.n_tok = 2; m.n_tok <= 8; m.n_tok *= 2) {
-        double many;
-        BEST_SECONDS(many, kernel(&m));
-        printf("   x%d %.2f", m.n_tok, many / s);
-    }
-    m.n_out = N_OUT_BLOCK;
-    m.y_stride = N_OUT_BLOCK;
-    m.n_tok = 1;
-    BEST_SECONDS(s, kernel(&m));
-    printf("   from L2 %6.1f GB/s", 1e-9 * (double)row * N_OUT_BLOCK / s);
-    for (m.n_tok = 64; m.n_tok <= N_TOK; m.n_tok *= 8) {
-        BEST_SECONDS(s, kernel(&m));
-        printf("   n_tok %d %6.1f GMAC/s", m.n_tok, 1e-9 * m.n_tok * N_IN * N_OUT_BLOCK / s);
-    }
-    printf("\n");
+    BENCH_SIZES(pippin_type_name(type), kernel, m, (double)row);
 }
 
 /* One token, as it is generated, and several of a prompt, over one part of the keys. */

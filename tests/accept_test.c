@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "infer/session.h"
-#include "tests/support.h"
+#include "tests/law.h"
 
 typedef bool (*step)(const pp_law *p, const pp_law *q, int32_t drafted, double u_accept, double u_token, int32_t *id);
 
@@ -234,30 +234,6 @@ static void test_blocks(void **state)
 }
 
 /* ---- many draws ---- */
-
-/* How far the counts are from what they should be, in deviations of chi-square; bins of less than 5 are put together. */
-static double sigmas(const int64_t *counts, const double *p, int n_bin, double n_draw)
-{
-    double chi = 0, rest = 0, rest_count = 0;
-    int bins = 0;
-    for (int i = 0; i < n_bin; i++) {
-        const double e = p[i] * n_draw, c = (double)counts[i];
-        if (p[i] <= 0 && counts[i]) return INFINITY;
-        if (e < 5) {
-            rest += e;
-            rest_count += c;
-            continue;
-        }
-        chi += (c - e) * (c - e) / e;
-        bins++;
-    }
-    if (rest >= 5) {
-        chi += (rest_count - rest) * (rest_count - rest) / rest;
-        bins++;
-    }
-    const double freedom = PP_MAX(bins - 1, 1);
-    return (chi - freedom) / sqrt(2 * freedom);
-}
 
 static const pp_kernels *all_kernels(void)
 {

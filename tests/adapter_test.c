@@ -23,14 +23,7 @@ static const char *in_corpus(const char *name)
     return p;
 }
 
-static const char *in_folder(const char *name)
-{
-    static char path[2][100];
-    static int next;
-    char *p = path[next++ % 2];
-    snprintf(p, sizeof *path, "%s/%s", folder, name);
-    return p;
-}
+static const char *in_folder(const char *name) { return path_in(folder, name); }
 
 static void write_text(const char *path, const char *text)
 {

@@ -22,14 +22,7 @@ enum { N_TYPE = sizeof types / sizeof *types };
 
 static char folder[] = "/tmp/pippin-blocks-XXXXXX";
 
-static const char *in_folder(const char *name)
-{
-    static char path[2][300];
-    static int next;
-    char *p = path[next++ % 2];
-    snprintf(p, sizeof *path, "%s/%s", folder, name);
-    return p;
-}
+static const char *in_folder(const char *name) { return path_in(folder, name); }
 
 /* Rows of whole blocks, and where these are small none of whole spans. */
 static pippin_config small_llama(pippin_type type)
@@ -186,36 +179,6 @@ static void levels_agree(void **state)
 
 /* ---- training ---- */
 
-static double nll_of(const int32_t *tokens, rows *logits)
-{
-    double nll = 0;
-    for (int i = 0; i + 1 < N_TOK; i++) {
-        double sum = 0;
-        for (int v = 0; v < N_VOCAB; v++) sum += exp((double)(*logits)[i][v]);
-        nll += (log(sum) - (double)(*logits)[i][tokens[i + 1]]) / (N_TOK - 1);
-    }
-    return nll;
-}
-
-/* The loss of an adapter's first step, when it has no effect yet. */
-static double first_loss(pippin_model *m, const int32_t *tokens)
-{
-    char data[sizeof folder + 16], output[sizeof folder + 16];
-    snprintf(data, sizeof data, "%s/data.jsonl", folder);
-    snprintf(output, sizeof output, "%s/run", folder);
-    FILE *file = fopen(data, "w");
-    assert_non_null(file);
-    for (int i = 0; i < N_TOK; i++) fprintf(file, "%s%d", i ? "," : "{\"tokens\":[", (int)tokens[i]);
-    fprintf(file, "]}\n");
-    assert_int_equal(fclose(file), 0);
-    pippin_train_result result;
-    OK(pippin_adapter_train(m, &(pippin_train_options){.data = data, .output = output, .max_steps = 1, .rank = 4},
-                            &result, err));
-    remove_folder(output);
-    unlink(data);
-    return result.loss;
-}
-
 /* An adapter is trained on the numbers that a session gives; see low_test.c for why not every text has to agree. */
 static void training_sees_what_runs(void **state)
 {
@@ -230,7 +193,8 @@ static void training_sees_what_runs(void **state)
         for (uint64_t text = 0; text < N_TEXT; text++) {
             make_tokens(tokens, N_TOK, N_VOCAB, 8 + text);
             score(m, 2, 0, tokens, &logits);
-            const double nll = nll_of(tokens, &logits), off = fabs(first_loss(m, tokens) - nll) / nll;
+            const double nll = nll_of(tokens, logits[0], N_TOK, N_VOCAB),
+                         off = fabs(first_loss(m, tokens, N_TOK, folder) - nll) / nll;
             close += off <= 1e-6;
             worst = fmax(worst, off);
         }

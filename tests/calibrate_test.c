@@ -15,14 +15,7 @@ enum { N_TYPE = 3, N_TEXT = 600, N_VOCAB = 301 };
 
 static char folder[] = "/tmp/pippin-quantize-XXXXXX";
 
-static const char *in_folder(const char *name)
-{
-    static char path[4][300];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof *path, "%s/%s", folder, name);
-    return p;
-}
+static const char *in_folder(const char *name) { return path_in(folder, name); }
 
 static float noise(uint64_t stream, size_t i) { return (float)(pp_random_unit(7, stream, i) - 0.5); }
 

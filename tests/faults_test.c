@@ -74,14 +74,7 @@ void free(void *block)
 static char corpus[4096], folder[64];
 static pippin_error failure; /* the last one */
 
-static const char *in_corpus(const char *name)
-{
-    static char path[2][4200];
-    static int next;
-    char *p = path[next++ % 2];
-    snprintf(p, sizeof *path, "%s/%s", corpus, name);
-    return p;
-}
+static const char *in_corpus(const char *name) { return path_in(corpus, name); }
 
 /* Opens a model and uses it in every way; gives back the first error. */
 static pippin_status use_model(const char *path, const char *tokenizer, const char *adapter_path)

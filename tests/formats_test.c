@@ -9,14 +9,7 @@
 
 static char folder[] = "/tmp/pippin-formats-XXXXXX";
 
-static const char *in_folder(const char *name)
-{
-    static char path[4][300];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof *path, "%s/%s", folder, name);
-    return p;
-}
+static const char *in_folder(const char *name) { return path_in(folder, name); }
 
 static void write_file(const char *path, const void *bytes, size_t size)
 {

@@ -7,14 +7,7 @@
 
 static char folder[] = "/tmp/pippin-gguf-tokenizer-XXXXXX";
 
-static const char *in_folder(const char *name)
-{
-    static char path[4][100];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof *path, "%s/%s", folder, name);
-    return p;
-}
+static const char *in_folder(const char *name) { return path_in(folder, name); }
 
 static const char *in_corpus(const char *name)
 {

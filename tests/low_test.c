@@ -141,37 +141,6 @@ static void models_run(void **state)
     }
 }
 
-/* Mean negative log-likelihood of tokens 1 .. N_TOK - 1. */
-static double nll_of(const int32_t *tokens, rows *logits)
-{
-    double nll = 0;
-    for (int i = 0; i + 1 < N_TOK; i++) {
-        double sum = 0;
-        for (int v = 0; v < N_VOCAB; v++) sum += exp((double)(*logits)[i][v]);
-        nll += (log(sum) - (double)(*logits)[i][tokens[i + 1]]) / (N_TOK - 1);
-    }
-    return nll;
-}
-
-/* The loss of an adapter's first step, when it has no effect yet. */
-static double first_loss(pippin_model *m, const int32_t *tokens)
-{
-    char data[sizeof folder + 16], output[sizeof folder + 16];
-    snprintf(data, sizeof data, "%s/data.jsonl", folder);
-    snprintf(output, sizeof output, "%s/run", folder);
-    FILE *file = fopen(data, "w");
-    assert_non_null(file);
-    for (int i = 0; i < N_TOK; i++) fprintf(file, "%s%d", i ? "," : "{\"tokens\":[", (int)tokens[i]);
-    fprintf(file, "]}\n");
-    assert_int_equal(fclose(file), 0);
-    pippin_train_result result;
-    OK(pippin_adapter_train(m, &(pippin_train_options){.data = data, .output = output, .max_steps = 1, .rank = 4},
-                            &result, err));
-    remove_folder(output);
-    unlink(data);
-    return result.loss;
-}
-
 /*
  * An adapter is trained on the numbers that a session gives. Where the rounding of an input falls otherwise, and with few bits
  * that shows, a loss is another in its fifth digit; so most of several texts have to agree, not all.
@@ -189,7 +158,8 @@ static void training_sees_what_runs(void **state)
         for (uint64_t text = 0; text < N_TEXT; text++) {
             make_tokens(tokens, N_TOK, N_VOCAB, 8 + text);
             score_tokens(m, 2, 0, false, N_TOK, tokens, &logits);
-            const double nll = nll_of(tokens, &logits), off = fabs(first_loss(m, tokens) - nll) / nll;
+            const double nll = nll_of(tokens, logits[0], N_TOK, N_VOCAB),
+                         off = fabs(first_loss(m, tokens, N_TOK, folder) - nll) / nll;
             close += off <= 1e-6;
             worst = fmax(worst, off);
         }

@@ -129,9 +129,8 @@ typedef struct cast {
 } cast;
 
 /* Text i has its own adapters, sampling, length, and guesses by a draft, by lookup, or none. */
-static pippin_generate_options options_of(const cast *c, size_t i, pippin_session *draft, answer *a)
+static pippin_generate_options options_of(size_t i, pippin_session *draft, answer *a)
 {
-    (void)c;
     return (pippin_generate_options){.max_tokens = N_NEW - i % 5,
                                      .sampling = {.temperature = i % 3 ? 0.3 * (double)i : 0,
                                                   .top_k = i % 4 == 1 ? 20 : 0,
@@ -168,7 +167,7 @@ static void texts_of(const kind *k, int32_t n_batch)
     for (size_t i = 0; i < N; i++) {
         pippin_session *one = create(c.model, k, NULL, 0), *draft = create(c.draft, k, NULL, 0);
         adapt(one, &c, i);
-        const pippin_generate_options o = options_of(&c, i, draft, &alone[i]);
+        const pippin_generate_options o = options_of(i, draft, &alone[i]);
         OK(pippin_generate(one, c.texts[i], length_of(i), &o, alone[i].ids, N_NEW, &alone[i].result, err));
         pippin_session_free(one);
         pippin_session_free(draft);
@@ -177,7 +176,7 @@ static void texts_of(const kind *k, int32_t n_batch)
         s[i] = create(c.model, k, i ? s[0] : NULL, n_batch);
         d[i] = create(c.draft, k, i ? d[0] : NULL, 0);
         adapt(s[i], &c, i);
-        options[i] = options_of(&c, i, d[i], &together[i]);
+        options[i] = options_of(i, d[i], &together[i]);
         jobs[i] = (pippin_generation){.session = s[i],
                                       .prompt = c.texts[i],
                                       .n_prompt = length_of(i),

@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "pippin.h"
+#include "base/base.h"
 
 enum { LAST = 16 };
 
@@ -26,13 +25,6 @@ static void must(pippin_status status, const pippin_error *err)
     if (status == PIPPIN_OK) return;
     fprintf(stderr, "same_logits: %s\n", err->text);
     exit(2);
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static pippin_session *create(pippin_model *model, const text *t, pippin_session_options o)
@@ -60,7 +52,7 @@ static void compare(const text *t, const char *way, double start)
 {
     const size_t size = LAST * t->n_vocab * sizeof(float);
     const bool same = memcmp(found, wanted, size) == 0;
-    printf("%-46s %6.1f s  %s\n", way, seconds() - start, same ? "the same bits" : "OTHER BITS");
+    printf("%-46s %6.1f s  %s\n", way, pp_seconds() - start, same ? "the same bits" : "OTHER BITS");
     fflush(stdout);
     n_way++;
     n_different += !same;
@@ -70,7 +62,7 @@ static void compare(const text *t, const char *way, double start)
 /* The whole text in a new session; where a pass is shorter than LAST, its last logits alone. */
 static void fresh(pippin_model *model, const text *t, const char *way, pippin_session_options o)
 {
-    const double start = seconds();
+    const double start = pp_seconds();
     pippin_session *s = create(model, t, o);
     const bool some = o.n_batch && o.n_batch < LAST;
     if (some) memcpy(found, wanted, LAST * t->n_vocab * sizeof(float));
@@ -84,7 +76,7 @@ static void passes(pippin_session *s, const text *t, int32_t n)
 {
     char way[64];
     pippin_error err;
-    const double start = seconds();
+    const double start = pp_seconds();
     must(pippin_session_sync(s, t->tokens, t->n - LAST, &err), &err);
     for (size_t done = 0; done < LAST;) {
         const size_t now = done + (size_t)n > LAST ? LAST - done : (size_t)n;
@@ -104,7 +96,7 @@ static void after_another(pippin_session *s, const text *t)
     for (size_t i = 0; i < t->n; i++) other[i] = i < t->n / 2 ? t->tokens[i] : t->tokens[t->n - 1 - i];
     must(pippin_session_sync(s, other, t->n, &err), &err);
     free(other);
-    const double start = seconds();
+    const double start = pp_seconds();
     take(s, t, t->n, LAST);
     compare(t, "after another text with the same first half", start);
 }
@@ -120,7 +112,7 @@ static void in_company(pippin_model *model, const text *t)
     s[0] = create(model, t, (pippin_session_options){0});
     for (int i = 1; i < MOST; i++) s[i] = create(model, t, (pippin_session_options){.with = s[0]});
     for (int n = 1; n <= MOST; n++) {
-        const double start = seconds();
+        const double start = pp_seconds();
         const size_t others = t->n / 4;
         for (int i = 0; i < n; i++) texts[i] = (pippin_text){s[i], t->tokens + i, others + (size_t)i};
         texts[n / 2] = (pippin_text){s[n / 2], t->tokens, t->n};

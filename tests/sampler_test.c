@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "infer/infer.h"
-#include "tests/support.h"
+#include "tests/law.h"
 
 enum { V = 40, DRAWS = 20000 };
 
@@ -56,33 +56,6 @@ static void expected_law(const float *logits, const pippin_sampling *o, double p
     for (int i = 0; i < V; i++) p[i] /= kept;
 }
 
-/* Chi-square of the draws over bins that expect at least 5, against its mean and spread: beyond 5 sigmas is a bug. */
-static double sigmas(const int *counts, const double *p)
-{
-    double chi = 0, rest = 0;
-    int bins = 0, rest_count = 0;
-    for (int i = 0; i < V; i++) {
-        const double e = p[i] * DRAWS;
-        if (p[i] <= 0) {
-            if (counts[i]) return INFINITY; /* drawn though filtered out */
-            continue;
-        }
-        if (e < 5) {
-            rest += e;
-            rest_count += counts[i];
-            continue;
-        }
-        chi += (counts[i] - e) * (counts[i] - e) / e;
-        bins++;
-    }
-    if (rest >= 5) {
-        chi += (rest_count - rest) * (rest_count - rest) / rest;
-        bins++;
-    }
-    const double freedom = PP_MAX(bins - 1, 1);
-    return (chi - freedom) / sqrt(2 * freedom);
-}
-
 static void test_law(void **state)
 {
     (void)state;
@@ -108,17 +81,17 @@ static void test_law(void **state)
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         float logits[V];
         double p[V];
-        int counts[V] = {0};
+        int64_t counts[V] = {0};
         make_logits(logits, i);
         expected_law(logits, &options[i], p);
         for (uint64_t n = 0; n < DRAWS; n++) counts[pp_sample(&s, &options[i], logits, &(pp_history){0}, n)]++;
-        const double off = sigmas(counts, p);
+        const double off = sigmas(counts, p, V, DRAWS);
         if (!(fabs(off) < 5)) fail_msg("options %zu: %g sigmas", i, off);
         /* The test would notice: the law of another temperature is far off. */
         pippin_sampling other = options[i];
         other.temperature *= 1.2;
         expected_law(logits, &other, p);
-        if (i < 3) assert_true(fabs(sigmas(counts, p)) > 5);
+        if (i < 3) assert_true(fabs(sigmas(counts, p, V, DRAWS)) > 5);
     }
     pp_sampler_free(&s);
 }

@@ -34,6 +34,16 @@ static inline const char *shared_file(const char *name)
     return NULL;
 }
 
+/* "folder/name" in one of a few static buffers. */
+static inline const char *path_in(const char *folder, const char *name)
+{
+    static char path[4][4400];
+    static int next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof *path, "%s/%s", folder, name);
+    return p;
+}
+
 /* A small AFM: 3 full layers and 2 that reuse, odd sizes, 4 heads on 2 K/V heads. */
 static inline pippin_config small_afm(void)
 {

@@ -15,14 +15,7 @@ enum { MAX_STEP = 8 };
 static char place[] = "/tmp/pippin-golden-XXXXXX";
 
 /* "PLACE/name" in a static buffer. */
-static const char *in_place(const char *name)
-{
-    static char path[4][100];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof *path, "%s/%s", place, name);
-    return p;
-}
+static const char *in_place(const char *name) { return path_in(place, name); }
 
 /* ---- one run ---- */
 

@@ -3,6 +3,7 @@
 #define PP_TESTS_TRAINING_H
 
 #include <dirent.h>
+#include <math.h>
 #include <unistd.h>
 
 #include "pippin_train.h"
@@ -21,12 +22,43 @@ static void remove_folder(const char *path)
     DIR *list = opendir(path);
     if (!list) return;
     for (const struct dirent *e; (e = readdir(list));) {
-        char file[400];
+        char file[700];
         snprintf(file, sizeof file, "%s/%s", path, e->d_name);
         unlink(file);
     }
     closedir(list);
     rmdir(path);
+}
+
+/* Mean negative log-likelihood of tokens 1 .. n_tok - 1, by logits [n_tok][n_vocab]. */
+static inline double nll_of(const int32_t *tokens, const float *logits, int n_tok, int n_vocab)
+{
+    double nll = 0;
+    for (int i = 0; i + 1 < n_tok; i++, logits += n_vocab) {
+        double sum = 0;
+        for (int v = 0; v < n_vocab; v++) sum += exp((double)logits[v]);
+        nll += (log(sum) - (double)logits[tokens[i + 1]]) / (n_tok - 1);
+    }
+    return nll;
+}
+
+/* The loss of an adapter's first step on one text, when it has no effect yet; nothing stays in the folder. */
+static inline double first_loss(pippin_model *m, const int32_t *tokens, int n_tok, const char *folder)
+{
+    char data[400], output[400];
+    snprintf(data, sizeof data, "%s/data.jsonl", folder);
+    snprintf(output, sizeof output, "%s/run", folder);
+    FILE *file = fopen(data, "w");
+    assert_non_null(file);
+    for (int i = 0; i < n_tok; i++) fprintf(file, "%s%d", i ? "," : "{\"tokens\":[", (int)tokens[i]);
+    fprintf(file, "]}\n");
+    assert_int_equal(fclose(file), 0);
+    pippin_train_result result;
+    OK(pippin_adapter_train(m, &(pippin_train_options){.data = data, .output = output, .max_steps = 1, .rank = 4},
+                            &result, err));
+    remove_folder(output);
+    unlink(data);
+    return result.loss;
 }
 
 #endif

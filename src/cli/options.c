@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/words.h"
 
 #define AT(field) offsetof(pp_common, field)
 
@@ -99,25 +100,9 @@ static bool parse_seed(const char *text, uint64_t *out)
 
 enum { MAX_NAME = 40 };
 
-/* Insertions, deletions, replacements and swaps of neighbours that turn a into b; both shorter than MAX_NAME. */
 static size_t edits(const char *a, const char *b)
 {
-    size_t rows[3][MAX_NAME + 1], n_a = strlen(a), n_b = strlen(b);
-    size_t *before = rows[0], *above = rows[1], *row = rows[2];
-    for (size_t j = 0; j <= n_b; j++) row[j] = j;
-    for (size_t i = 1; i <= n_a; i++) {
-        size_t *spare = before;
-        before = above;
-        above = row;
-        row = spare;
-        row[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            row[j] = PP_MIN(PP_MIN(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = PP_MIN(row[j], before[j - 2] + 1);
-        }
-    }
-    return row[n_b];
+    return pp_word_distance((pp_word){a, strlen(a)}, (pp_word){b, strlen(b)});
 }
 
 const char *pp_nearest(const char *given, const char *const *candidates, size_t n)

@@ -122,26 +122,27 @@ static pippin_status check_texts(const pippin_text *texts, size_t n, pippin_erro
     return PIPPIN_OK;
 }
 
+static bool any_left(const pp_extension *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (left_of(&items[i])) return true;
+    return false;
+}
+
 /* All but the last tokens, in as many passes as that takes, and then the last ones together. */
 pippin_status pippin_sync_many(const pippin_text *texts, size_t n, pippin_error *err)
 {
     pp_extension items[PP_MAX_SESSIONS];
     pippin_status status = n ? check_texts(texts, n, err) : PIPPIN_OK;
     if (status != PIPPIN_OK || n == 0) return status;
-    bool left = false;
     for (size_t i = 0; i < n; i++) {
         pippin_session *s = texts[i].session;
         const int32_t end = (int32_t)texts[i].n_tok;
         pp_session_take(s, texts[i].tokens, texts[i].n_tok, 1);
         pp_session_rewind(s, (size_t)PP_MIN(s->kv.n_tok, end - 1));
         items[i] = (pp_extension){s, end - 1, 0};
-        left |= left_of(&items[i]) > 0;
     }
-    while (left && status == PIPPIN_OK) {
-        status = pp_extend_pass(items, (int32_t)n, err);
-        left = false;
-        for (size_t i = 0; i < n; i++) left |= left_of(&items[i]) > 0;
-    }
+    while (any_left(items, n) && status == PIPPIN_OK) status = pp_extend_pass(items, (int32_t)n, err);
     for (size_t i = 0; i < n; i++) items[i] = (pp_extension){texts[i].session, (int32_t)texts[i].n_tok, 1};
     if (status == PIPPIN_OK) status = pp_extend_pass(items, (int32_t)n, err);
     for (size_t i = 0; i < n && status == PIPPIN_E_CANCELLED; i++) atomic_store(&texts[i].session->cancel, 0);
