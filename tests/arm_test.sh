@@ -1,5 +1,5 @@
 #!/bin/bash
-# arm_test.sh PIPPIN SHARED - the kernels for ARM against the scalar truth, cross-compiled and emulated; a minute at most. `make
+# arm_test.sh PIPPIN SHARED - the kernels for ARM against the scalar truth, cross-compiled and emulated; a minute and a half once compiled. `make
 # arm` tries more.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
