@@ -5,6 +5,7 @@
 #define _DEFAULT_SOURCE
 #include <math.h>
 
+#include "quant/quant.h"
 #include "tests/support.h"
 
 enum { N = 40 };
@@ -216,11 +217,7 @@ static void packing(pippin_model *model, pippin_type kv_type)
     test_free(packed.rows);
 }
 
-static bool is_low(const pippin_model *model)
-{
-    const pippin_type type = pippin_model_type(model);
-    return type == PIPPIN_Q2 || type == PIPPIN_Q4 || type == PIPPIN_Q8;
-}
+static bool is_low(const pippin_model *model) { return pp_low_bits(pippin_model_type(model)) > 0; }
 
 /* Fast = reference within the bound that the golden cases are held to, however positions are stretched; an int8 or bf16
    cache is rounded and excepted, and so are inputs of low-bit layers, which low_test holds to a bound of their own. */

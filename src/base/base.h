@@ -39,6 +39,9 @@ void *pp_alloc(size_t size) PP_MUST_USE;
 void *pp_alloc_zero(size_t n, size_t size) PP_MUST_USE;
 /* Grows an array from n_old to n_new elements of `size` bytes; on failure returns NULL and leaves `block` as it was. */
 void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size) PP_MUST_USE;
+/* Room for one element more in an array of n of `size` bytes, of which *room fit; `array` is the address of the pointer to it, a T **.
+   False without memory, and nothing has changed. */
+bool pp_make_room(void *array, size_t n, size_t *room, size_t size) PP_MUST_USE;
 /* Hint that a large block will be used whole: fewer, larger pages where the system has them. Not for caches that fill slowly. */
 void pp_advise_whole(void *block, size_t size);
 char *pp_strdup(const char *text) PP_MUST_USE;
@@ -169,6 +172,9 @@ void pp_team_run(pp_team *team, pp_task task, void *arg);
 void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg);
 /* The half-open range of n items that belongs to `thread`: fixed, contiguous, a multiple of `grain` but for the last. */
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last);
+
+/* White space as C has it, whatever the locale. */
+static inline bool pp_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /* ---- a lock (lock.c) ---- */
 

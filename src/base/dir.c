@@ -14,13 +14,7 @@ static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const 
 
 static bool add_name(pp_names *names, size_t *room, const char *name)
 {
-    if (names->n == *room) {
-        const size_t bigger = *room ? 2 * *room : 16;
-        char **grown = pp_grow(names->items, names->n, bigger, sizeof *grown);
-        if (!grown) return false;
-        names->items = grown;
-        *room = bigger;
-    }
+    if (!pp_make_room(&names->items, names->n, room, sizeof *names->items)) return false;
     names->items[names->n] = pp_strdup(name);
     return names->items[names->n] && ++names->n;
 }

@@ -80,6 +80,19 @@ void *pp_grow(void *block, size_t n_old, size_t n_new, size_t size)
     return bigger;
 }
 
+bool pp_make_room(void *array, size_t n, size_t *room, size_t size)
+{
+    void *block;
+    if (n < *room) return true;
+    memcpy(&block, array, sizeof block); /* pointers to objects are alike here, their types are not */
+    const size_t bigger = *room ? 2 * *room : 16;
+    block = pp_grow(block, n, bigger, size);
+    if (!block) return false;
+    memcpy(array, &block, sizeof block);
+    *room = bigger;
+    return true;
+}
+
 void *pp_cut(pp_cutter *k, uint64_t n, size_t size)
 {
     void *p = k->block ? k->block + k->at : NULL;

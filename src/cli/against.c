@@ -59,13 +59,7 @@ static bool compare_row(pp_against *a, size_t i, const float *other)
         kl += exp(log_p) * (log_p - log_q);
         reverse += exp(log_q) * (log_q - log_p);
     }
-    if (a->n == a->n_room) {
-        const size_t bigger = a->n_room ? 2 * a->n_room : 1024;
-        float *grown = pp_grow(a->each, a->n, bigger, sizeof *grown);
-        if (!grown) return false;
-        a->each = grown;
-        a->n_room = bigger;
-    }
+    if (!pp_make_room(&a->each, a->n, &a->n_room, sizeof *a->each)) return false;
     a->each[a->n++] = (float)fmax(0, kl); /* rounding may take it below */
     a->kl += fmax(0, kl);
     a->reverse += fmax(0, reverse);

@@ -16,15 +16,13 @@ void pp_choices_free(pp_choices *c)
     *c = (pp_choices){0};
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 /* Ends the line at `line` with a 0, trimmed; gives where the next one begins. */
 static char *cut_line(char **line)
 {
     char *end = *line + strcspn(*line, "\n"), *next = end + (*end != 0);
-    while (end > *line && is_space(end[-1])) end--;
+    while (end > *line && pp_is_space(end[-1])) end--;
     *end = 0;
-    while (is_space(**line)) ++*line;
+    while (pp_is_space(**line)) ++*line;
     return next;
 }
 

@@ -81,13 +81,7 @@ static int score(evaluation *e, const int32_t *ids, size_t n, document *out)
 
 static int add_document(evaluation *e, document d)
 {
-    if (e->n == e->n_room) {
-        const size_t bigger = e->n_room ? 2 * e->n_room : 64;
-        document *grown = pp_grow(e->documents, e->n, bigger, sizeof *grown);
-        if (!grown) return pp_no_memory();
-        e->documents = grown;
-        e->n_room = bigger;
-    }
+    if (!pp_make_room(&e->documents, e->n, &e->n_room, sizeof *e->documents)) return pp_no_memory();
     e->documents[e->n++] = d;
     e->total.nll += d.nll;
     e->total.n_tok += d.n_tok;
@@ -130,8 +124,6 @@ static int evaluate(evaluation *e, const char *text, size_t n)
     return code;
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 static int evaluate_parts(evaluation *e, const char *text, size_t n)
 {
     const size_t n_separator = strlen(e->args->separator);
@@ -140,8 +132,8 @@ static int evaluate_parts(evaluation *e, const char *text, size_t n)
         size_t end = at;
         while (end < n && (n - end < n_separator || memcmp(text + end, e->args->separator, n_separator) != 0)) end++;
         size_t first = at, last = end;
-        while (first < last && is_space(text[first])) first++;
-        while (last > first && is_space(text[last - 1])) last--;
+        while (first < last && pp_is_space(text[first])) first++;
+        while (last > first && pp_is_space(text[last - 1])) last--;
         if (last > first) code = evaluate(e, text + first, last - first);
         at = end + n_separator;
     }

@@ -8,13 +8,7 @@
 static bool put(pp_scores *s, size_t stat, double value)
 {
     if (value == 0) return true;
-    if (s->n_count == s->count_room) {
-        const size_t bigger = s->count_room ? 2 * s->count_room : 256;
-        pp_tally *grown = pp_grow(s->counts, s->n_count, bigger, sizeof *grown);
-        if (!grown) return false;
-        s->counts = grown;
-        s->count_room = bigger;
-    }
+    if (!pp_make_room(&s->counts, s->n_count, &s->count_room, sizeof *s->counts)) return false;
     s->counts[s->n_count++] = (pp_tally){(uint32_t)stat, value};
     return true;
 }
@@ -24,13 +18,11 @@ static double ratio(double a, double b) { return b > 0 ? a / b : NAN; }
 /* 2PR / (P + R): of what was right, what was said and is not there, and what is there and was not said. */
 static double f1(double right, double spare, double missed) { return ratio(2 * right, 2 * right + spare + missed); }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 /* The text without white space at its ends. */
 static pp_word trimmed(const char *text, size_t n)
 {
-    while (n && is_space(text[n - 1])) n--;
-    while (n && is_space(*text)) {
+    while (n && pp_is_space(text[n - 1])) n--;
+    while (n && pp_is_space(*text)) {
         text++;
         n--;
     }

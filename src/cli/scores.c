@@ -30,13 +30,7 @@ bool pp_scores_name(pp_scores *s, const char *name, size_t *number)
 
 bool pp_scores_add(pp_scores *s, const pp_case *c)
 {
-    if (s->n_row == s->row_room) {
-        const size_t bigger = s->row_room ? 2 * s->row_room : 256;
-        size_t *grown = pp_grow(s->ends, s->n_row, bigger, sizeof *grown);
-        if (!grown) return false;
-        s->ends = grown;
-        s->row_room = bigger;
-    }
+    if (!pp_make_room(&s->ends, s->n_row, &s->row_room, sizeof *s->ends)) return false;
     if (!s->metric->count(s, c)) return false;
     s->ends[s->n_row++] = s->n_count;
     return true;

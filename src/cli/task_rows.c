@@ -84,13 +84,7 @@ static int read_row(const lines *l, pp_row *row)
 
 static bool add_row(pp_rows *rows)
 {
-    if (rows->n == rows->room) {
-        const size_t bigger = rows->room ? 2 * rows->room : 256;
-        pp_row *grown = pp_grow(rows->items, rows->n, bigger, sizeof *grown);
-        if (!grown) return false;
-        rows->items = grown;
-        rows->room = bigger;
-    }
+    if (!pp_make_room(&rows->items, rows->n, &rows->room, sizeof *rows->items)) return false;
     rows->items[rows->n++] = (pp_row){0};
     return true;
 }

@@ -90,13 +90,8 @@ static pippin_status take_array(reader *r, pp_gguf_entry *e)
 static pippin_status take_entry(reader *r)
 {
     pp_gguf *g = r->g;
-    if (g->n_entries == r->capacity) {
-        const size_t bigger = r->capacity ? 2 * r->capacity : 64;
-        pp_gguf_entry *grown = pp_grow(g->entries, g->n_entries, bigger, sizeof *grown);
-        if (!grown) return pp_fail_memory(r->err, g->tensors.source, bigger * sizeof *grown);
-        g->entries = grown;
-        r->capacity = bigger;
-    }
+    if (!pp_make_room(&g->entries, g->n_entries, &r->capacity, sizeof *g->entries))
+        return pp_fail_memory(r->err, g->tensors.source, 2 * r->capacity * sizeof *g->entries);
     pp_gguf_entry *e = &g->entries[g->n_entries];
     *e = (pp_gguf_entry){.raw = r->b.data + r->b.at};
     e->key = take_text(&r->b, &e->n_key);

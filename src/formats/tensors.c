@@ -32,26 +32,12 @@ void pp_tensors_forget(const pp_tensors *t, const void *from, size_t size)
     }
 }
 
-/* Room for one more element of an array. */
-static bool reserve(void **array, size_t n, size_t *capacity, size_t size)
-{
-    if (n < *capacity) return true;
-    const size_t bigger = *capacity ? 2 * *capacity : 16;
-    void *grown = pp_grow(*array, n, bigger, size);
-    if (!grown) return false;
-    *array = grown;
-    *capacity = bigger;
-    return true;
-}
-
 pippin_status pp_tensors_own_block(pp_tensors *t, void *block, pippin_error *err)
 {
-    void *array = t->blocks;
-    if (!reserve(&array, t->n_blocks, &t->blocks_capacity, sizeof *t->blocks)) {
+    if (!pp_make_room(&t->blocks, t->n_blocks, &t->blocks_capacity, sizeof *t->blocks)) {
         pp_free(block);
         return pp_fail_memory(err, t->source, sizeof block);
     }
-    t->blocks = array;
     t->blocks[t->n_blocks++] = block;
     return PIPPIN_OK;
 }
@@ -132,10 +118,8 @@ pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, 
         return pp_fail(err, PIPPIN_E_FORMAT,
                        "%s: tensor %.*s: has %zu bytes, expected %zu elements of %s; check that the file is whole",
                        t->source, n, name, tensor->bytes, n_elem, pippin_type_name(tensor->type));
-    void *array = t->items;
-    if (!reserve(&array, t->n, &t->capacity, sizeof *t->items))
+    if (!pp_make_room(&t->items, t->n, &t->capacity, sizeof *t->items))
         return pp_fail_memory(err, t->source, t->n * sizeof *t->items);
-    t->items = array;
     pippin_status status;
     pp_tensor *item = &t->items[t->n];
     *item = *tensor;
@@ -147,10 +131,8 @@ pippin_status pp_tensors_add(pp_tensors *t, const char *name, size_t name_size, 
 
 pippin_status pp_tensors_add_metadata(pp_tensors *t, const char *key, const char *value, pippin_error *err)
 {
-    void *array = t->metadata;
-    if (!reserve(&array, t->n_metadata, &t->metadata_capacity, sizeof *t->metadata))
+    if (!pp_make_room(&t->metadata, t->n_metadata, &t->metadata_capacity, sizeof *t->metadata))
         return pp_fail_memory(err, t->source, t->n_metadata * sizeof *t->metadata);
-    t->metadata = array;
     pippin_status status;
     pp_entry entry = {0};
     entry.key = own_text(t, key, strlen(key), &status, err);

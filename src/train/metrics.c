@@ -176,13 +176,8 @@ static pippin_status gather(void *user, const pp_metric *row, const char *line, 
 {
     gatherer *g = user;
     (void)line, (void)n;
-    if (g->n == g->room) {
-        const size_t bigger = 2 * g->room + 256;
-        pp_metric *grown = pp_grow(g->rows, g->n, bigger, sizeof *grown);
-        if (!grown) return pp_fail_memory(err, file_name, (uint64_t)bigger * sizeof *grown);
-        g->rows = grown;
-        g->room = bigger;
-    }
+    if (!pp_make_room(&g->rows, g->n, &g->room, sizeof *g->rows))
+        return pp_fail_memory(err, file_name, 2 * (uint64_t)g->room * sizeof *g->rows);
     g->rows[g->n++] = *row;
     return PIPPIN_OK;
 }
