@@ -1,6 +1,6 @@
 #!/bin/bash
-# arm_test.sh PIPPIN SHARED - the kernels for ARM against the scalar truth, cross-compiled and emulated; a minute and a half once compiled. `make
-# arm` tries more.
+# arm_test.sh PIPPIN SHARED - the kernels for ARM against the scalar truth, cross-compiled and emulated; a minute and a half
+# once compiled. `make arm` tries more.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "$(dirname "$1")" && pwd)

@@ -195,6 +195,13 @@ holds 'resume of a run that is over: result' "$(cat "$scratch/fresh.out")" 'writ
 is 'resume of a run that is over: bits' "$(sum "$scratch/fresh/model.safetensors")" "$before"
 refused 'another model of that shape' 1 'model: the run of' train -m "$scratch/teacher" --data "$scratch/train.jsonl" --max-steps 2 \
     --resume -o "$scratch/fresh"
+# At a constant rate a run may be given more steps once it is over, not fewer.
+steady="train -m $scratch/base --data $scratch/train.jsonl --schedule constant --warmup-steps 1"
+good longer $steady --max-steps 3
+good longer $steady --max-steps 7 --epochs 9 --resume
+good at-once $steady --max-steps 7 --epochs 9
+same 'a run that was given more steps' longer at-once model.safetensors
+refused 'fewer steps' 1 'is at step 7 already' $steady --max-steps 5 --resume -o "$scratch/longer"
 # Data: the file and the line, before anything is written.
 n=0
 while IFS= read -r text; do

@@ -84,8 +84,10 @@ void pp_trainer_describe(pp_trainer *t)
     if (t->options.continuations)
         set(s, "continuations.jsonl", "%zu samples, %016" PRIx64, t->train.data.n_sample,
             pp_dataset_hash(&t->train.data));
-    set(s, "epochs", "%" PRIu64, t->n_epoch);
-    set(s, "steps", "%" PRIu64, t->n_step);
+    if (t->schedule.kind != PP_SCHEDULE_CONSTANT) { /* else a longer run begins with a shorter one */
+        set(s, "epochs", "%" PRIu64, t->n_epoch);
+        set(s, "steps", "%" PRIu64, t->n_step);
+    }
     set(s, "batch size", "%d", (int)o->batch_size);
     set(s, "accumulation", "%d", (int)o->accumulation);
     set(s, "optimizer", "%s", o->optimizer == PIPPIN_OPTIMIZER_MUON ? "muon" : "adamw");

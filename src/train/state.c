@@ -35,9 +35,14 @@ pippin_status pp_trainer_restore(pp_trainer *t, pippin_error *err)
     const size_t n_array = list_arrays(t, arrays);
     const pp_state want = {
         .arrays = arrays, .n_array = n_array, .metadata = t->settings.entries, .n_metadata = t->settings.n};
-    const pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
+    pippin_status status = pp_checkpoint_load(t->options.output, &want, &checkpoint, err);
     if (status == PIPPIN_OK && checkpoint.step < 0)
         pp_log("%s: holds no checkpoint to resume; the run begins", t->options.output);
+    else if (status == PIPPIN_OK && (uint64_t)checkpoint.step > t->n_step)
+        status = pp_fail(err, PIPPIN_E_ARGUMENT,
+                         "steps: the run of %s is at step %" PRId64 " already, this one ends after %" PRIu64
+                         "; let it end there or later",
+                         t->options.output, checkpoint.step, t->n_step);
     else if (status == PIPPIN_OK) {
         t->step = (uint64_t)checkpoint.step;
         pp_log("%s: going on after step %" PRIu64 " of %" PRIu64, t->options.output, t->step, t->n_step);
