@@ -236,6 +236,9 @@ is 'divergence: the checkpoint before' "$("$compare" whole "$scratch/diverged")"
 is 'q2: values in a row' "$("$compare" levels "$scratch/q2-1/model.safetensors")" 'matrices 4, embedding 16'
 "$pippin" logits -m "$scratch/q2-1" --tokens 1,2,3,4 -o "$scratch/q2.npy" >"$scratch/out" 2>&1
 is 'q2: logits' $? 0
+"$pippin" convert "$scratch/q2-1" --type q2 -o "$scratch/q2.gguf" >"$scratch/out" 2>&1
+is 'q2: one file of it' "$(sum "$scratch/q2-1/model.gguf")" "$(sum "$scratch/q2.gguf")"
+same 'q2: one file, 1 thread and 2' q2-1 q2-2 model.gguf
 is 'q2: scales of K and V, a pair a full layer' "$(grep -aoE '[a-z0-9_.]*(k|v)[a-z_]*scale"' "$scratch/q2-1/model.safetensors" |
     grep -cE 'quant|kv')" 6
 

@@ -101,6 +101,8 @@ char *pp_path_join(const char *dir, const char *name) PP_MUST_USE;
 char *pp_path_dir(const char *path) PP_MUST_USE;
 /* path without its last ".suffix", plus `tail`: ("a/b.pt", "-config.json") -> "a/b-config.json"; to be freed. */
 char *pp_path_stem(const char *path, const char *tail) PP_MUST_USE;
+/* The file of the program that runs, links followed; NULL where nobody says. */
+char *pp_path_program(void) PP_MUST_USE;
 pippin_status pp_dir_create(const char *path, pippin_error *err); /* OK when it exists already */
 
 /*

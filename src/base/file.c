@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
 
 #include "base/base.h"
 
@@ -109,6 +112,19 @@ char *pp_path_stem(const char *path, const char *tail)
     const char *base = pp_path_base(path), *dot = strrchr(base, '.');
     size_t n = dot && dot != base ? (size_t)(dot - path) : strlen(path);
     return concat3(path, n, tail, "");
+}
+
+char *pp_path_program(void)
+{
+    char path[4096];
+#ifdef __APPLE__
+    uint32_t size = sizeof path;
+    if (_NSGetExecutablePath(path, &size) != 0) return NULL;
+    return pp_strdup(path);
+#else
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    return n > 0 && (size_t)n < sizeof path ? pp_strndup(path, (size_t)n) : NULL;
+#endif
 }
 
 pippin_status pp_dir_create(const char *path, pippin_error *err)

@@ -443,7 +443,7 @@ static int run(const void *raw)
     if (!args.verify) args.verify = "2,4,8";
     const char *path;
     int code = pp_model_path(&args.common, &path);
-    args.common.model = path;
+    args.common.model = path || args.preset ? path : pp_builtin_default();
     if (code) return code;
     bench *b = pp_alloc_zero(1, sizeof *b);
     if (!b) return pp_no_memory();
@@ -472,7 +472,7 @@ static const pp_option_group groups[] = {{"Options", own_options},        {"Mode
 const pp_command pp_command_bench = {
     .name = "bench",
     .summary = "Measure prompts, generation and verification, and the share of this machine that they use.",
-    .synopsis = "-m MODEL|--preset NAME [options]",
+    .synopsis = "[-m MODEL|--preset NAME] [options]",
     .details =
         "Tokens are random. Between measurements a plain read of memory and a loop of multiplications show what the "
         "machine gives at that moment; shares are medians of what was measured side by side. Let nothing else run.\n\n"

@@ -417,7 +417,7 @@ static const pp_option_group groups[] = {{"Conversation", pp_options_template},
 const pp_command pp_command_chat = {
     .name = "chat",
     .summary = "Talk with a model, turn by turn.",
-    .synopsis = "-m MODEL [options]",
+    .synopsis = "[-m MODEL] [options]",
     .details =
         "Answers are streamed as they come. /help lists what can be done between turns. A line that ends in a "
         "backslash goes on in the next; \"\"\" begins and ends a text of several lines. Ctrl-C stops an answer and "
@@ -428,4 +428,5 @@ const pp_command pp_command_chat = {
     .groups = groups,
     .args_size = sizeof(chat_args),
     .run = run,
+    .builtin = true,
 };

@@ -109,6 +109,7 @@ typedef struct pp_command {
     size_t max_operands;
     const pp_option *operand;     /* what operands are, as the value of an option; NULL where there are none */
     int (*run)(const void *args); /* gives the exit code */
+    bool builtin;                 /* without -m it uses the built-in model, where that is there */
 } pp_command;
 
 /* The commands, in the order of the help text; NULL ends the list. */
@@ -246,13 +247,27 @@ int pp_text_to_ids_as(const pippin_tokenizer *tokenizer, const char *text, size_
 /* And back; out is to be freed in any case. */
 int pp_ids_to_text(const pippin_tokenizer *tokenizer, const pp_ids *ids, pp_buffer *out);
 
+/* ---- what comes with the program (builtin.c) ---- */
+
+extern const char pp_builtin_model[]; /* its name; where the pointer is this one, no -m was given */
+
+/*
+ * The path of the built-in model or adapter of that name, NAME + ending: in ../models (a clone) or ../share/pippin (an
+ * installation) from the folder of the program, else where it was to be installed; never from the working folder. NULL: there is
+ * none. Free with pp_free.
+ */
+char *pp_builtin(const char *name, const char *ending) PP_MUST_USE;
+const char *pp_builtin_default(void); /* pp_builtin_model where it is there, else NULL */
+/* pp_builtin for a bare name that no file has, and for pp_builtin_model; all else is the path as it stands. NULL without memory. */
+char *pp_builtin_or(const char *name, const char *ending) PP_MUST_USE;
+
 /* ---- models (load.c) ---- */
 
 /* A preset's name, or the path of a config.json; 0 or an exit code after a message. */
 int pp_load_preset(const char *name, pippin_config *out);
 /* The model of a command that takes it as an operand too; NULL when none was named. 0, or PP_EXIT_USAGE for both. */
 int pp_model_path(const pp_common *common, const char **path);
-/* Asked before anything is read from stdin, which may take its time. */
+/* Is there one, named or built in? Asked before anything is read from stdin, which may take its time. */
 int pp_require_model(const pp_common *common);
 int pp_load_model(const pp_common *common, pippin_model **out);
 

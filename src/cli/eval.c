@@ -232,7 +232,7 @@ static int run(const void *raw)
     eval_args args = *(const eval_args *)raw;
     const char *path;
     int code = pp_model_path(&args.task.talk.common, &path);
-    args.task.talk.common.model = path;
+    args.task.talk.common.model = path || args.task.answers ? path : pp_builtin_default();
     if (!code) code = check(&args);
     if (code) return code;
     return args.task.file ? pp_task_run(&args.task) : evaluate_text(&args);
@@ -246,7 +246,7 @@ static const pp_option_group groups[] = {{"Text", own_options},           {"Task
 const pp_command pp_command_eval = {
     .name = "eval",
     .summary = "Measure how well a model predicts a text, or does a task whose answers are known.",
-    .synopsis = "-m MODEL (--text FILE | --task FILE) [options]",
+    .synopsis = "[-m MODEL] (--text FILE | --task FILE) [options]",
     .details =
         "Of a text the negative log-likelihood is summed over all tokens but the first of each document. Of a task "
         "every figure comes with its 95 % interval, by bootstrap over rows. Ctrl-C ends a task early: figures are "

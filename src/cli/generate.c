@@ -295,7 +295,7 @@ static const pp_option_group groups[] = {
 const pp_command pp_command_generate = {
     .name = "generate",
     .summary = "Continue a prompt, and print the continuation as it comes.",
-    .synopsis = "-m MODEL [options] [-p TEXT | -f FILE | --messages FILE | --tokens IDS]",
+    .synopsis = "[-m MODEL] [options] [-p TEXT | -f FILE | --messages FILE | --tokens IDS]",
     .details =
         "Prints the continuation only, then a newline; with --echo the prompt before it. Where the model has a chat "
         "template, the prompt is what a user says and the answer is continued; pieces of the template in it "
@@ -311,4 +311,5 @@ const pp_command pp_command_generate = {
     .groups = groups,
     .args_size = sizeof(generate_args),
     .run = run,
+    .builtin = true,
 };

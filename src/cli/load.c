@@ -32,17 +32,29 @@ int pp_model_path(const pp_common *common, const char **path)
 int pp_require_model(const pp_common *common)
 {
     if (common->model) return 0;
-    return pp_error(PP_EXIT_USAGE, "--model: none given, and there is no built-in model yet; pass -m MODEL");
+    return pp_error(PP_EXIT_USAGE,
+                    "--model: none given, and the built-in one, %s.gguf, is neither in ../models nor in "
+                    "../share/pippin seen from this program's folder; pass -m MODEL",
+                    pp_builtin_model);
+}
+
+/* A file, or one of the built-in models. */
+static int open_model(const char *name, const pippin_model_options *options, pippin_model **out)
+{
+    pippin_error err;
+    char *path = pp_builtin_or(name, ".gguf");
+    if (!path) return pp_no_memory();
+    const pippin_status status = pippin_model_open(path, options, out, &err);
+    pp_free(path);
+    return status == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
 int pp_load_model(const pp_common *common, pippin_model **out)
 {
     const pippin_model_options options = {.tokenizer = common->tokenizer, .cpu = common->cpu};
-    pippin_error err;
     *out = NULL;
     int code = pp_require_model(common);
-    if (code) return code;
-    return pippin_model_open(common->model, &options, out, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    return code ? code : open_model(common->model, &options, out);
 }
 
 /* ---- adapters ---- */
@@ -60,7 +72,9 @@ static char *split_adapter(const char *text, double *scale)
 static int open_adapter(pippin_model *model, const char *text, pippin_adapter **adapter, pippin_adapter_use *use)
 {
     double scale;
-    char *path = split_adapter(text, &scale);
+    char *name = split_adapter(text, &scale);
+    char *path = name ? pp_builtin_or(name, ".safetensors") : NULL;
+    pp_free(name);
     if (!path) return pp_no_memory();
     pippin_error err;
     pippin_status status = pippin_adapter_open(path, model, adapter, &err);
@@ -160,13 +174,11 @@ int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded)
     pippin_session_options options = {.n_ctx = pippin_session_n_ctx(loaded->session), .n_threads = common->n_threads};
     pippin_error err;
     int code = choose_rope(common, &options);
-    if (code) return code;
-    pippin_status status =
-        pippin_model_open(path, &(pippin_model_options){.cpu = common->cpu, .type = PIPPIN_Q8}, &model, &err);
-    if (status == PIPPIN_OK) status = pippin_session_create(model, &options, &loaded->draft, &err);
+    if (!code) code = open_model(path, &(pippin_model_options){.cpu = common->cpu, .type = PIPPIN_Q8}, &model);
+    if (!code && pippin_session_create(model, &options, &loaded->draft, &err) != PIPPIN_OK) code = pp_failed(&err);
     pippin_model_free(model); /* the session keeps it */
     loaded->seconds += pp_seconds() - start;
-    return status == PIPPIN_OK ? 0 : pp_failed(&err);
+    return code;
 }
 
 void pp_unload(pp_loaded *loaded)

@@ -175,7 +175,7 @@ static const pp_option_group groups[] = {{"Options", own_options},
 const pp_command pp_command_logits = {
     .name = "logits",
     .summary = "Write what a model predicts after every token of a text.",
-    .synopsis = "-m MODEL --tokens IDS [options] -o FILE.npy",
+    .synopsis = "[-m MODEL] --tokens IDS [options] -o FILE.npy",
     .details = "The context is as large as the text unless --ctx says otherwise. Also prints the mean negative "
                "log-likelihood of every token after the first, and of those that continue a segment where there are "
                "several.\n\n"
@@ -184,4 +184,5 @@ const pp_command pp_command_logits = {
     .groups = groups,
     .args_size = sizeof(logits_args),
     .run = run,
+    .builtin = true,
 };

@@ -46,8 +46,10 @@ static int run_command(const pp_command *command, int argc, char **argv)
         pp_help_command(command);
     else if (code == 0 && args->version)
         code = print_version();
-    else if (code == 0)
+    else if (code == 0) {
+        if (command->builtin && !args->model) args->model = pp_builtin_default();
         code = command->run(args);
+    }
     pp_free(args);
     return code;
 }

@@ -23,7 +23,8 @@ const pp_option pp_options_general[] = {
 
 const pp_option pp_options_model[] = {
     {PP_OPT_TEXT("model", "MODEL", AT(model)), .letter = 'm', .files = PP_MODEL_FILES,
-     .help = "the model: a .gguf, a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin"},
+     .help = "the model: a .gguf, a folder with config.json and model.safetensors, a toolkit .pt, or a llama2.c .bin; "
+             "mini is the built-in one"},
     {0}};
 
 const pp_option pp_options_tokenizer[] = {
@@ -43,7 +44,8 @@ const pp_option pp_options_compute[] = {
 
 const pp_option pp_options_session[] = {
     {PP_OPT_TEXTS("adapter", "FILE[=S]", AT(adapters)), .letter = 'a', .choices = "none", .files = PP_ADAPTER_FILES,
-     .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; \"none\" drops the one "
+     .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; a built-in one by "
+             "its name; \"none\" drops the one "
              "inside the model file"},
     {PP_OPT_KV_TYPE(AT(kv_type)),
      .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its "

@@ -44,11 +44,13 @@ static int open_source(const pp_common *common, source *out)
 {
     *out = (source){0};
     if (common->tokenizer) return open_bare(common->tokenizer, out);
-    if (!common->model)
-        return pp_error(PP_EXIT_USAGE,
-                        "--model: none given, and there is no built-in model yet; pass -m MODEL or --tokenizer FILE");
+    int code = pp_require_model(common);
+    if (code) return code;
+    char *path = pp_builtin_or(common->model, ".gguf");
+    if (!path) return pp_no_memory();
     pippin_error model_err, err;
-    pippin_status status = pippin_model_open(common->model, NULL, &out->model, &model_err);
+    pippin_status status = pippin_model_open(path, NULL, &out->model, &model_err);
+    pp_free(path);
     if (status == PIPPIN_OK) {
         out->tokenizer = pippin_model_tokenizer(out->model);
         if (out->tokenizer) return 0;
@@ -183,7 +185,7 @@ static const pp_option_group groups[] = {{"Options", own_options},
 const pp_command pp_command_tokenize = {
     .name = "tokenize",
     .summary = "Turn text into token ids, or ids into text.",
-    .synopsis = "[--ids | --decode] -m MODEL < TEXT",
+    .synopsis = "[--ids | --decode] [-m MODEL] < TEXT",
     .details = "All of stdin is one text, to its last byte: a final newline is part of it. Prints an id and its "
                "piece a line. -m also takes a bare tokenizer file (tokenizer.json, a "
                "SentencePiece .model, a vocabulary in a .gguf, llama2.c's tok*.bin). Text yields no special ids "
@@ -193,4 +195,5 @@ const pp_command pp_command_tokenize = {
     .groups = groups,
     .args_size = sizeof(tokenize_args),
     .run = run,
+    .builtin = true,
 };

@@ -252,7 +252,7 @@ static const pp_option verb = {.name = "verb",
 const pp_command pp_command_adapter = {
     .name = "adapter",
     .summary = "Train a LoRA adapter on a model's frozen weights.",
-    .synopsis = "train -m MODEL --data FILE [options] -o DIR",
+    .synopsis = "train [-m MODEL] --data FILE [options] -o DIR",
     .details = LINES "  pippin adapter train -m base --data plays.jsonl --eval-data held-out.jsonl -o plays\n"
                      "  pippin generate -m base -a plays/adapter.safetensors -p \"Write a scene\"",
     .groups = adapter_groups,
@@ -260,4 +260,5 @@ const pp_command pp_command_adapter = {
     .max_operands = 1,
     .operand = &verb,
     .run = run_adapter,
+    .builtin = true,
 };

@@ -13,11 +13,11 @@
 
 /* ---- configuration (config.c, presets.c) ---- */
 
-/* What all of Apple's own models have in common. */
+/* What Apple's own models and those of their kind have in common. */
 #define PP_AFM                                                                                                         \
     .arch = PIPPIN_ARCH_AFM, .rope_pairs = PIPPIN_ROPE_ADJACENT, .qk_norm = PIPPIN_QK_NORM_AFTER_ROPE,                 \
-    .tied_head = true, .norm_eps = 1e-5f, .qk_norm_eps = 1e-5f, .rope_theta = 500000, .n_ctx_train = 4096,             \
-    .bos_id = -1, .eos_id = -1, .pad_id = 0
+    .tied_head = true, .norm_eps = 1e-5f, .qk_norm_eps = 1e-5f, .rope_theta = 500000, .bos_id = -1, .eos_id = -1,      \
+    .pad_id = 0
 
 /* Checks ranges and that the numbers fit together; `where` opens the message. */
 pippin_status pp_config_check(const pippin_config *c, const char *where, pippin_error *err);

@@ -3,7 +3,7 @@
 
 #include "model/model.h"
 
-/* afm-*: docs/MODEL.md; llama-3.2-3b and qwen2.5-3b: the config.json that their makers publish. */
+/* afm-*: docs/MODEL.md; mini: recipes/README.md; llama-3.2-3b and qwen2.5-3b: the config.json that their makers publish. */
 static const pippin_config presets[] = {
     {.name = "afm-base",
      PP_AFM,
@@ -14,6 +14,7 @@ static const pippin_config presets[] = {
      .d_head = 128,
      .d_ffn = 6656,
      .n_layer = 56,
+     .n_ctx_train = 4096,
      .n_reuse = 21,
      .lora_rank = 32,
      .lora_alpha = 16},
@@ -25,7 +26,21 @@ static const pippin_config presets[] = {
      .n_kv_head = 4,
      .d_head = 32,
      .d_ffn = 768,
-     .n_layer = 12},
+     .n_layer = 12,
+     .n_ctx_train = 4096},
+    {.name = "mini",
+     PP_AFM,
+     .n_vocab = 4096,
+     .d_model = 192,
+     .n_head = 6,
+     .n_kv_head = 1,
+     .d_head = 32,
+     .d_ffn = 624,
+     .n_layer = 8,
+     .n_ctx_train = 512,
+     .n_reuse = 3,
+     .lora_rank = 32,
+     .lora_alpha = 16},
     {.name = "llama-3.2-3b",
      .arch = PIPPIN_ARCH_LLAMA,
      .n_vocab = 128256,
@@ -82,7 +97,7 @@ pippin_status pippin_config_preset(const char *name, pippin_config *out, pippin_
             return PIPPIN_OK;
         }
     return pp_fail(err, PIPPIN_E_ARGUMENT,
-                   "preset %s: unknown, expected afm-base, afm-draft, llama-3.2-3b or qwen2.5-3b", name);
+                   "preset %s: unknown, expected afm-base, afm-draft, mini, llama-3.2-3b or qwen2.5-3b", name);
 }
 
 /* ---- the check ---- */

@@ -42,7 +42,7 @@ pippin_status pp_config_from_toolkit(const pp_tensors *t, pippin_config *out, pi
     probe p = {t, PIPPIN_OK, err};
     const int32_t n_full = count_layers(t, "layers.segment_0.layer_");
     const char *first = n_full ? "layers.segment_0.layer_0." : "layers.layer_0.";
-    pippin_config c = {PP_AFM};
+    pippin_config c = {PP_AFM, .n_ctx_train = 4096};
     c.n_reuse = n_full ? count_layers(t, "layers.segment_1.layer_") : 0;
     c.n_layer = n_full ? n_full + c.n_reuse : count_layers(t, "layers.layer_");
     char q_norm[160], out_proj[160], qkv[160], gate[160];

@@ -199,6 +199,20 @@ static pippin_status write_adapter(const pp_trainer *t, pippin_error *err)
     return status;
 }
 
+/* What was trained in few bits, as the one file of them that it was trained for. */
+static pippin_status write_gguf(const pp_trainer *t, pippin_error *err)
+{
+    pippin_model *model = NULL;
+    char *path = pp_path_join(t->options.output, "model.gguf");
+    if (!path) return pp_fail_memory(err, t->options.output, 256);
+    pippin_status status = pippin_model_open(t->options.output, NULL, &model, err);
+    if (status == PIPPIN_OK)
+        status = pippin_model_save_gguf(model, &(pippin_save_options){.type = t->options.qat}, path, err);
+    pippin_model_free(model);
+    pp_free(path);
+    return status;
+}
+
 static pippin_status write_result(pp_trainer *t, pippin_error *err)
 {
     const char *dir = t->options.output;
@@ -209,8 +223,8 @@ static pippin_status write_result(pp_trainer *t, pippin_error *err)
     else
         status =
             t->options.qat ? pp_qat_save(&t->qat, &t->params, dir, err) : pp_weights_save(&t->params.weights, dir, err);
-    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER)
-        status = pp_model_save_tokenizer(t->model, t->options.output, err);
+    if (status == PIPPIN_OK && t->kind != PP_TRAIN_ADAPTER) status = pp_model_save_tokenizer(t->model, dir, err);
+    if (status == PIPPIN_OK && t->options.qat) status = write_gguf(t, err);
     return status == PIPPIN_OK ? plot(t, err) : status;
 }
 
