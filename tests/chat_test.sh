@@ -59,6 +59,9 @@ is 'turns that find what was read' "$(grep -oE '[0-9]+ of them cached' "$scratch
 first=$(head -1 "$scratch/out")
 say Hello
 is 'the same words, the same answer' "$(head -1 "$scratch/out")" "$first"
+printf 'Hello\n/system Brief.\nHello\n' | "$pippin" chat -m "$model" -n 6 --temp 1 --ctx 128 --echo >"$scratch/out" 2>"$scratch/err"
+is 'a transcript' "$(grep -n '^> ' "$scratch/out" | tr '\n' ' ')" '1:> Hello 3:> /system Brief. 4:> Hello '
+is 'a transcript: the answer' "$(sed -n 2p "$scratch/out")" "$first"
 say '"""' 'a' 'b' '"""' "/save $scratch/c.json" /reset "/load $scratch/c.json" more "/save $scratch/d.json"
 is 'a text of several lines' "$(grep -c '"content": "a\\nb"' "$scratch/c.json")" 1
 is 'a conversation goes on after /load' "$(grep -c '"role": "assistant"' "$scratch/d.json")" 2

@@ -9,13 +9,15 @@
 
 typedef struct chat_args {
     pp_talk talk;
-    bool no_history;
+    bool no_history, echo;
 } chat_args;
 
 #define AT(field) offsetof(chat_args, field)
 
 static const pp_option own_options[] = {
-    {PP_OPT_FLAG("no-history", AT(no_history)), .help = "keep no file of the lines that were typed"}, {0}};
+    {PP_OPT_FLAG("no-history", AT(no_history)), .help = "keep no file of the lines that were typed"},
+    {PP_OPT_FLAG("echo", AT(echo)), .help = "print what comes from a pipe before its answer, as a transcript"},
+    {0}};
 
 typedef struct chat {
     const chat_args *args;
@@ -357,6 +359,7 @@ static int talk(chat *c)
     if (at_terminal) note("/help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.");
     while (stays && !c->broken && pp_lines_message(&lines, &message)) {
         pp_buffer *words = &message.text;
+        if (c->args->echo && !at_terminal) pp_print("> %.*s\n", (int)PP_MIN(words->n, INT32_MAX), words->bytes);
         if (!message.quoted && words->n && words->bytes[0] == '/')
             stays = !pp_append(words, "", 1) || command(c, words->bytes);
         else if (!is_blank(words))
