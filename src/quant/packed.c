@@ -6,6 +6,9 @@
 
 #include "quant/quant.h"
 
+/* What goes by the type and the direction is decided once a matrix, not once a block. */
+#define INLINE static inline __attribute__((always_inline))
+
 typedef struct parts {
     uint8_t codes[PP_SUPER];
     uint8_t scales[16], minima[16]; /* of blocks of 256; Q2_K has both in `scales` */
@@ -15,7 +18,7 @@ typedef struct parts {
 /* ---- planes of bits as files have them: `put` the codes' bits into the bytes, or add the bytes' bits to the codes ---- */
 
 /* Weight i of n in the low nibble of byte i, weight n / 2 + i in the high one. */
-static void nibbles(bool put, uint8_t *bytes, uint8_t *codes, int n)
+INLINE void nibbles(bool put, uint8_t *bytes, uint8_t *codes, int n)
 {
     for (int i = 0; put && i < n / 2; i++) bytes[i] = (uint8_t)((codes[i] & 15) | codes[n / 2 + i] << 4);
     for (int i = 0; !put && i < n / 2; i++) {
@@ -25,7 +28,7 @@ static void nibbles(bool put, uint8_t *bytes, uint8_t *codes, int n)
 }
 
 /* Two bits from bit `at` of a code on: in each half of 128, weight 32 j + l at bits 2 j of byte l. */
-static void pairs(bool put, uint8_t *bytes, uint8_t *codes, int at)
+INLINE void pairs(bool put, uint8_t *bytes, uint8_t *codes, int at)
 {
     for (int half = 0; half < 2; half++, bytes += 32, codes += 128) {
         for (int l = 0; put && l < 32; l++) bytes[l] = 0;
@@ -39,7 +42,7 @@ static void pairs(bool put, uint8_t *bytes, uint8_t *codes, int at)
 }
 
 /* One bit, the one at `at` of a code: of weight 32 j + l at bit j of byte l. */
-static void bits_of_256(bool put, uint8_t *bytes, uint8_t *codes, int at)
+INLINE void bits_of_256(bool put, uint8_t *bytes, uint8_t *codes, int at)
 {
     for (int l = 0; put && l < 32; l++) bytes[l] = 0;
     for (int j = 0; j < 8; j++)
@@ -51,7 +54,7 @@ static void bits_of_256(bool put, uint8_t *bytes, uint8_t *codes, int at)
 }
 
 /* The fifth bit: of weight i at bit i % 8 of byte i / 8. */
-static void bits_of_32(bool put, uint8_t *bytes, uint8_t *codes)
+INLINE void bits_of_32(bool put, uint8_t *bytes, uint8_t *codes)
 {
     for (int i = 0; put && i < 4; i++) bytes[i] = 0;
     for (int i = 0; i < 32; i++)
@@ -62,7 +65,7 @@ static void bits_of_32(bool put, uint8_t *bytes, uint8_t *codes)
 }
 
 /* Scale and minimum j of Q4_K and Q5_K, six bits each in twelve bytes. */
-static void six_bits(bool put, uint8_t *p, uint8_t *scales, uint8_t *minima)
+INLINE void six_bits(bool put, uint8_t *p, uint8_t *scales, uint8_t *minima)
 {
     for (int j = 0; j < 4; j++) {
         if (put) {
@@ -79,7 +82,7 @@ static void six_bits(bool put, uint8_t *p, uint8_t *scales, uint8_t *minima)
 }
 
 /* The sixteen of Q3_K, less 32: four bits of scale j in byte j % 8, two in byte 8 + j % 4. */
-static void sixteen_scales(bool put, uint8_t *p, uint8_t *scales)
+INLINE void sixteen_scales(bool put, uint8_t *p, uint8_t *scales)
 {
     if (put) memset(p, 0, 12);
     for (int j = 0; j < 16; j++) {
@@ -93,13 +96,13 @@ static void sixteen_scales(bool put, uint8_t *p, uint8_t *scales)
     }
 }
 
-static void bytes_of(bool put, uint8_t *bytes, uint8_t *part, int n)
+INLINE void bytes_of(bool put, uint8_t *bytes, uint8_t *part, int n)
 {
     memcpy(put ? bytes : part, put ? part : bytes, (size_t)n);
 }
 
 /* Between a block of the file and its parts; blocks.c has the layouts in words. Codes are 0 before they are added to. */
-static void exchange(pippin_type type, bool put, uint8_t *b, parts *p)
+INLINE void exchange(pippin_type type, bool put, uint8_t *b, parts *p)
 {
     const bool has_m = type == PIPPIN_GGUF_Q4_1 || type == PIPPIN_GGUF_Q5_1;
     uint8_t *rest = b + (has_m ? 4 : 2);
@@ -148,7 +151,7 @@ static void exchange(pippin_type type, bool put, uint8_t *b, parts *p)
 /* ---- groups ---- */
 
 /* Bits from `at` on of n codes, between the codes and this row's bytes of a plane of that many bits. */
-static void plane(bool put, int bits, int at, int n, uint8_t *codes, uint8_t *to)
+INLINE void plane(bool put, int bits, int at, int n, uint8_t *codes, uint8_t *to)
 {
     const uint32_t mask = 0x01010101u * ((1u << bits) - 1);
     for (int k = 0; k < n; k += 32 / bits, to += PP_LOW_BLOCK) {
@@ -168,7 +171,7 @@ static void plane(bool put, int bits, int at, int n, uint8_t *codes, uint8_t *to
 }
 
 /* The row's codes of a unit. */
-static void unit(bool put, pp_block_form f, uint8_t *codes, uint8_t *to)
+INLINE void unit(bool put, pp_block_form f, uint8_t *codes, uint8_t *to)
 {
     switch (f.low) { /* so that each is a loop of its own */
     case 2: plane(put, 2, 0, PP_UNIT, codes, to); break;
@@ -180,13 +183,13 @@ static void unit(bool put, pp_block_form f, uint8_t *codes, uint8_t *to)
 }
 
 /* A row's bytes of a span's n sub-blocks. */
-static void by_pairs(bool put, int n, uint8_t *bytes, uint8_t *to)
+INLINE void by_pairs(bool put, int n, uint8_t *bytes, uint8_t *to)
 {
     for (int i = 0; i < n; i += 2) bytes_of(put, to + i * PP_LOW_ROWS, bytes + i, 2);
 }
 
 /* Between parts and row r of a block of a group. */
-static void place(bool put, pp_block_form f, size_t r, uint8_t *block, parts *p)
+INLINE void place(bool put, pp_block_form f, size_t r, uint8_t *block, parts *p)
 {
     bytes_of(put, block + 2 * r, p->d, 2);
     if (f.minima) bytes_of(put, block + PP_LOW_ROWS * 2 + 2 * r, p->m, 2);
@@ -222,11 +225,11 @@ size_t pp_packed_bytes(pippin_type type, size_t rows, size_t columns)
     return pp_block_form_of(type, &f) ? (rows + PP_LOW_ROWS - 1) / PP_LOW_ROWS * pp_form_group(f, columns) : 0;
 }
 
-void pp_pack_rows(pippin_type type, const void *matrix, size_t rows, size_t columns, size_t first, void *group)
+INLINE void pack_rows(pippin_type type, pp_block_form f, const void *matrix, size_t rows, size_t columns, size_t first,
+                      void *group)
 {
-    pp_block_form f;
-    if (!pp_block_form_of(type, &f)) return;
-    const size_t width = pp_type_block(type), bytes = pp_type_bytes(type, width), row = pp_type_bytes(type, columns);
+    const size_t width = f.super ? PP_SUPER : PP_UNIT, bytes = pp_type_bytes(type, width),
+                 row = pp_type_bytes(type, columns);
     const size_t n = PP_MIN(rows - first, (size_t)PP_LOW_ROWS), block_bytes = pp_form_group(f, width);
     if (n < PP_LOW_ROWS) memset(group, 0, pp_form_group(f, columns));
     for (size_t b = 0; b < columns / width; b++)
@@ -237,6 +240,17 @@ void pp_pack_rows(pippin_type type, const void *matrix, size_t rows, size_t colu
             exchange(type, false, (uint8_t *)(uintptr_t)matrix + (first + r) * row + b * bytes, &p);
             place(true, f, r, (uint8_t *)group + b * block_bytes, &p);
         }
+}
+
+void pp_pack_rows(pippin_type type, const void *matrix, size_t rows, size_t columns, size_t first, void *group)
+{
+    switch (type) {
+#define FORM(name, which, ...)                                                                                         \
+    case which: pack_rows(which, (pp_block_form){__VA_ARGS__}, matrix, rows, columns, first, group); break;
+        PP_BLOCK_FORMS(FORM)
+#undef FORM
+    default: break;
+    }
 }
 
 void pp_packed_row(pippin_type type, const void *packed, size_t columns, size_t row, size_t first, size_t n,
