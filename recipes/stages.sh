@@ -20,7 +20,7 @@ rows="--max-sequence-length 512 --pack-sequences --batch-size 4 --seed $seed"
 case $stage in
 q2 | bf16)
     exec "$pippin" train -m base --data data/base/train.jsonl --eval-data data/base/valid.jsonl $rows --optimizer muon \
-        --learning-rate 6e-3 --schedule cosine --warmup-steps 100 --max-steps 4200 --eval-every 600 --checkpoint-every 300 \
+        --learning-rate 6e-3 --schedule cosine --warmup-steps 100 --max-steps 3600 --eval-every 600 --checkpoint-every 300 \
         $qat -o "$stage-$seed" "$@"
     ;;
 summarize | proofread) steps=3000 ;;

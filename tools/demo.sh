@@ -1,12 +1,16 @@
 #!/bin/sh
-# demo.sh PIPPIN - what the program can show without a file: the architecture, its memory, one pass through a network.
+# demo.sh PIPPIN - the models that come with the program at work, then what it knows about Apple's: architecture, memory, one pass.
 set -eu
 pippin=$1
+models=$(dirname "$0")/../models
 run() {
     printf '\n$ pippin %s\n' "$*"
     "$pippin" "$@"
 }
+run generate --raw --echo -p 'This package contains' -n 60 --verbose
+# The ten prompts of the model's card, whole and in their order; adapters are switched between them.
+printf '\n$ pippin chat --echo <models/prompts.txt\n'
+"$pippin" chat --echo <"$models/prompts.txt"
 run inspect --preset afm-base
 run plan --preset afm-base --ctx 4096
-run check --preset afm-draft
 printf '\n%s --help lists the commands; README.md shows how to open a model.\n' "$pippin"
