@@ -189,6 +189,27 @@ for seed in 1 2 3; do
 done
 for n in 1 2 3 4 5 6 7; do run -m random1 --task colours.jsonl --limit 4 --choices choices.txt -n $n --save-answers said$n.jsonl >out; done
 is 'a label that was cut is none' "$(cat said?.jsonl | sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' | grep -v '^$' | grep -cvxFf choices.txt)" 0
+# In the file's order where all references keep to it, and what was in order anyway is then said as before.
+said() { sed 's/^{"answer":"//; s/"}$//' "$1"; }
+in_order() { awk -F ', ' 'NR == FNR { place[$0] = NR; next } { for (i = 2; i <= NF; i++) if (place[$i] < place[$(i - 1)]) next; print }' choices.txt -; }
+{ cat colours.jsonl; row 'And?' 'violet, red'; } >mixed.jsonl
+for k in 1 2 3; do row "Question $k?" 'red'; done >single.jsonl
+n_changed=0
+for seed in 1 2 3; do
+    run -m random$seed --task mixed.jsonl --limit 8 --choices choices.txt -n 60 --save-answers held.jsonl >out
+    holds "ordered, seed $seed" "$(cat out)" '"ordered": true'
+    run -m random$seed --task mixed.jsonl --choices choices.txt -n 60 --save-answers free.jsonl >out
+    holds "references out of order, seed $seed" "$(cat out)" '"ordered": false'
+    is "labels in order, seed $seed" "$(said held.jsonl | in_order | wc -l | tr -d ' ')" 8
+    is "what was in order stays, seed $seed" \
+        "$(said free.jsonl | head -8 | paste -d '|' - <(said held.jsonl) | awk -F '|' '$1 != $2 { print $1 }' | in_order)" ''
+    n_changed=$((n_changed + $(said free.jsonl | head -8 | paste -d '|' - <(said held.jsonl) | awk -F '|' '$1 != $2' | wc -l)))
+done
+is 'order changes some' "$((n_changed > 0))" 1
+run -m random1 --task single.jsonl --choices choices.txt -n 60 >out
+holds 'one label a row tells no order' "$(cat out)" '"ordered": false'
+"$pippin" eval -m random1 --task colours.jsonl --choices choices.txt -n 60 >out 2>err
+holds 'ordered, as text' "$(head -1 out)" ', labels in the order of choices.txt'
 learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out

@@ -6,13 +6,14 @@
 typedef struct answerer {
     const pp_task_args *task;
     pp_rows *rows;
-    pp_choices *choices; /* NULL: any text */
+    const pp_choices *choices; /* NULL: any text */
     pp_answered *out;
     pp_loaded loaded;
     const pippin_tokenizer *tokenizer;
     pp_prompt *prompts; /* [rows->n] */
     size_t max_tokens;
     pp_buffer text; /* of the answer at hand */
+    pp_chosen chosen;
     bool no_memory;
     pp_buffer pieces;   /* with choices: what every id adds to a text */
     size_t *piece_ends; /* [n_vocab] */
@@ -165,47 +166,37 @@ static const char *piece(const answerer *a, int32_t id, size_t *n)
 }
 
 /* The likeliest id of those that go on, or that end where an end may be; -1: none is allowed. */
-static int32_t choose(const answerer *a, const pp_prompt *p, const float *logits, size_t begun, bool *ends)
+static int32_t choose(const answerer *a, const pp_prompt *p, const float *logits, bool *ends)
 {
-    const char *label = a->text.n ? a->text.bytes + begun : "";
-    const size_t n_label = a->text.n - begun;
     const int32_t n_vocab = pippin_model_config(a->loaded.model)->n_vocab;
     int32_t best = -1;
-    *ends = pp_choices_ends(a->choices, label, n_label);
+    *ends = pp_choices_ends(a->choices, &a->chosen);
     for (size_t k = 0; *ends && k < p->n_stop_ids; k++)
         if (best < 0 || logits[p->stop_ids[k]] > logits[best]) best = p->stop_ids[k];
     for (int32_t id = 0; id < n_vocab; id++) {
         size_t n;
         const char *text = piece(a, id, &n);
         if ((best >= 0 && !(logits[id] > logits[best])) || !n) continue;
-        if (!pp_choices_allow(a->choices, label, n_label, text, n)) continue;
+        if (!pp_choices_allow(a->choices, &a->chosen, text, n)) continue;
         best = id;
         *ends = false;
     }
     return best;
 }
 
-/* What is left of an answer that was cut: whole labels. */
-static void drop_part(answerer *a, size_t begun)
-{
-    const char *label = a->text.n ? a->text.bytes + begun : "";
-    size_t n = a->text.n - begun;
-    if (n && label[n - 1] == ',') n--;
-    a->text.n = pp_choices_ends(a->choices, label, n) ? begun + n : begun >= 2 ? begun - 2 : 0;
-}
-
 static int cannot_go_on(const answerer *a, size_t row)
 {
+    const pp_buffer *text = &a->chosen.text;
     return pp_row_bad(a->rows->path, a->rows->items[row].line,
                       "no token goes on to a label of %s after \"%.*s\", expected a tokenizer that can write them all",
-                      a->task->choices, (int)PP_MIN(a->text.n, 200), a->text.n ? a->text.bytes : "");
+                      a->task->choices, (int)PP_MIN(text->n, 200), text->n ? text->bytes : "");
 }
 
-static int take(answerer *a, int32_t id, size_t *begun)
+static int take(answerer *a, int32_t id)
 {
     size_t n;
     const char *text = piece(a, id, &n);
-    return pp_choices_take(a->choices, &a->text, begun, text, n) ? 0 : pp_no_memory();
+    return pp_choices_take(a->choices, &a->chosen, text, n) ? 0 : pp_no_memory();
 }
 
 static int answer_labels(answerer *a, size_t row)
@@ -214,11 +205,12 @@ static int answer_labels(answerer *a, size_t row)
     const size_t n_ctx = (size_t)pippin_session_n_ctx(a->loaded.session);
     const size_t n_room = PP_MIN(a->max_tokens, n_ctx - p->ids.n);
     int32_t *ids = pp_alloc_zero(p->ids.n + n_room, sizeof *ids);
-    if (!ids) return pp_no_memory();
+    if (!ids || !pp_choices_begin(a->choices, &a->chosen)) {
+        pp_free(ids);
+        return pp_no_memory();
+    }
     memcpy(ids, p->ids.items, p->ids.n * sizeof *ids);
-    memset(a->choices->used, 0, a->choices->n * sizeof *a->choices->used);
-    a->choices->n_used = 0;
-    size_t begun = 0, n = 0;
+    size_t n = 0;
     int code = 0;
     bool ends = false;
     for (; !code && n < n_room && !pp_interrupted(); n++) {
@@ -228,15 +220,15 @@ static int answer_labels(answerer *a, size_t row)
             code = status == PIPPIN_E_CANCELLED ? 0 : pp_failed(&err);
             break;
         }
-        const int32_t id = choose(a, p, pippin_session_logits(a->loaded.session), begun, &ends);
+        const int32_t id = choose(a, p, pippin_session_logits(a->loaded.session), &ends);
         if (ends) break;
-        code = id < 0 ? cannot_go_on(a, row) : take(a, id, &begun);
+        code = id < 0 ? cannot_go_on(a, row) : take(a, id);
         ids[p->ids.n + n] = id;
     }
     pp_free(ids);
     a->out->n_tok += n;
     a->out->n_cut += !ends;
-    drop_part(a, begun);
+    pp_choices_cut(a->choices, &a->chosen);
     return code;
 }
 
@@ -255,7 +247,8 @@ static int answer_all(answerer *a)
             break;
         }
         if (code) break;
-        a->rows->items[i].answer = pp_strndup(a->text.bytes ? a->text.bytes : "", a->text.n);
+        const pp_buffer *text = a->choices ? &a->chosen.text : &a->text;
+        a->rows->items[i].answer = pp_strndup(text->bytes ? text->bytes : "", text->n);
         if (!a->rows->items[i].answer) return pp_no_memory();
         a->out->n_row++;
         pp_progress_of("eval", a->out->n_row, a->rows->n, "rows", since);
@@ -265,7 +258,7 @@ static int answer_all(answerer *a)
     return code;
 }
 
-int pp_task_answer(const pp_task_args *task, pp_rows *rows, pp_choices *choices, pp_answered *out)
+int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *choices, pp_answered *out)
 {
     answerer a = {.task = task, .rows = rows, .choices = choices, .out = out};
     *out = (pp_answered){0};
@@ -281,6 +274,7 @@ int pp_task_answer(const pp_task_args *task, pp_rows *rows, pp_choices *choices,
     for (size_t i = 0; a.prompts && i < rows->n; i++) pp_prompt_free(&a.prompts[i]);
     pp_free(a.prompts);
     pp_free(a.text.bytes);
+    pp_chosen_free(&a.chosen);
     pp_free(a.pieces.bytes);
     pp_free(a.piece_ends);
     pp_unload(&a.loaded);
