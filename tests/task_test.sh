@@ -98,6 +98,7 @@ refused 'task and text' 2 'leave one out' -m m --text t --task text.jsonl
 refused 'no model' 2 '--model' --task text.jsonl
 refused 'answers and a model' 2 '--model: found with --answers' -m m --task text.jsonl --answers text.txt
 refused 'guard of labels' 2 '--guard: found with --metric labels' -m m --task text.jsonl --metric labels --guard
+refused 'a batch of answers' 2 '--batch-size: found with --answers' --task text.jsonl --answers text.txt -b 2
 refused 'choices at random' 2 '--temp: found with --choices' -m m --task text.jsonl --choices c --temp 1
 refused 'too few answers' 1 'has 2 answers, expected 3' --task text.jsonl --answers labels.answers.jsonl
 refused 'too many answers' 1 'has 3 answers, expected 2' --task labels.jsonl --answers text.answers.jsonl
@@ -214,6 +215,30 @@ learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
 is 'a model that learned the labels' "$(figures micro_f1 exact)" '1.0000 1.0000'
+
+# However many rows are answered together, each says what it says alone, and takes as many tokens.
+for k in 1 2 3 4 5 6 7 8 9 10 11; do row "$(seq -s ' ' $((k * k % 13))) Two or $k?" 'violet'; done >many.jsonl
+# law NAME ARGUMENTS...
+law() {
+    local name=$1
+    shift
+    run "$@" -b 1 --save-answers alone.jsonl | sed 's/, "seconds.*//' >alone
+    is "answered alone, $name" "$(wc -l <alone.jsonl | tr -d ' ')" 11
+    for b in 3 16 ''; do
+        run "$@" ${b:+-b $b} --save-answers together.jsonl | sed 's/, "seconds.*//' >together
+        is "together as alone, $name, -b ${b:-8}" "$(cat together together.jsonl)" "$(cat alone alone.jsonl)"
+    done
+}
+tuned=(-m tuned --tokenizer m.model --task many.jsonl -n 40)
+law greedy "${tuned[@]}"
+cp alone.jsonl greedy.jsonl
+law 'at a temperature' "${tuned[@]}" --temp 1 --seed 5
+is 'a temperature says something else' "$(cmp -s alone.jsonl greedy.jsonl && echo 'the same answers')" ''
+is 'answers of several lengths' "$(awk '{ print length($0) }' alone.jsonl | sort -u | wc -l | awk '{ print ($1 > 5) }')" 1
+law 'an adapter' -m afm -a adapter/adapter.safetensors --task many.jsonl -n 20
+law labels -m random2 --task many.jsonl --choices choices.txt -n 40
+law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n 3
+law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
 
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
 refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl

@@ -124,8 +124,8 @@ void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char 
         pp_progress("%s: %s of %s, %s/s, %s left", what, pp_size(done).text, pp_size(total).text,
                     pp_size((uint64_t)rate).text, pp_duration(left).text);
     else
-        pp_progress("%s: %s of %s %s, %.0f/s, %s left", what, pp_count((int64_t)done).text,
-                    pp_count((int64_t)total).text, unit, rate, pp_duration(left).text);
+        pp_progress("%s: %s of %s %s, %.*f/s, %s left", what, pp_count((int64_t)done).text,
+                    pp_count((int64_t)total).text, unit, rate < 10 ? 2 : 0, rate, pp_duration(left).text);
 }
 
 void pp_progress_end(void)

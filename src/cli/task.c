@@ -34,6 +34,8 @@ const pp_option pp_options_task[] = {
      .help = "answers of another, a baseline's: its figures too, and how much better the first ones are (paired)"},
     {PP_OPT_TEXT("save-answers", "FILE", AT(save_answers)), .files = "jsonl",
      .help = "write the model's answers, before --guard, as --answers reads them"},
+    {PP_OPT_INT("batch-size", "N", AT(batch), 1, PP_MAX_TOGETHER), .letter = 'b',
+     .help = "rows answered together (default: 8); answers are the same whatever it is"},
     {PP_OPT_MAX_TOKENS(AT(talk.n)),
      .help = "tokens of an answer at most (default: twice those of the longest right answer, and 16)"},
     {PP_OPT_REAL("temp", "T", AT(talk.temperature), 0, 1000),
@@ -54,6 +56,7 @@ static const char *metric_name(const pp_task_args *t)
 static const char *of_model(const pp_task_args *t)
 {
     return t->save_answers           ? "--save-answers"
+           : t->batch                ? "--batch-size"
            : t->talk.n               ? "--max-tokens"
            : t->talk.temperature > 0 ? "--temp"
            : t->talk.seed            ? "--seed"

@@ -9,7 +9,7 @@
 typedef struct pp_task_args {
     pp_talk talk;
     const char *file, *metric, *answers, *save_answers, *compare, *choices, *errors;
-    int32_t limit;
+    int32_t limit, batch;
     bool guard;
 } pp_task_args;
 
