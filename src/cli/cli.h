@@ -173,14 +173,14 @@ int pp_failed(const pippin_error *err);
 int pp_no_memory(void);
 /* A line that the next one, or a result, replaces; nothing unless stderr is a terminal. */
 void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
+/* The same of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
+void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
+void pp_progress_end(void); /* takes the line away */
 typedef struct pp_line {
     char text[512];
 } pp_line;
-
-/* What there is to say of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
+/* What pp_progress_of shows, for those who show it elsewhere too. */
 pp_line pp_progress_line(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
-void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
-void pp_progress_end(void); /* takes the line away */
 /* A file that grows: pippin_save_options' callback, with a pp_writing as its user. Ctrl-C stops it. */
 typedef struct pp_writing {
     const char *path;
