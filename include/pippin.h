@@ -576,6 +576,7 @@ typedef struct pippin_generate_result {
     size_t n_drafted, n_accepted;        /* tokens that were guessed, and those of them that were right */
     size_t n_verify;                     /* passes that checked guesses */
     double model_seconds, draft_seconds; /* of generate_seconds, in passes of the two; the rest is choosing */
+    int32_t stop_id;                     /* that ended the text; -1: none did */
 } pippin_generate_result;
 
 /*

@@ -72,7 +72,8 @@ typedef struct pippin_train_options {
     pippin_type qat;
     /*
      * Distillation: in place of the data's own tokens, learn up to this many that the teacher writes after each prompt (before a
-     * sample's first target; half of a text without one), chosen as `sampling` says; 0: the data as it stands.
+     * sample's first target; half of a text without one), chosen as `sampling` says, and the end of turn or text that it comes to;
+     * 0: the data as it stands.
      */
     int32_t continuations;
     pippin_sampling sampling;
@@ -87,8 +88,11 @@ typedef struct pippin_train_options {
     float alpha;      /* 0: rank / 2, or the initial adapter's */
     const char *init; /* an adapter file to start from; NULL: a new one without effect */
 
-    /* Called after each step, each evaluation, and between batches (event NULL). Non-zero stops after writing a checkpoint. */
+    /* Called after each step, each evaluation, and between batches and a teacher's tokens (event NULL). Non-zero stops after
+       writing a checkpoint, or before the first step without one. */
     int (*on_event)(void *user, const pippin_train_event *event);
+    /* Called as the teacher writes continuations, 0 first: samples that it is through with, of all. NULL: not. */
+    void (*on_continued)(void *user, uint64_t n_done, uint64_t n_sample);
     void *user;
 } pippin_train_options;
 

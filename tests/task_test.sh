@@ -98,6 +98,7 @@ refused 'task and text' 2 'leave one out' -m m --text t --task text.jsonl
 refused 'no model' 2 '--model' --task text.jsonl
 refused 'answers and a model' 2 '--model: found with --answers' -m m --task text.jsonl --answers text.txt
 refused 'guard of labels' 2 '--guard: found with --metric labels' -m m --task text.jsonl --metric labels --guard
+refused 'a batch of answers' 2 '--batch-size: found with --answers' --task text.jsonl --answers text.txt -b 2
 refused 'choices at random' 2 '--temp: found with --choices' -m m --task text.jsonl --choices c --temp 1
 refused 'too few answers' 1 'has 2 answers, expected 3' --task text.jsonl --answers labels.answers.jsonl
 refused 'too many answers' 1 'has 3 answers, expected 2' --task labels.jsonl --answers text.answers.jsonl
@@ -189,10 +190,55 @@ for seed in 1 2 3; do
 done
 for n in 1 2 3 4 5 6 7; do run -m random1 --task colours.jsonl --limit 4 --choices choices.txt -n $n --save-answers said$n.jsonl >out; done
 is 'a label that was cut is none' "$(cat said?.jsonl | sed 's/^{"answer":"//; s/"}$//; s/, /\n/g' | grep -v '^$' | grep -cvxFf choices.txt)" 0
+# In the file's order where all references keep to it, and what was in order anyway is then said as before.
+said() { sed 's/^{"answer":"//; s/"}$//' "$1"; }
+in_order() { awk -F ', ' 'NR == FNR { place[$0] = NR; next } { for (i = 2; i <= NF; i++) if (place[$i] < place[$(i - 1)]) next; print }' choices.txt -; }
+{ cat colours.jsonl; row 'And?' 'violet, red'; } >mixed.jsonl
+for k in 1 2 3; do row "Question $k?" 'red'; done >single.jsonl
+n_changed=0
+for seed in 1 2 3; do
+    run -m random$seed --task mixed.jsonl --limit 8 --choices choices.txt -n 60 --save-answers held.jsonl >out
+    holds "ordered, seed $seed" "$(cat out)" '"ordered": true'
+    run -m random$seed --task mixed.jsonl --choices choices.txt -n 60 --save-answers free.jsonl >out
+    holds "references out of order, seed $seed" "$(cat out)" '"ordered": false'
+    is "labels in order, seed $seed" "$(said held.jsonl | in_order | wc -l | tr -d ' ')" 8
+    is "what was in order stays, seed $seed" \
+        "$(said free.jsonl | head -8 | paste -d '|' - <(said held.jsonl) | awk -F '|' '$1 != $2 { print $1 }' | in_order)" ''
+    n_changed=$((n_changed + $(said free.jsonl | head -8 | paste -d '|' - <(said held.jsonl) | awk -F '|' '$1 != $2' | wc -l)))
+done
+is 'order changes some' "$((n_changed > 0))" 1
+run -m random1 --task single.jsonl --choices choices.txt -n 60 >out
+holds 'one label a row tells no order' "$(cat out)" '"ordered": false'
+"$pippin" eval -m random1 --task colours.jsonl --choices choices.txt -n 60 >out 2>err
+holds 'ordered, as text' "$(head -1 out)" ', labels in the order of choices.txt'
 learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
 is 'a model that learned the labels' "$(figures micro_f1 exact)" '1.0000 1.0000'
+
+# However many rows are answered together, each says what it says alone, and takes as many tokens.
+for k in 1 2 3 4 5 6 7 8 9 10 11; do row "$(seq -s ' ' $((k * k % 13))) Two or $k?" 'violet'; done >many.jsonl
+# law NAME ARGUMENTS...
+law() {
+    local name=$1
+    shift
+    run "$@" -b 1 --save-answers alone.jsonl | sed 's/, "seconds.*//' >alone
+    is "answered alone, $name" "$(wc -l <alone.jsonl | tr -d ' ')" 11
+    for b in 3 16 ''; do
+        run "$@" ${b:+-b $b} --save-answers together.jsonl | sed 's/, "seconds.*//' >together
+        is "together as alone, $name, -b ${b:-8}" "$(cat together together.jsonl)" "$(cat alone alone.jsonl)"
+    done
+}
+tuned=(-m tuned --tokenizer m.model --task many.jsonl -n 40)
+law greedy "${tuned[@]}"
+cp alone.jsonl greedy.jsonl
+law 'at a temperature' "${tuned[@]}" --temp 1 --seed 5
+is 'a temperature says something else' "$(cmp -s alone.jsonl greedy.jsonl && echo 'the same answers')" ''
+is 'answers of several lengths' "$(awk '{ print length($0) }' alone.jsonl | sort -u | wc -l | awk '{ print ($1 > 5) }')" 1
+law 'an adapter' -m afm -a adapter/adapter.safetensors --task many.jsonl -n 20
+law labels -m random2 --task many.jsonl --choices choices.txt -n 40
+law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n 3
+law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
 
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
 refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <unistd.h>
 
-#include "tests/support.h"
+#include "tests/byte_tokenizer.h"
 #include "text/template.h"
 
 /* ---- tokenizers ---- */
@@ -14,26 +14,13 @@
 /* A byte-level vocabulary of single bytes and these special pieces, with a chat template or NULL. */
 static pippin_tokenizer *bytes_and(const char *const *specials, bool special, const char *chat_template)
 {
-    json_t *vocab = json_object(), *added = json_array();
-    int id = 0;
-    for (; id < 256; id++) {
-        const char byte = (char)id;
-        char spelt[4];
-        spelt[pp_byte_level_encode(&byte, 1, spelt)] = 0;
-        json_object_set_new(vocab, spelt, json_integer(id));
-    }
-    for (; *specials; specials++, id++)
-        json_array_append_new(added, json_pack("{s:i, s:s, s:b}", "id", id, "content", *specials, "special", special));
-    json_t *root = json_pack("{s:o, s:{s:s, s:b}, s:{s:s, s:o, s:[]}}", "added_tokens", added, "pre_tokenizer", "type",
-                             "ByteLevel", "add_prefix_space", 0, "model", "type", "BPE", "vocab", vocab, "merges");
     json_t *config = json_pack("{s:s*}", "chat_template", chat_template);
-    char *text = json_dumps(root, 0), *config_text = json_dumps(config, 0);
+    char *text = byte_tokenizer(specials, special), *config_text = json_dumps(config, 0);
     const pp_map map = {(const uint8_t *)config_text, strlen(config_text)};
     pippin_tokenizer *t;
     OK(pp_tokenizer_parse_json(text, strlen(text), &map, "test", &t, err));
     free(text);
     free(config_text);
-    json_decref(root);
     json_decref(config);
     return t;
 }

@@ -106,6 +106,13 @@ for kind in train q2 adapter distill; do
     is "$kind: files" "$("$compare" whole "$scratch/$kind-1" | cut -d , -f 1)" whole
 done
 
+# What a teacher writes does not depend on threads either, and how far it is is told.
+for threads in 1 2; do
+    good "continued-$threads" distill -m "$scratch/base" --teacher "$scratch/teacher" $data --continuations 6 --temp 1 --max-steps 1 -t $threads
+    holds 'progress of continuations' "$err" 'distill: 40 of 40 continuations, '
+done
+same 'continuations: 1 thread and 2' continued-1 continued-2 continuations.jsonl
+
 # ---- Ctrl-C ----
 
 # interrupted NAME KIND - a long run, interrupted after some steps; leaves $code, $err

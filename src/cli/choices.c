@@ -1,4 +1,5 @@
-/* choices.c - a closed vocabulary: which texts may go on to labels of a list, none twice, with ", " between. */
+/* choices.c - a closed vocabulary: which texts may go on to labels of a list, none twice, with ", " between, and in the list's
+   order where the references keep to it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,13 +7,17 @@
 
 enum { MAX_LABEL = 255, MAX_BEGUN = 512, MAX_ENDED = 8 };
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_text(const void *a, const void *b)
+{
+    const pp_choice *x = a, *y = b;
+    const int order = strcmp(x->label, y->label);
+    return order ? order : x->place < y->place ? -1 : 1;
+}
 
 void pp_choices_free(pp_choices *c)
 {
     pp_free(c->text);
-    pp_free(c->labels);
-    pp_free(c->used);
+    pp_free(c->items);
     *c = (pp_choices){0};
 }
 
@@ -37,9 +42,8 @@ int pp_choices_read(const char *path, pp_choices *out)
     out->text = text.bytes;
     if (!room) return pp_no_memory();
     for (size_t i = 0; i < text.n; i++) n_line += text.bytes[i] == '\n';
-    out->labels = pp_alloc_zero(n_line, sizeof *out->labels);
-    out->used = pp_alloc_zero(n_line, sizeof *out->used);
-    if (!out->labels || !out->used) return pp_no_memory();
+    out->items = pp_alloc_zero(n_line, sizeof *out->items);
+    if (!out->items) return pp_no_memory();
     for (char *line = out->text, *next; *line; line = next) {
         next = cut_line(&line);
         number++;
@@ -48,12 +52,12 @@ int pp_choices_read(const char *path, pp_choices *out)
                               "found \"%.60s\", expected a label of at most %d bytes without a comma, which stands "
                               "between labels",
                               line, MAX_LABEL);
-        if (*line) out->labels[out->n++] = line;
+        if (*line) out->items[out->n++] = (pp_choice){line, number};
     }
-    qsort(out->labels, out->n, sizeof *out->labels, by_text);
+    qsort(out->items, out->n, sizeof *out->items, by_text);
     size_t n = 0;
     for (size_t i = 0; i < out->n; i++)
-        if (!n || strcmp(out->labels[n - 1], out->labels[i]) != 0) out->labels[n++] = out->labels[i];
+        if (!n || strcmp(out->items[n - 1].label, out->items[i].label) != 0) out->items[n++] = out->items[i];
     out->n = n;
     return n ? 0 : pp_error(PP_EXIT_FAILURE, "%s: holds no labels, expected one a line", path);
 }
@@ -64,7 +68,7 @@ static size_t lower_bound(const pp_choices *c, const char *text, size_t n)
     size_t low = 0, high = c->n;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (strncmp(c->labels[middle], text, n) < 0)
+        if (strncmp(c->items[middle].label, text, n) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -72,66 +76,123 @@ static size_t lower_bound(const pp_choices *c, const char *text, size_t n)
     return low;
 }
 
-/* The label that text[0..n) is; c->n: none. */
-static size_t find(const pp_choices *c, const char *text, size_t n)
+const pp_choice *pp_choices_find(const pp_choices *c, const char *label, size_t n)
 {
-    const size_t i = lower_bound(c, text, n);
-    return i < c->n && strlen(c->labels[i]) == n && memcmp(c->labels[i], text, n) == 0 ? i : c->n;
+    const size_t i = lower_bound(c, label, n);
+    return i < c->n && strlen(c->items[i].label) == n && memcmp(c->items[i].label, label, n) == 0 ? &c->items[i] : NULL;
 }
 
-bool pp_choices_ends(const pp_choices *c, const char *begun, size_t n)
+void pp_choices_note(pp_choices *c, const pp_choice *last, const pp_choice *next)
 {
-    const size_t label = find(c, begun, n);
-    return label < c->n && !c->used[label];
+    if (last->place < next->place)
+        c->n_rising++;
+    else
+        c->n_falling++;
 }
 
-bool pp_choices_has(const pp_choices *c, const char *label, size_t n) { return find(c, label, n) < c->n; }
+bool pp_choices_ordered(const pp_choices *c) { return c->n_rising && !c->n_falling; }
 
-/* Does a label that is neither used nor one of `more` [n_more] begin with text[0..n)? */
-static bool begins(const pp_choices *c, const char *text, size_t n, const size_t *more, size_t n_more)
+/* ---- what may follow ---- */
+
+/* Labels of an answer, and those that a piece would put behind them. */
+typedef struct listing {
+    const pp_chosen *answer;
+    const pp_choice *ended[MAX_ENDED];
+    size_t n_ended;
+} listing;
+
+static bool may_follow(const pp_choices *c, const listing *l, const pp_choice *label)
 {
-    for (size_t i = lower_bound(c, text, n); i < c->n && strncmp(c->labels[i], text, n) == 0; i++) {
-        bool used = c->used[i];
-        for (size_t k = 0; k < n_more; k++) used = used || more[k] == i;
-        if (!used) return true;
-    }
+    const pp_choice *last = l->n_ended ? l->ended[l->n_ended - 1] : l->answer->last;
+    bool used = l->answer->used[label - c->items];
+    for (size_t k = 0; k < l->n_ended; k++) used = used || l->ended[k] == label;
+    return !used && !(last && pp_choices_ordered(c) && label->place < last->place);
+}
+
+/* Does a label that may follow begin with text[0..n)? */
+static bool begins(const pp_choices *c, const listing *l, const char *text, size_t n)
+{
+    for (size_t i = lower_bound(c, text, n); i < c->n && strncmp(c->items[i].label, text, n) == 0; i++)
+        if (may_follow(c, l, &c->items[i])) return true;
     return false;
 }
 
-bool pp_choices_allow(const pp_choices *c, const char *begun, size_t n_begun, const char *piece, size_t n)
+/* The label at hand so far. */
+static const char *at_hand(const pp_chosen *a, size_t *n)
+{
+    *n = a->text.n - a->begun;
+    return a->text.n ? a->text.bytes + a->begun : "";
+}
+
+bool pp_choices_ends(const pp_choices *c, const pp_chosen *a)
+{
+    size_t n;
+    const char *text = at_hand(a, &n);
+    const pp_choice *label = pp_choices_find(c, text, n);
+    return label && may_follow(c, &(listing){.answer = a}, label);
+}
+
+bool pp_choices_allow(const pp_choices *c, const pp_chosen *a, const char *piece, size_t n)
 {
     char text[MAX_BEGUN];
-    size_t ended[MAX_ENDED], n_ended = 0, at = 0;
+    listing l = {.answer = a};
+    size_t n_begun, at = 0;
+    const char *begun = at_hand(a, &n_begun);
     if (!n || n_begun + n > sizeof text || memchr(piece, 0, n)) return false;
     memcpy(text, begun, n_begun);
     memcpy(text + n_begun, piece, n);
     n += n_begun;
     for (;;) {
         const char *comma = memchr(text + at, ',', n - at);
-        if (!comma) return begins(c, text + at, n - at, ended, n_ended);
-        const size_t label = find(c, text + at, (size_t)(comma - text) - at);
-        if (label == c->n || c->used[label] || n_ended == MAX_ENDED) return false;
-        for (size_t k = 0; k < n_ended; k++)
-            if (ended[k] == label) return false;
-        ended[n_ended++] = label;
-        if (c->n_used + n_ended == c->n) return false; /* nothing is left to come after it */
+        if (!comma) return begins(c, &l, text + at, n - at);
+        const pp_choice *label = pp_choices_find(c, text + at, (size_t)(comma - text) - at);
+        if (!label || !may_follow(c, &l, label) || l.n_ended == MAX_ENDED) return false;
+        l.ended[l.n_ended++] = label;
+        if (!begins(c, &l, "", 0)) return false; /* nothing is left to come after it */
         at = (size_t)(comma - text) + 1;
         if (at == n) return true;
         if (text[at++] != ' ') return false;
     }
 }
 
-bool pp_choices_take(pp_choices *c, pp_buffer *text, size_t *begun, const char *piece, size_t n)
+/* ---- an answer ---- */
+
+bool pp_choices_begin(const pp_choices *c, pp_chosen *a)
 {
-    if (!pp_append(text, piece, n)) return false;
+    if (!a->used) a->used = pp_alloc(c->n * sizeof *a->used);
+    if (!a->used) return false;
+    memset(a->used, 0, c->n * sizeof *a->used);
+    a->text.n = a->begun = 0;
+    a->last = NULL;
+    return true;
+}
+
+bool pp_choices_take(const pp_choices *c, pp_chosen *a, const char *piece, size_t n)
+{
+    if (!pp_append(&a->text, piece, n)) return false;
     const char *comma;
-    while ((comma = memchr(text->bytes + *begun, ',', text->n - *begun)) && comma + 1 < text->bytes + text->n) {
-        const size_t label = find(c, text->bytes + *begun, (size_t)(comma - text->bytes) - *begun);
-        if (label < c->n) {
-            c->used[label] = true;
-            c->n_used++;
+    while ((comma = memchr(a->text.bytes + a->begun, ',', a->text.n - a->begun)) &&
+           comma + 1 < a->text.bytes + a->text.n) {
+        const pp_choice *label =
+            pp_choices_find(c, a->text.bytes + a->begun, (size_t)(comma - a->text.bytes) - a->begun);
+        if (label) {
+            a->used[label - c->items] = true;
+            a->last = label;
         }
-        *begun = (size_t)(comma - text->bytes) + 2; /* a space follows */
+        a->begun = (size_t)(comma - a->text.bytes) + 2; /* a space follows */
     }
     return true;
+}
+
+void pp_choices_cut(const pp_choices *c, pp_chosen *a)
+{
+    if (a->text.n > a->begun && a->text.bytes[a->text.n - 1] == ',') a->text.n--;
+    if (!pp_choices_ends(c, a)) a->text.n = a->begun >= 2 ? a->begun - 2 : 0;
+}
+
+void pp_chosen_free(pp_chosen *a)
+{
+    pp_free(a->text.bytes);
+    pp_free(a->used);
+    *a = (pp_chosen){0};
 }

@@ -177,6 +177,11 @@ void pp_progress(const char *format, ...) PP_PRINTF(1, 2);
 /* The same of work that is `done` of `total` since the time `since`: rate and time left. unit "": bytes. */
 void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
 void pp_progress_end(void); /* takes the line away */
+typedef struct pp_line {
+    char text[512];
+} pp_line;
+/* What pp_progress_of shows, for those who show it elsewhere too. */
+pp_line pp_progress_line(const char *what, uint64_t done, uint64_t total, const char *unit, double since);
 /* A file that grows: pippin_save_options' callback, with a pp_writing as its user. Ctrl-C stops it. */
 typedef struct pp_writing {
     const char *path;
@@ -281,10 +286,14 @@ typedef struct pp_adapters {
 int pp_adapters_open(const pp_texts *texts, pippin_model *model, pp_adapters *out);
 void pp_adapters_close(pp_adapters *adapters);
 
+enum { PP_MAX_TOGETHER = 16 };
+
 /* A model with a session and the adapters that the options name. */
 typedef struct pp_loaded {
     pippin_model *model;
     pippin_session *session;
+    pippin_session *together[PP_MAX_TOGETHER]; /* [n_together] the session, and those of pp_load_together */
+    size_t n_together;
     pp_adapters adapters;
     pippin_session *draft; /* of the model that guesses; NULL: none */
     double seconds;        /* that opening and preparing took */
@@ -294,6 +303,8 @@ typedef struct pp_loaded {
 int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out);
 /* The same for a model that is open already; takes the reference, also on failure. */
 int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out);
+/* Sessions like the one that was loaded, for texts of one pass: up to n of them with it, no more than a pass has logits for. */
+int pp_load_together(const pp_common *common, size_t n, pp_loaded *loaded);
 /* The model that guesses for a loaded one, in q8 where its file has more bits, with a session as long. */
 int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded);
 void pp_unload(pp_loaded *loaded);
@@ -317,8 +328,9 @@ int pp_check_random(const char *command, const pippin_config *config, pippin_typ
 /* ---- Ctrl-C (interrupt.c) ---- */
 
 void pp_interrupt_install(void);
-void pp_interrupt_cancels(pippin_session *session); /* NULL: none; the program then ends at once */
-void pp_interrupt_polled(void);                     /* from now on somebody asks pp_interrupted and ends in order */
+void pp_interrupt_cancels(pippin_session *session);     /* NULL: none; the program then ends at once */
+void pp_interrupt_cancels_too(pippin_session *session); /* beside it, up to PP_MAX_TOGETHER */
+void pp_interrupt_polled(void);                         /* from now on somebody asks pp_interrupted and ends in order */
 bool pp_interrupted(void);
 void pp_interrupt_handled(void); /* it stopped what it was meant for; the next one counts anew */
 

@@ -1,20 +1,19 @@
-/* interrupt.c - Ctrl-C: cancels the running session, so that what it made is kept; a second one ends the program. */
+/* interrupt.c - Ctrl-C: cancels the running sessions, so that what it made is kept; a second one ends the program. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 
-static pippin_session *volatile session_to_cancel;
-static volatile sig_atomic_t interrupted, polled;
+static pippin_session *volatile to_cancel[PP_MAX_TOGETHER]; /* [n_to_cancel] */
+static volatile sig_atomic_t n_to_cancel, interrupted, polled;
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
-    pippin_session *session = session_to_cancel;
-    if (interrupted || (!session && !polled)) _exit(PP_EXIT_INTERRUPTED);
+    if (interrupted || (!n_to_cancel && !polled)) _exit(PP_EXIT_INTERRUPTED);
     interrupted = 1;
-    if (session) pippin_session_cancel(session);
+    for (int i = 0; i < n_to_cancel; i++) pippin_session_cancel(to_cancel[i]);
 }
 
 void pp_interrupt_install(void)
@@ -26,7 +25,17 @@ void pp_interrupt_install(void)
     sigaction(SIGINT, &action, NULL);
 }
 
-void pp_interrupt_cancels(pippin_session *session) { session_to_cancel = session; }
+void pp_interrupt_cancels_too(pippin_session *session)
+{
+    to_cancel[n_to_cancel] = session;
+    n_to_cancel = n_to_cancel + 1; /* once it is there */
+}
+
+void pp_interrupt_cancels(pippin_session *session)
+{
+    n_to_cancel = 0;
+    if (session) pp_interrupt_cancels_too(session);
+}
 
 void pp_interrupt_handled(void) { interrupted = 0; }
 

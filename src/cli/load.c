@@ -102,13 +102,10 @@ void pp_adapters_close(pp_adapters *adapters)
     *adapters = (pp_adapters){0};
 }
 
-static int attach_adapters(pp_loaded *loaded, const pp_texts *texts)
+static int attach_adapters(const pp_adapters *a, pippin_session *session)
 {
     pippin_error err;
-    int code = pp_adapters_open(texts, loaded->model, &loaded->adapters);
-    if (code) return code;
-    const pp_adapters *a = &loaded->adapters;
-    return pippin_session_set_adapters(loaded->session, a->uses, a->n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    return pippin_session_set_adapters(session, a->uses, a->n, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
 /* ---- sessions ---- */
@@ -147,7 +144,8 @@ int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx,
     pippin_error err;
     int code = choose_rope(common, &options);
     if (!code && pippin_session_create(model, &options, &out->session, &err) != PIPPIN_OK) code = pp_failed(&err);
-    if (!code && common->adapters.n) code = attach_adapters(out, &common->adapters);
+    if (!code && common->adapters.n) code = pp_adapters_open(&common->adapters, model, &out->adapters);
+    if (!code && common->adapters.n) code = attach_adapters(&out->adapters, out->session);
     if (code)
         pp_unload(out);
     else
@@ -164,6 +162,30 @@ int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out)
     int code = pp_load_model(common, &model);
     if (!code) code = pp_load_session(common, model, n_ctx, out);
     out->seconds = pp_seconds() - start;
+    return code;
+}
+
+static int load_beside(const pp_common *common, pp_loaded *loaded)
+{
+    pippin_session **session = &loaded->together[loaded->n_together];
+    const pippin_session_options options = {.n_ctx = pippin_session_n_ctx(loaded->session),
+                                            .kv_type = pippin_session_kv_type(loaded->session),
+                                            .no_embedded_adapter = common->adapters.n > 0,
+                                            .with = loaded->session};
+    pippin_error err;
+    if (pippin_session_create(loaded->model, &options, session, &err) != PIPPIN_OK) return pp_failed(&err);
+    loaded->n_together++;
+    pp_interrupt_cancels_too(*session);
+    return common->adapters.n ? attach_adapters(&loaded->adapters, *session) : 0;
+}
+
+int pp_load_together(const pp_common *common, size_t n, pp_loaded *loaded)
+{
+    int code = 0;
+    n = PP_MIN(n, (size_t)pippin_session_n_logits(loaded->session));
+    loaded->together[0] = loaded->session;
+    loaded->n_together = 1;
+    while (!code && loaded->n_together < n) code = load_beside(common, loaded);
     return code;
 }
 
@@ -184,6 +206,7 @@ int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded)
 void pp_unload(pp_loaded *loaded)
 {
     pp_interrupt_cancels(NULL);
+    for (size_t i = 1; i < loaded->n_together; i++) pippin_session_free(loaded->together[i]);
     pippin_session_free(loaded->draft);
     pippin_session_free(loaded->session);
     pp_adapters_close(&loaded->adapters);

@@ -116,16 +116,23 @@ pp_short pp_duration(double seconds)
     return s;
 }
 
-void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since)
+pp_line pp_progress_line(const char *what, uint64_t done, uint64_t total, const char *unit, double since)
 {
     const double seconds = pp_seconds() - since, rate = seconds > 0 ? (double)done / seconds : 0;
     const double left = rate > 0 ? (double)(total - PP_MIN(done, total)) / rate : 0;
+    pp_line line;
     if (!*unit)
-        pp_progress("%s: %s of %s, %s/s, %s left", what, pp_size(done).text, pp_size(total).text,
-                    pp_size((uint64_t)rate).text, pp_duration(left).text);
+        snprintf(line.text, sizeof line.text, "%s: %s of %s, %s/s, %s left", what, pp_size(done).text,
+                 pp_size(total).text, pp_size((uint64_t)rate).text, pp_duration(left).text);
     else
-        pp_progress("%s: %s of %s %s, %.0f/s, %s left", what, pp_count((int64_t)done).text,
-                    pp_count((int64_t)total).text, unit, rate, pp_duration(left).text);
+        snprintf(line.text, sizeof line.text, "%s: %s of %s %s, %.*f/s, %s left", what, pp_count((int64_t)done).text,
+                 pp_count((int64_t)total).text, unit, rate < 10 ? 2 : 0, rate, pp_duration(left).text);
+    return line;
+}
+
+void pp_progress_of(const char *what, uint64_t done, uint64_t total, const char *unit, double since)
+{
+    pp_progress("%s", pp_progress_line(what, done, total, unit, since).text);
 }
 
 void pp_progress_end(void)

@@ -16,7 +16,9 @@ const pp_option pp_options_task[] = {
              "--choices, corrections with --guard or --errors, else rouge-l)"},
     {PP_OPT_INT("limit", "N", AT(limit), 1, INT32_MAX), .help = "the first N rows alone"},
     {PP_OPT_TEXT("choices", "FILE", AT(choices)), .files = "txt",
-     .help = "the labels that there are, one a line: the model can say no others, and none twice"},
+     .help =
+         "the labels that there are, one a line: the model can say no others, none twice, and in this order where all "
+         "right answers keep to it"},
     {PP_OPT_FLAG("guard", AT(guard)),
      .help =
          "of a correction keep only words that replace one word at an edit distance of 2 at most (1 for words under "
@@ -32,6 +34,8 @@ const pp_option pp_options_task[] = {
      .help = "answers of another, a baseline's: its figures too, and how much better the first ones are (paired)"},
     {PP_OPT_TEXT("save-answers", "FILE", AT(save_answers)), .files = "jsonl",
      .help = "write the model's answers, before --guard, as --answers reads them"},
+    {PP_OPT_INT("batch-size", "N", AT(batch), 1, PP_MAX_TOGETHER), .letter = 'b',
+     .help = "rows answered together (default: 8); answers are the same whatever it is"},
     {PP_OPT_MAX_TOKENS(AT(talk.n)),
      .help = "tokens of an answer at most (default: twice those of the longest right answer, and 16)"},
     {PP_OPT_REAL("temp", "T", AT(talk.temperature), 0, 1000),
@@ -52,6 +56,7 @@ static const char *metric_name(const pp_task_args *t)
 static const char *of_model(const pp_task_args *t)
 {
     return t->save_answers           ? "--save-answers"
+           : t->batch                ? "--batch-size"
            : t->talk.n               ? "--max-tokens"
            : t->talk.temperature > 0 ? "--temp"
            : t->talk.seed            ? "--seed"
@@ -100,23 +105,30 @@ int pp_task_check(const pp_task_args *t)
 
 /* ---- what the metric needs of the rows ---- */
 
-static int check_labels(const pp_rows *rows, const pp_row *row, const pp_choices *choices)
+static int check_labels(const pp_rows *rows, const pp_row *row, pp_choices *choices)
 {
     const json_t *item;
+    const pp_choice *last = NULL, *label;
     size_t i;
     json_t *labels = pp_labels_of(row->reference);
     int code = labels ? 0 : pp_no_memory();
-    json_array_foreach (labels, i, item)
-        if (!code && choices->n && !pp_choices_has(choices, json_string_value(item), json_string_length(item)))
+    json_array_foreach (labels, i, item) {
+        if (code || !choices->n) break;
+        label = pp_choices_find(choices, json_string_value(item), json_string_length(item));
+        if (!label)
             code = pp_row_bad(rows->path, row->line,
                               "the answer has the label \"%.60s\", expected those of the choices "
                               "only; add it there",
                               json_string_value(item));
+        else if (last)
+            pp_choices_note(choices, last, label);
+        last = label;
+    }
     json_decref(labels);
     return code;
 }
 
-static int check_rows(const pp_rows *rows, const pp_metric *metric, const pp_choices *choices)
+static int check_rows(const pp_rows *rows, const pp_metric *metric, pp_choices *choices)
 {
     int code = 0;
     for (size_t i = 0; !code && i < rows->n; i++) {
@@ -153,14 +165,14 @@ static int guard_answers(pp_rows *rows)
     return 0;
 }
 
-static int answer(const pp_task_args *t, pp_rows *rows, pp_choices *choices, pp_answered *answered)
+static int answer(const pp_task_args *t, pp_rows *rows, const pp_choices *choices, pp_answered *answered)
 {
     pp_writer writer = {0};
     pippin_error err;
     if (t->answers) return pp_rows_read_answers(rows, t->answers, t->limit > 0, false);
     /* Opened first: that it cannot be written is not to be found out at the end. */
     if (t->save_answers && pp_writer_open(t->save_answers, &writer, &err) != PIPPIN_OK) return pp_failed(&err);
-    int code = pp_task_answer(t, rows, t->choices ? choices : NULL, answered);
+    int code = pp_task_answer(t, rows, choices, answered);
     if (!code) pp_rows_cut(rows, answered->n_row);
     if (!code && t->save_answers && rows->n) code = pp_rows_save_answers(rows, &writer);
     pp_writer_abort(&writer);
@@ -172,15 +184,18 @@ int pp_task_run(const pp_task_args *t)
     pp_rows rows;
     pp_choices choices = {0};
     pp_answered answered = {0};
-    pp_task_result result = {
-        .task = t, .rows = &rows, .metric = pp_metric_find(metric_name(t)), .answered = t->answers ? NULL : &answered};
+    pp_task_result result = {.task = t,
+                             .rows = &rows,
+                             .metric = pp_metric_find(metric_name(t)),
+                             .answered = t->answers ? NULL : &answered,
+                             .choices = t->choices && !t->answers ? &choices : NULL};
     int code = pp_rows_read(t->file, (size_t)t->limit, &rows);
     if (!code && t->choices) code = pp_choices_read(t->choices, &choices);
     if (!code) code = check_rows(&rows, result.metric, &choices);
     if (!code && t->errors) code = pp_rows_read_errors(&rows, t->errors);
     if (!code && t->compare) code = pp_rows_read_answers(&rows, t->compare, t->limit > 0, true);
     result.n_wanted = rows.n;
-    if (!code) code = answer(t, &rows, &choices, &answered);
+    if (!code) code = answer(t, &rows, result.choices, &answered);
     if (!code && t->guard) code = guard_answers(&rows);
     if (!code && rows.n) {
         pp_rows_sort(&rows);

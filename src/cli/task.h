@@ -9,7 +9,7 @@
 typedef struct pp_task_args {
     pp_talk talk;
     const char *file, *metric, *answers, *save_answers, *compare, *choices, *errors;
-    int32_t limit;
+    int32_t limit, batch;
     bool guard;
 } pp_task_args;
 
@@ -55,24 +55,45 @@ int pp_row_bad(const char *path, size_t line, const char *format, ...) PP_PRINTF
 
 /* ---- a closed vocabulary (choices.c) ---- */
 
+typedef struct pp_choice {
+    const char *label;
+    size_t place; /* among the lines of the file */
+} pp_choice;
+
 typedef struct pp_choices {
     char *text;
-    const char **labels; /* [n] in the order of their bytes, each once */
-    bool *used;          /* [n] by the answer at hand */
-    size_t n, n_used;
+    pp_choice *items; /* [n] in the order of their bytes, each label once */
+    size_t n;
+    size_t n_rising, n_falling; /* neighbours in references that stand in the file's order, and that do not */
 } pp_choices;
+
+/* An answer as far as it is written. Zeroed before pp_choices_begin, which may be called again; pp_chosen_free at the end. */
+typedef struct pp_chosen {
+    pp_buffer text;
+    size_t begun;          /* where in it the label at hand begins */
+    bool *used;            /* [n] labels that are behind a separator */
+    const pp_choice *last; /* the last of them; NULL: none yet */
+} pp_chosen;
 
 /* A label a line. pp_choices_free in any case. */
 int pp_choices_read(const char *path, pp_choices *out);
 void pp_choices_free(pp_choices *choices);
-bool pp_choices_has(const pp_choices *choices, const char *label, size_t n);
-bool pp_choices_ends(const pp_choices *choices, const char *begun, size_t n); /* is it a whole label, and not used? */
-/* May `piece` [n] come after `begun` [n_begun], the label at hand so far, maybe with the comma behind it? Only what goes on to
-   labels that were not used, with ", " between. */
-bool pp_choices_allow(const pp_choices *choices, const char *begun, size_t n_begun, const char *piece, size_t n);
-/* Takes such a piece into an answer's text; labels that are behind a separator become used. *begun is where in the text the
-   label at hand begins. False without memory. */
-bool pp_choices_take(pp_choices *choices, pp_buffer *text, size_t *begun, const char *piece, size_t n);
+const pp_choice *pp_choices_find(const pp_choices *choices, const char *label, size_t n); /* NULL: no label is that */
+/* Is a reference's label the one that its last was followed by? Told of all of them before the first answer. */
+void pp_choices_note(pp_choices *choices, const pp_choice *last, const pp_choice *next);
+/* What the references have in common: all of their labels stand in the file's order, and there were some to see it by. Then only
+   labels that come later in the file than its last one may go on with an answer; else all that it has not yet. */
+bool pp_choices_ordered(const pp_choices *choices);
+/* An answer without a word; false without memory. */
+bool pp_choices_begin(const pp_choices *choices, pp_chosen *answer);
+bool pp_choices_ends(const pp_choices *choices, const pp_chosen *answer); /* may it end here? */
+/* May `piece` [n] come next? Only what goes on to labels that may follow, with ", " between. */
+bool pp_choices_allow(const pp_choices *choices, const pp_chosen *answer, const char *piece, size_t n);
+/* Takes such a piece into the answer. False without memory. */
+bool pp_choices_take(const pp_choices *choices, pp_chosen *answer, const char *piece, size_t n);
+/* Leaves whole labels of an answer that was cut. */
+void pp_choices_cut(const pp_choices *choices, pp_chosen *answer);
+void pp_chosen_free(pp_chosen *answer);
 
 /* ---- a model's answers (task_answer.c) ---- */
 
@@ -82,7 +103,7 @@ typedef struct pp_answered {
 } pp_answered;
 
 /* Fills the rows' answers. choices: NULL for free text. */
-int pp_task_answer(const pp_task_args *task, pp_rows *rows, pp_choices *choices, pp_answered *out);
+int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *choices, pp_answered *out);
 
 /* ---- results (task_report.c) ---- */
 
@@ -91,6 +112,7 @@ typedef struct pp_task_result {
     const pp_rows *rows;
     const pp_metric *metric;
     const pp_answered *answered; /* NULL: answers came from a file */
+    const pp_choices *choices;   /* that a model was held to; NULL: none */
     size_t n_wanted;             /* rows that there were to answer */
 } pp_task_result;
 

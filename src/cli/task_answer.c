@@ -1,22 +1,7 @@
-/* task_answer.c - a model answers the rows of a task: freely, or with labels of a closed vocabulary. */
+/* task_answer.c - a model answers the rows of a task, several at once: freely, or with labels (task_labels.c). */
 #include <string.h>
 
-#include "cli/task.h"
-
-typedef struct answerer {
-    const pp_task_args *task;
-    pp_rows *rows;
-    pp_choices *choices; /* NULL: any text */
-    pp_answered *out;
-    pp_loaded loaded;
-    const pippin_tokenizer *tokenizer;
-    pp_prompt *prompts; /* [rows->n] */
-    size_t max_tokens;
-    pp_buffer text; /* of the answer at hand */
-    bool no_memory;
-    pp_buffer pieces;   /* with choices: what every id adds to a text */
-    size_t *piece_ends; /* [n_vocab] */
-} answerer;
+#include "cli/task_answer.h"
 
 /* ---- prompts ---- */
 
@@ -34,7 +19,7 @@ static bool question(const pp_row *row, pp_buffer *out)
     return good;
 }
 
-static int render(const answerer *a, const pp_row *row, pippin_template kind, pp_prompt *out)
+static int render(const pp_answerer *a, const pp_row *row, pippin_template kind, pp_prompt *out)
 {
     pippin_prompt *made = NULL;
     pippin_error err;
@@ -55,7 +40,7 @@ static int render(const answerer *a, const pp_row *row, pippin_template kind, pp
     return out->ids.items ? 0 : pp_no_memory();
 }
 
-static int make_prompt(const answerer *a, const pp_row *row, pp_prompt *out)
+static int make_prompt(const pp_answerer *a, const pp_row *row, pp_prompt *out)
 {
     const pippin_template kind = pp_talk_template(&a->task->talk, a->tokenizer);
     out->n_stop_ids = pippin_template_stop_ids(a->tokenizer, kind, out->stop_ids, PP_MAX_STOP_IDS);
@@ -70,15 +55,15 @@ static int make_prompt(const answerer *a, const pp_row *row, pp_prompt *out)
 }
 
 /* All are made before the first is answered, so that what does not fit is known at once. */
-static int make_prompts(answerer *a)
+static int make_prompts(pp_answerer *a)
 {
     const size_t n_ctx = (size_t)pippin_session_n_ctx(a->loaded.session);
     size_t longest = 0;
-    a->prompts = pp_alloc_zero(a->rows->n, sizeof *a->prompts);
-    if (!a->prompts) return pp_no_memory();
+    a->questions = pp_alloc_zero(a->rows->n, sizeof *a->questions);
+    if (!a->questions) return pp_no_memory();
     for (size_t i = 0; i < a->rows->n; i++) {
         const pp_row *row = &a->rows->items[i];
-        pp_prompt *p = &a->prompts[i];
+        pp_prompt *p = &a->questions[i].prompt;
         pp_ids reference;
         int code = make_prompt(a, row, p);
         if (!code) code = pp_text_to_ids(a->tokenizer, row->reference, strlen(row->reference), false, &reference);
@@ -94,180 +79,103 @@ static int make_prompts(answerer *a)
     return 0;
 }
 
-/* ---- any text ---- */
+/* ---- answers ---- */
 
-static int on_token(void *user, const pippin_token_event *event)
+int pp_answer_keep(pp_answerer *a, size_t row, const pp_buffer *text, size_t n_tok, bool cut)
 {
-    answerer *a = user;
-    for (size_t i = 0; i < event->n_bytes && !a->no_memory; i++) {
-        /* A text of C ends at a 0; U+FFFD stands for it. */
-        const char *c = event->text[i] ? event->text + i : "\xef\xbf\xbd";
-        a->no_memory = !pp_append(&a->text, c, event->text[i] ? 1 : 3);
-    }
-    return a->no_memory || pp_interrupted();
-}
-
-static int answer_freely(answerer *a, size_t i)
-{
-    const pp_prompt *p = &a->prompts[i];
-    const pp_talk *talk = &a->task->talk;
-    pippin_generate_options options = pp_talk_generate(talk, &a->loaded, p);
-    if (is_raw(&a->rows->items[i])) { /* ends where texts end */
-        options.stop_ids = NULL;
-        options.n_stop_ids = 0;
-    }
-    options.max_tokens = a->max_tokens;
-    options.on_token = on_token;
-    options.user = a;
-    options.sampling.seed += i;
-    pippin_generate_result result = {0};
-    pippin_error err;
-    const pippin_status status =
-        pippin_generate(a->loaded.session, p->ids.items, p->ids.n, &options, NULL, 0, &result, &err);
-    if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) return pp_failed(&err);
-    if (a->no_memory) return pp_no_memory();
-    a->out->n_tok += result.n_generated;
-    a->out->n_cut += result.finish == PIPPIN_FINISH_LENGTH;
+    pp_question *q = &a->questions[row];
+    q->n_tok = n_tok;
+    q->cut = cut;
+    a->rows->items[row].answer = pp_strndup(text->bytes ? text->bytes : "", text->n);
+    if (!a->rows->items[row].answer) return pp_no_memory();
+    a->n_done++;
     return 0;
 }
 
-/* ---- labels ---- */
-
-/* What ids add to a text that has begun: their text behind a letter. */
-static int gather_pieces(answerer *a)
+void pp_answer_tell(const pp_answerer *a)
 {
-    const size_t n_vocab = (size_t)pippin_model_config(a->loaded.model)->n_vocab;
-    const size_t n_known = PP_MIN(n_vocab, (size_t)pippin_tokenizer_size(a->tokenizer));
-    pp_ids letter;
-    int code = pp_text_to_ids(a->tokenizer, "a", 1, false, &letter);
-    if (code) return code;
-    a->piece_ends = pp_alloc_zero(n_vocab, sizeof *a->piece_ends);
-    if (!a->piece_ends || !letter.n) code = pp_no_memory();
-    for (size_t id = 0; !code && id < n_vocab; id++) {
-        int32_t both[] = {letter.n ? letter.items[letter.n - 1] : 0, (int32_t)id};
-        pp_buffer one = {0}, two = {0};
-        if (id < n_known) code = pp_ids_to_text(a->tokenizer, &(pp_ids){both, 1}, &one);
-        if (id < n_known && !code) code = pp_ids_to_text(a->tokenizer, &(pp_ids){both, 2}, &two);
-        if (!code && two.n > one.n && !pp_append(&a->pieces, two.bytes + one.n, two.n - one.n)) code = pp_no_memory();
-        a->piece_ends[id] = a->pieces.n;
-        pp_free(one.bytes);
-        pp_free(two.bytes);
+    if (a->n_done) pp_progress_of("eval", a->n_done, a->rows->n, "rows", a->since);
+}
+
+/* Rows up to the first without an answer: after Ctrl-C some of those behind it may have theirs, and count no more than it does. */
+static void count(const pp_answerer *a, pp_answered *out)
+{
+    for (; out->n_row < a->rows->n && a->rows->items[out->n_row].answer; out->n_row++) {
+        out->n_tok += a->questions[out->n_row].n_tok;
+        out->n_cut += a->questions[out->n_row].cut;
     }
-    pp_free(letter.items);
-    return code;
+    out->seconds = pp_seconds() - a->since;
 }
 
-static const char *piece(const answerer *a, int32_t id, size_t *n)
-{
-    const size_t first = id ? a->piece_ends[id - 1] : 0;
-    *n = a->piece_ends[id] - first;
-    return a->pieces.bytes + first;
-}
+/* ---- any text ---- */
 
-/* The likeliest id of those that go on, or that end where an end may be; -1: none is allowed. */
-static int32_t choose(const answerer *a, const pp_prompt *p, const float *logits, size_t begun, bool *ends)
+/* An answer as it comes. */
+typedef struct writing {
+    pippin_generate_options options;
+    pp_buffer text;
+    bool no_memory;
+} writing;
+
+static int on_token(void *user, const pippin_token_event *event)
 {
-    const char *label = a->text.n ? a->text.bytes + begun : "";
-    const size_t n_label = a->text.n - begun;
-    const int32_t n_vocab = pippin_model_config(a->loaded.model)->n_vocab;
-    int32_t best = -1;
-    *ends = pp_choices_ends(a->choices, label, n_label);
-    for (size_t k = 0; *ends && k < p->n_stop_ids; k++)
-        if (best < 0 || logits[p->stop_ids[k]] > logits[best]) best = p->stop_ids[k];
-    for (int32_t id = 0; id < n_vocab; id++) {
-        size_t n;
-        const char *text = piece(a, id, &n);
-        if ((best >= 0 && !(logits[id] > logits[best])) || !n) continue;
-        if (!pp_choices_allow(a->choices, label, n_label, text, n)) continue;
-        best = id;
-        *ends = false;
+    writing *w = user;
+    for (size_t i = 0; i < event->n_bytes && !w->no_memory; i++) {
+        /* A text of C ends at a 0; U+FFFD stands for it. */
+        const char *c = event->text[i] ? event->text + i : "\xef\xbf\xbd";
+        w->no_memory = !pp_append(&w->text, c, event->text[i] ? 1 : 3);
     }
-    return best;
+    return w->no_memory || pp_interrupted();
 }
 
-/* What is left of an answer that was cut: whole labels. */
-static void drop_part(answerer *a, size_t begun)
+static pippin_generation begin(pp_answerer *a, size_t row, pippin_session *session, writing *w)
 {
-    const char *label = a->text.n ? a->text.bytes + begun : "";
-    size_t n = a->text.n - begun;
-    if (n && label[n - 1] == ',') n--;
-    a->text.n = pp_choices_ends(a->choices, label, n) ? begun + n : begun >= 2 ? begun - 2 : 0;
+    const pp_prompt *p = &a->questions[row].prompt;
+    pippin_generate_options *o = &w->options;
+    *o = pp_talk_generate(&a->task->talk, &a->loaded, p);
+    if (is_raw(&a->rows->items[row])) { /* ends where texts end */
+        o->stop_ids = NULL;
+        o->n_stop_ids = 0;
+    }
+    o->max_tokens = a->max_tokens;
+    o->on_token = on_token;
+    o->user = w;
+    o->sampling.seed += row;
+    w->text.n = 0;
+    return (pippin_generation){.session = session, .prompt = p->ids.items, .n_prompt = p->ids.n, .options = o};
 }
 
-static int cannot_go_on(const answerer *a, size_t row)
+static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w)
 {
-    return pp_row_bad(a->rows->path, a->rows->items[row].line,
-                      "no token goes on to a label of %s after \"%.*s\", expected a tokenizer that can write them all",
-                      a->task->choices, (int)PP_MIN(a->text.n, 200), a->text.n ? a->text.bytes : "");
+    if (w->no_memory) return pp_no_memory();
+    if (g->status != PIPPIN_OK && g->status != PIPPIN_E_CANCELLED) return pp_failed(&g->error);
+    if (g->result.finish == PIPPIN_FINISH_CANCELLED) return 0; /* a part of an answer is none */
+    return pp_answer_keep(a, row, &w->text, g->result.n_generated, g->result.finish == PIPPIN_FINISH_LENGTH);
 }
 
-static int take(answerer *a, int32_t id, size_t *begun)
+static int answer_freely(pp_answerer *a)
 {
-    size_t n;
-    const char *text = piece(a, id, &n);
-    return pp_choices_take(a->choices, &a->text, begun, text, n) ? 0 : pp_no_memory();
-}
-
-static int answer_labels(answerer *a, size_t row)
-{
-    const pp_prompt *p = &a->prompts[row];
-    const size_t n_ctx = (size_t)pippin_session_n_ctx(a->loaded.session);
-    const size_t n_room = PP_MIN(a->max_tokens, n_ctx - p->ids.n);
-    int32_t *ids = pp_alloc_zero(p->ids.n + n_room, sizeof *ids);
-    if (!ids) return pp_no_memory();
-    memcpy(ids, p->ids.items, p->ids.n * sizeof *ids);
-    memset(a->choices->used, 0, a->choices->n * sizeof *a->choices->used);
-    a->choices->n_used = 0;
-    size_t begun = 0, n = 0;
+    writing writings[PP_MAX_TOGETHER] = {0};
+    pippin_generation jobs[PP_MAX_TOGETHER];
+    pippin_error err;
     int code = 0;
-    bool ends = false;
-    for (; !code && n < n_room && !pp_interrupted(); n++) {
-        pippin_error err;
-        const pippin_status status = pippin_session_sync(a->loaded.session, ids, p->ids.n + n, &err);
-        if (status != PIPPIN_OK) {
-            code = status == PIPPIN_E_CANCELLED ? 0 : pp_failed(&err);
-            break;
-        }
-        const int32_t id = choose(a, p, pippin_session_logits(a->loaded.session), begun, &ends);
-        if (ends) break;
-        code = id < 0 ? cannot_go_on(a, row) : take(a, id, &begun);
-        ids[p->ids.n + n] = id;
+    for (size_t first = 0; !code && first < a->rows->n && !pp_interrupted();) {
+        const size_t n = PP_MIN(a->rows->n - first, a->loaded.n_together);
+        for (size_t i = 0; i < n; i++) jobs[i] = begin(a, first + i, a->loaded.together[i], &writings[i]);
+        if (pippin_generate_many(jobs, n, &err) != PIPPIN_OK) code = pp_failed(&err);
+        for (size_t i = 0; !code && i < n; i++) code = finish(a, first + i, &jobs[i], &writings[i]);
+        first += n;
+        pp_answer_tell(a);
     }
-    pp_free(ids);
-    a->out->n_tok += n;
-    a->out->n_cut += !ends;
-    drop_part(a, begun);
+    for (size_t i = 0; i < PP_MAX_TOGETHER; i++) pp_free(writings[i].text.bytes);
     return code;
 }
 
 /* ---- all rows ---- */
 
-static int answer_all(answerer *a)
+int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *choices, pp_answered *out)
 {
-    const double since = pp_seconds();
-    int code = 0;
-    while (!code && a->out->n_row < a->rows->n) {
-        const size_t i = a->out->n_row, n_cut = a->out->n_cut;
-        a->text.n = 0;
-        code = a->choices ? answer_labels(a, i) : answer_freely(a, i);
-        if (pp_interrupted()) {
-            a->out->n_cut = n_cut; /* a part of an answer is none */
-            break;
-        }
-        if (code) break;
-        a->rows->items[i].answer = pp_strndup(a->text.bytes ? a->text.bytes : "", a->text.n);
-        if (!a->rows->items[i].answer) return pp_no_memory();
-        a->out->n_row++;
-        pp_progress_of("eval", a->out->n_row, a->rows->n, "rows", since);
-    }
-    a->out->seconds = pp_seconds() - since;
-    pp_progress_end();
-    return code;
-}
-
-int pp_task_answer(const pp_task_args *task, pp_rows *rows, pp_choices *choices, pp_answered *out)
-{
-    answerer a = {.task = task, .rows = rows, .choices = choices, .out = out};
+    enum { TOGETHER = 8 };
+    pp_answerer a = {.task = task, .rows = rows, .choices = choices};
     *out = (pp_answered){0};
     int code = pp_load(&task->talk.common, 0, &a.loaded);
     if (code) return code;
@@ -276,13 +184,15 @@ int pp_task_answer(const pp_task_args *task, pp_rows *rows, pp_choices *choices,
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
                         task->talk.common.model);
     if (!code) code = make_prompts(&a);
-    if (!code && choices) code = gather_pieces(&a);
-    if (!code) code = answer_all(&a);
-    for (size_t i = 0; a.prompts && i < rows->n; i++) pp_prompt_free(&a.prompts[i]);
-    pp_free(a.prompts);
-    pp_free(a.text.bytes);
-    pp_free(a.pieces.bytes);
-    pp_free(a.piece_ends);
+    if (!code)
+        code = pp_load_together(&task->talk.common, PP_MIN(rows->n, task->batch ? (size_t)task->batch : TOGETHER),
+                                &a.loaded);
+    a.since = pp_seconds();
+    if (!code) code = choices ? pp_answer_labels(&a) : answer_freely(&a);
+    pp_progress_end();
+    if (!code) count(&a, out);
+    for (size_t i = 0; a.questions && i < rows->n; i++) pp_prompt_free(&a.questions[i].prompt);
+    pp_free(a.questions);
     pp_unload(&a.loaded);
     return code;
 }

@@ -107,6 +107,7 @@ static json_t *to_json(const report *r)
         json_pack("{s:o, s:I, s:b, s:s, s:b, s:o, s:o}", "task", pp_json_text(t->task->file, strlen(t->task->file)),
                   "rows", (json_int_t)t->rows->n, "interrupted", interrupted, "metric", t->metric->name, "guard",
                   t->task->guard, "scores", numbers(r, r->figures, NULL), "intervals", pairs(r, r->intervals));
+    if (t->choices) json_object_set_new(o, "ordered", json_boolean(pp_choices_ordered(t->choices)));
     if (r->n > r->n_metric) json_object_set_new(o, "kinds", kinds_to_json(r));
     if (t->task->compare)
         json_object_set_new(o, "compare",
@@ -176,6 +177,7 @@ static int print_text(const report *r)
     if (t->answered) {
         pp_print(", %s tokens in %s", pp_count((int64_t)t->answered->n_tok).text,
                  pp_duration(t->answered->seconds).text);
+        if (t->choices && pp_choices_ordered(t->choices)) pp_print(", labels in the order of %s", t->task->choices);
         if (t->answered->n_cut) pp_print(", %zu answers were cut at the limit of tokens", t->answered->n_cut);
     }
     pp_print("\n");

@@ -9,9 +9,29 @@
 /* ---- what is shown ---- */
 
 typedef struct watch {
-    double said; /* when a line was last written where there is no terminal */
+    double said;  /* when a line was last written where there is no terminal */
+    double since; /* of the teacher's continuations */
     char eval[40];
 } watch;
+
+/* Where there is no terminal, a line every half minute, and those that are `due`. */
+static void show(watch *w, const char *line, bool due)
+{
+    const double now = pp_seconds();
+    pp_progress("%s", line);
+    if (isatty(STDERR_FILENO) || !(due || now - w->said > 30)) return;
+    fprintf(stderr, "%s\n", line);
+    w->said = now;
+}
+
+static void on_continued(void *user, uint64_t n_done, uint64_t n_sample)
+{
+    watch *w = user;
+    if (n_done == 0)
+        w->since = w->said = pp_seconds();
+    else
+        show(w, pp_progress_line("distill", n_done, n_sample, "continuations", w->since).text, n_done == n_sample);
+}
 
 static int on_event(void *user, const pippin_train_event *e)
 {
@@ -29,12 +49,7 @@ static int on_event(void *user, const pippin_train_event *e)
              "%.0f tokens/s, %s left",
              e->step, e->n_step, e->epoch, e->n_epoch, e->loss, w->eval, e->grad_norm, e->learning_rate,
              e->tokens_per_second, pp_duration(e->seconds_left).text);
-    pp_progress("%s", line);
-    const double now = pp_seconds();
-    if (!isatty(STDERR_FILENO) && (e->step == 1 || e->step == e->n_step || now - w->said > 30)) {
-        fprintf(stderr, "%s\n", line);
-        w->said = now;
-    }
+    show(w, line, e->step == 1 || e->step == e->n_step);
     return pp_interrupted();
 }
 
@@ -120,6 +135,7 @@ static pippin_train_options options_of(const pp_train_args *a, job j, watch *w)
         .alpha = (float)a->alpha,
         .init = a->init,
         .on_event = on_event,
+        .on_continued = on_continued,
         .user = w};
 }
 
@@ -129,7 +145,7 @@ static int finish(const pp_train_args *args, const char *name, pippin_status sta
     pp_progress_end();
     if (status != PIPPIN_OK) {
         if (status == PIPPIN_E_CANCELLED)
-            return pp_error(PP_EXIT_INTERRUPTED, "%s; --resume goes on from it", err->text);
+            return pp_error(PP_EXIT_INTERRUPTED, "%s; go on with --resume", err->text);
         return pp_failed(err);
     }
     char *file = pp_path_join(args->output, name);

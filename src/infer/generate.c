@@ -85,6 +85,7 @@ static bool deliver_all(generation *g)
         g->whole = is_stop(g, id);
         if (g->whole) {
             g->job->result.finish = PIPPIN_FINISH_STOP;
+            g->job->result.stop_id = id;
             return false;
         }
         if (!deliver(g, id, g->next.logits + (size_t)i * n_vocab) || g->n_done == g->limit) return false;
@@ -118,7 +119,7 @@ static pippin_status begin(generation *g, pippin_generation *job, pippin_error *
     const size_t n_prompt = job->n_prompt;
     *g = (generation){.job = job, .s = s, .start = pp_seconds()};
     if (job->options) g->o = *job->options;
-    job->result = (pippin_generate_result){.n_prompt = n_prompt, .finish = PIPPIN_FINISH_CANCELLED};
+    job->result = (pippin_generate_result){.n_prompt = n_prompt, .finish = PIPPIN_FINISH_CANCELLED, .stop_id = -1};
     pippin_status status = check(g, err);
     if (status == PIPPIN_OK)
         status = pp_stopper_init(&g->stopper, g->o.stop_strings, g->o.n_stop_strings, s->stream.capacity, err);

@@ -32,45 +32,122 @@ static pippin_status write_sample(pp_writer *w, const int32_t *tokens, size_t n,
     return status == PIPPIN_OK ? pp_writer_write(w, "]}\n", 3, err) : status;
 }
 
-/* The teacher's answer after one sample's prompt, its end included; nothing where it has nothing to say. */
-static pippin_status continue_sample(pp_trainer *t, pippin_session *s, size_t sample, int32_t *tokens, pp_writer *w,
-                                     pippin_error *err)
+/* ---- several at once ---- */
+
+enum { TOGETHER = 8 };
+
+typedef struct writing {
+    pp_trainer *t;
+    pippin_session *sessions[TOGETHER];
+    int32_t *tokens[TOGETHER]; /* [n_together][longest] prompts, and what comes after them */
+    size_t n_together, longest;
+    bool stopped;
+} writing;
+
+static pippin_status open_writing(pp_trainer *t, const char *path, writing *w, pippin_error *err)
 {
-    const pp_dataset *d = &t->train.data;
-    const size_t n_prompt = prompt_length(d, sample), most = (size_t)t->options.continuations;
-    const pippin_generate_options options = {.max_tokens = most, .sampling = t->options.sampling};
-    pippin_generate_result result;
-    memcpy(tokens, d->tokens + d->start[sample], n_prompt * sizeof *tokens);
-    pippin_status status = pippin_generate(s, tokens, n_prompt, &options, tokens + n_prompt, most, &result, err);
-    if (status != PIPPIN_OK) return status;
-    size_t n = n_prompt + result.n_generated;
-    const int32_t end = t->teacher->tokenizer ? pippin_tokenizer_eos(t->teacher->tokenizer) : -1;
-    if (result.finish == PIPPIN_FINISH_STOP && end >= 0) tokens[n++] = end;
-    return n > n_prompt ? write_sample(w, tokens, n, n_prompt, err) : PIPPIN_OK;
+    *w = (writing){.t = t, .longest = t->options.max_length + (size_t)t->options.continuations + 1};
+    const size_t n = PP_MIN(t->train.data.n_sample, TOGETHER);
+    pippin_session_options options = {.n_ctx = (int32_t)w->longest, .n_threads = t->options.n_threads};
+    pippin_status status = PIPPIN_OK;
+    for (; w->n_together < n && status == PIPPIN_OK; w->n_together++) {
+        const size_t i = w->n_together;
+        options.with = w->sessions[0];
+        w->tokens[i] = pp_alloc(w->longest * sizeof **w->tokens);
+        status = w->tokens[i] ? pippin_session_create(t->teacher, &options, &w->sessions[i], err)
+                              : pp_fail_memory(err, path, w->longest * sizeof **w->tokens);
+    }
+    return status;
+}
+
+static void close_writing(writing *w)
+{
+    for (size_t i = 0; i < TOGETHER; i++) {
+        pippin_session_free(w->sessions[i]);
+        pp_free(w->tokens[i]);
+    }
+}
+
+static bool asked_to_stop(writing *w)
+{
+    const pippin_train_options *o = &w->t->options;
+    w->stopped = w->stopped || (o->on_event && o->on_event(o->user, NULL));
+    return w->stopped;
+}
+
+static int on_token(void *user, const pippin_token_event *event)
+{
+    (void)event;
+    return asked_to_stop(user);
+}
+
+/* What training data ends with: the end of a turn or of the text, the latter also where the teacher went on to begin another. */
+static int32_t end_of(const pippin_tokenizer *tokenizer, int32_t stop_id)
+{
+    const int32_t eos = tokenizer ? pippin_tokenizer_eos(tokenizer) : -1;
+    return eos >= 0 && stop_id == pippin_tokenizer_bos(tokenizer) ? eos : stop_id;
+}
+
+/* The teacher's answer after a sample's prompt, its end included; nothing where it has nothing to say. */
+static pippin_status write_answer(const writing *w, const pippin_generation *g, int32_t *tokens, pp_writer *out,
+                                  pippin_error *err)
+{
+    size_t n = g->n_prompt + g->result.n_generated;
+    if (g->status != PIPPIN_OK) {
+        *err = g->error;
+        return g->status;
+    }
+    if (g->result.stop_id >= 0) tokens[n++] = end_of(w->t->teacher->tokenizer, g->result.stop_id);
+    return n > g->n_prompt ? write_sample(out, tokens, n, g->n_prompt, err) : PIPPIN_OK;
+}
+
+/* Samples [first, first + n). */
+static pippin_status continue_samples(writing *w, size_t first, size_t n, pp_writer *out, pippin_error *err)
+{
+    const pp_dataset *d = &w->t->train.data;
+    const size_t most = (size_t)w->t->options.continuations;
+    const pippin_generate_options options = {
+        .max_tokens = most, .sampling = w->t->options.sampling, .on_token = on_token, .user = w};
+    pippin_generation jobs[TOGETHER];
+    for (size_t i = 0; i < n; i++) {
+        const size_t n_prompt = prompt_length(d, first + i);
+        int32_t *tokens = w->tokens[i];
+        memcpy(tokens, d->tokens + d->start[first + i], n_prompt * sizeof *tokens);
+        jobs[i] = (pippin_generation){.session = w->sessions[i],
+                                      .prompt = tokens,
+                                      .n_prompt = n_prompt,
+                                      .options = &options,
+                                      .ids = tokens + n_prompt,
+                                      .capacity = most};
+    }
+    pippin_status status = asked_to_stop(w) ? PIPPIN_OK : pippin_generate_many(jobs, n, err);
+    if (w->stopped)
+        return pp_fail(err, PIPPIN_E_CANCELLED, "distillation: stopped while the teacher wrote continuation %zu of %zu",
+                       first, d->n_sample);
+    for (size_t i = 0; i < n && status == PIPPIN_OK; i++) status = write_answer(w, &jobs[i], w->tokens[i], out, err);
+    return status;
+}
+
+static void tell(const pp_trainer *t, size_t n_done)
+{
+    if (t->options.on_continued) t->options.on_continued(t->options.user, n_done, t->train.data.n_sample);
 }
 
 static pippin_status write_all(pp_trainer *t, const char *path, pippin_error *err)
 {
-    const pp_dataset *d = &t->train.data;
-    const size_t longest = t->options.max_length + (size_t)t->options.continuations + 1;
-    const pippin_session_options options = {.n_ctx = (int32_t)longest, .n_threads = t->options.n_threads};
-    pippin_session *s = NULL;
-    pp_writer w = {0};
-    int32_t *tokens = pp_alloc(longest * sizeof *tokens);
-    pippin_status status = tokens ? PIPPIN_OK : pp_fail_memory(err, path, longest * sizeof *tokens);
-    if (status == PIPPIN_OK) status = pippin_session_create(t->teacher, &options, &s, err);
-    if (status == PIPPIN_OK) status = pp_writer_open(path, &w, err);
-    for (size_t i = 0; i < d->n_sample && status == PIPPIN_OK; i++) {
-        if (t->options.on_event && t->options.on_event(t->options.user, NULL))
-            status = pp_fail(err, PIPPIN_E_CANCELLED,
-                             "distillation: stopped while the teacher wrote continuation %zu of %zu", i, d->n_sample);
-        else
-            status = continue_sample(t, s, i, tokens, &w, err);
+    const size_t n_sample = t->train.data.n_sample;
+    writing w;
+    pp_writer out = {0};
+    pippin_status status = open_writing(t, path, &w, err);
+    if (status == PIPPIN_OK) status = pp_writer_open(path, &out, err);
+    for (size_t first = 0; first < n_sample && status == PIPPIN_OK; first += w.n_together) {
+        tell(t, first);
+        status = continue_samples(&w, first, PP_MIN(n_sample - first, w.n_together), &out, err);
     }
-    if (status == PIPPIN_OK) status = pp_writer_commit(&w, err);
-    pp_writer_abort(&w);
-    pippin_session_free(s);
-    pp_free(tokens);
+    if (status == PIPPIN_OK) tell(t, n_sample);
+    if (status == PIPPIN_OK) status = pp_writer_commit(&out, err);
+    pp_writer_abort(&out);
+    close_writing(&w);
     return status;
 }
 
