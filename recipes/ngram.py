@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -43,23 +44,23 @@ def tokenize(text, tokenizer, *options):
 
 
 def encode(texts, tokenizer):
-    """(ids of all documents, where each begins), BOS first in each. All are one text, to pay for one process: a newline is a
-    piece by itself and nothing merges across it, so a document behind two of them has the ids that it has alone; the space
-    is the one that SentencePiece puts before a text."""
+    """(ids of all documents, where each begins), BOS first in each. All are one text, to pay for one process, with more newlines
+    between documents than within any. A newline is a piece by itself and nothing merges across it, so a document has the
+    ids that it has alone; the space stands for the one that SentencePiece puts before a text."""
     bos, = tokenize("", tokenizer, "--bos")
-    newline = tokenize("\n", tokenizer)[-1]
-    if any("\n\n" in text for text in texts):
-        sys.exit("ngram.py: found an empty line within a document, expected them between documents alone; take it out")
-    ids = tokenize("\n\n ".join(texts), tokenizer)
-    ends = np.flatnonzero((ids[:-1] == newline) & (ids[1:] == newline))
-    if len(ends) != len(texts) - 1:
-        sys.exit(f"ngram.py: {tokenizer}: found {len(ends) + 1} documents in the ids of {len(texts)}, expected as many; the "
+    *prefix, newline = tokenize("\n", tokenizer)
+    n = 1 + max((len(run) for text in texts for run in re.findall("\n+", text)), default=0)
+    ids = tokenize(("\n" * n + " " * len(prefix)).join(["", *texts]), tokenizer)[len(prefix) :]
+    between = np.logical_and.reduce([ids[i : len(ids) - n + 1 + i] == newline for i in range(n)]).nonzero()[0]
+    ids[between] = bos
+    for i in range(1, n):
+        ids[between + i] = -1
+    ids = ids[ids >= 0]
+    starts = np.flatnonzero(ids == bos)
+    if len(starts) != len(texts) or len(starts) != len(between):
+        sys.exit(f"ngram.py: {tokenizer}: found {len(starts)} documents in the ids of {len(texts)}, expected as many; the "
                  "tokenizer has to have a piece for a newline")
-    ids[ends] = -1
-    ids[ends + 1] = bos
-    ids = np.concatenate(([bos], ids))
-    kept = ids[ids >= 0]
-    return kept, np.concatenate(([0], ends + 1 - np.arange(len(ends))))
+    return ids, starts
 
 
 # ---- windows ----
@@ -145,7 +146,7 @@ class KneserNey:
 # ---- a text ----
 
 
-def train(paths, tokenizer, n_vocab, order=5):
+def train(paths, tokenizer, n_vocab=1 << BITS, order=5):
     texts = [text for path in paths for text in documents(path)]
     ids, starts = encode(texts, tokenizer)
     if max(ids) >= n_vocab:
