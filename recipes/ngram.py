@@ -131,13 +131,13 @@ class KneserNey:
             order_of = np.argsort(grams)
             grams, counts = grams[order_of], counts[order_of]
 
-    def probabilities(self, keys, held):
-        """Of the last id of each window, given those before it."""
+    def probabilities(self, keys):
+        """Of the last id of each window, given those before it. Where a window reaches beyond its document BOS is within it, and
+        it is in no context then, as BOS is first in those that have it."""
         p = np.full(len(keys), 1 / self.n_vocab)
         for n, level in enumerate(self.levels, start=1):
             gram = last(keys, n)
             at, known = find(level.contexts, gram >> np.uint64(BITS))
-            known &= held >= n
             here, seen = find(level.grams, gram)
             p = np.where(known, np.where(seen, level.less[here], 0) / level.total[at] + level.free[at] * p, p)
         return p
@@ -159,7 +159,7 @@ def score(model, path, tokenizer, order=5):
     texts = list(documents(path))
     ids, starts = encode(texts, tokenizer)
     keys, held = windows(ids, starts, order)
-    p = model.probabilities(keys[held > 1], held[held > 1])
+    p = model.probabilities(keys[held > 1])
     n_bytes, nll = sum(len(text.encode()) for text in texts), -float(np.log(p).sum())
     return {"documents": len(texts), "tokens": len(p), "bytes": n_bytes, "nll": nll, "nats_per_token": nll / len(p),
             "bits_per_byte": nll / math.log(2) / n_bytes}

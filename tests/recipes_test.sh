@@ -61,7 +61,7 @@ def all_ids(m, n_vocab, *history):
     key = 0
     for word in history:
         key = key << ngram.BITS | word
-    return m.probabilities(np.arange(n_vocab, dtype=np.uint64) | np.uint64(key << ngram.BITS), np.full(n_vocab, len(history) + 1))
+    return m.probabilities(np.arange(n_vocab, dtype=np.uint64) | np.uint64(key << ngram.BITS))
 
 
 # Counts are too few for discounts, so these are 0.5, 1, 1.5. "1 2" and "1 3" begin documents: they count 2 and 1, others what
