@@ -217,6 +217,8 @@ def extract(task):
 
 # ---- text ----
 
+N_CTX = 512  # of mini: longer documents are cut there
+
 
 def packed(texts, n_dictionary):
     """Bytes that xz makes of texts one behind the other, by its strongest preset (`xz -9e` has a dictionary of 64 MiB)."""
@@ -238,7 +240,7 @@ def held_out_text(data):
         return
     import ngram
     model = ngram.train([data / "text" / "train.jsonl"], tokenizer)
-    say("ngram", ngram.score(model, data / "text" / "test.jsonl", tokenizer)["bits_per_byte"])
+    say("ngram", ngram.score(model, data / "text" / "test.jsonl", tokenizer, n_ctx=N_CTX)["bits_per_byte"])
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ngram.py TRAIN TEST TOKENIZER [--order N] [--json] - how well an n-gram model of tokens predicts TEST, as a model's bits per
+"""ngram.py TRAIN TEST TOKENIZER [--ctx N] [--order N] [--json] - how well an n-gram model of tokens predicts TEST, as a model's bits per
 byte: interpolated modified Kneser-Ney (Chen and Goodman 1999), 5-gram by default. TRAIN and TEST are .jsonl: of {"text": ...}
 the text is a document, of {"messages": [...]} each content but the system's.
 
@@ -37,10 +37,18 @@ def documents(path):
             yield from filter(None, (text.strip(" \t\n\v\f\r") for text in texts))
 
 
-def tokenize(text, tokenizer, *options):
-    said = subprocess.run([PIPPIN, "tokenize", "--ids", *options, "--tokenizer", tokenizer], input=text.encode(), check=True,
+def pippin_tokenize(said, tokenizer, *options):
+    return subprocess.run([PIPPIN, "tokenize", *options, "--tokenizer", tokenizer], input=said.encode(), check=True,
                           stdout=subprocess.PIPE).stdout
-    return np.fromstring(said, dtype=np.int64, sep=" ")
+
+
+def tokenize(text, tokenizer, *options):
+    return np.fromstring(pippin_tokenize(text, tokenizer, "--ids", *options), dtype=np.int64, sep=" ")
+
+
+def n_decoded(ids, tokenizer):
+    """Bytes of the text of ids."""
+    return len(pippin_tokenize(" ".join(map(str, ids)), tokenizer, "--decode"))
 
 
 def encode(texts, tokenizer):
@@ -66,15 +74,18 @@ def encode(texts, tokenizer):
 # ---- windows ----
 
 
-def windows(ids, starts, order):
-    """Of every token its last `order` ids, itself last, as a key, and how many of these its document has."""
-    lengths = np.diff(np.append(starts, len(ids)))
-    held = np.minimum(np.arange(len(ids)) - np.repeat(starts, lengths) + 1, order)
+def places(ids, starts):
+    """Of every token how many are before it in its document."""
+    return np.arange(len(ids)) - np.repeat(starts, np.diff(np.append(starts, len(ids))))
+
+
+def windows(ids, order):
+    """Of every token it and the ids before it, `order` in all, as a key."""
     keys = np.zeros(len(ids), np.uint64)
     for back in range(min(order, len(ids)) - 1, -1, -1):
         keys <<= np.uint64(BITS)
         keys[back:] |= ids[: len(ids) - back].astype(np.uint64)
-    return keys, held
+    return keys
 
 
 def last(keys, n):
@@ -118,15 +129,15 @@ class KneserNey:
         """Counted are, of grams of the highest order and of those that begin a document, their occurrences; of others the
         different ids before them."""
         self.n_vocab, self.levels = n_vocab, []
-        keys, held = windows(ids, starts, order)
-        grams, counts = np.unique(keys[held == order], return_counts=True)
+        keys, place = windows(ids, order), places(ids, starts)
+        grams, counts = np.unique(keys[place >= max(order - 1, 1)], return_counts=True)
         for n in range(order, 0, -1):
             if len(grams):
                 self.levels.insert(0, Level(grams, counts))
             inner, n_before = np.unique(last(grams, n - 1), return_counts=True)
             begin = starts + n - 2
             begin = begin[begin < len(ids)] if n > 2 else begin[:0]
-            first, n_times = np.unique(last(keys[begin[held[begin] == n - 1]], n - 1), return_counts=True)
+            first, n_times = np.unique(last(keys[begin[place[begin] == n - 2]], n - 1), return_counts=True)
             grams, counts = np.concatenate((inner, first)), np.concatenate((n_before, n_times))
             order_of = np.argsort(grams)
             grams, counts = grams[order_of], counts[order_of]
@@ -149,20 +160,23 @@ class KneserNey:
 def train(paths, tokenizer, n_vocab=1 << BITS, order=5):
     texts = [text for path in paths for text in documents(path)]
     ids, starts = encode(texts, tokenizer)
-    if max(ids) >= n_vocab:
-        sys.exit(f"ngram.py: {tokenizer}: found the id {max(ids)}, expected ids below {n_vocab}")
+    if ids.max() >= n_vocab:
+        sys.exit(f"ngram.py: {tokenizer}: found the id {ids.max()}, expected ids below {n_vocab}")
     return KneserNey(ids, starts, n_vocab, order)
 
 
-def score(model, path, tokenizer, order=5):
-    """The figures that `pippin eval` prints, and what they are made of."""
+def score(model, path, tokenizer, order=5, n_ctx=None):
+    """The figures that `pippin eval` prints, and what they are made of. Documents are cut at n_ctx ids, BOS among them."""
     texts = list(documents(path))
     ids, starts = encode(texts, tokenizer)
-    keys, held = windows(ids, starts, order)
-    p = model.probabilities(keys[held > 1])
-    n_bytes, nll = sum(len(text.encode()) for text in texts), -float(np.log(p).sum())
-    return {"documents": len(texts), "tokens": len(p), "bytes": n_bytes, "nll": nll, "nats_per_token": nll / len(p),
-            "bits_per_byte": nll / math.log(2) / n_bytes}
+    n_ctx, place = n_ctx or len(ids), places(ids, starts)
+    p = model.probabilities(windows(ids, order)[(place > 0) & (place < n_ctx)])
+    cut = np.diff(np.append(starts, len(ids))) > n_ctx
+    n_bytes = sum(len(text.encode()) for text, is_cut in zip(texts, cut) if not is_cut)
+    n_bytes += sum(n_decoded(ids[start : start + n_ctx], tokenizer) for start in starts[cut])
+    nll = -float(np.log(p).sum())
+    return {"documents": len(texts), "cut": int(cut.sum()), "tokens": len(p), "bytes": n_bytes, "nll": nll,
+            "nats_per_token": nll / len(p), "bits_per_byte": nll / math.log(2) / n_bytes}
 
 
 def main():
@@ -170,12 +184,13 @@ def main():
     parser.add_argument("train", type=pathlib.Path, nargs="+")
     parser.add_argument("test", type=pathlib.Path)
     parser.add_argument("tokenizer", type=pathlib.Path)
+    parser.add_argument("--ctx", type=int, help="cut documents at so many tokens, as eval does at the context of its model")
     parser.add_argument("--order", type=int, default=5, choices=range(1, MOST + 1))
     parser.add_argument("--vocab", type=int, default=1 << BITS, help="ids there are, at most 4096")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     model = train(args.train, args.tokenizer, args.vocab, args.order)
-    figures = score(model, args.test, args.tokenizer, args.order)
+    figures = score(model, args.test, args.tokenizer, args.order, args.ctx)
     if args.json:
         print(json.dumps(figures))
     else:

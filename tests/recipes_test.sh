@@ -113,15 +113,17 @@ with open("test.jsonl", "w") as rows, open("train.jsonl", "w") as learned:
 open("test.txt", "w").write("<cut>".join(parts[:30]))
 END
 export PIPPIN=$pippin
-"$python" "$root/recipes/ngram.py" train.jsonl test.jsonl m.model --vocab 500 --json >out 2>&1 || cat out
-"$pippin" eval -m afm --text test.txt --separator '<cut>' --json >eval.json 2>/dev/null
-"$python" - >said 2>&1 <<'END'
+for n_ctx in 4096 60; do
+    "$python" "$root/recipes/ngram.py" train.jsonl test.jsonl m.model --vocab 500 --ctx $n_ctx --json >out 2>&1 || cat out
+    "$pippin" eval -m afm --text test.txt --separator '<cut>' --ctx $n_ctx --json >eval.json 2>/dev/null
+    "$python" - >said 2>&1 <<'END'
 import json, math
 a, b = json.load(open("out")), json.load(open("eval.json"))
-print(a["documents"] - len(b["documents"]), a["tokens"] - b["tokens"], round(a["bytes"] - b["nll"] / math.log(2) / b["bits_per_byte"], 3),
-      1 < a["bits_per_byte"] < b["bits_per_byte"])
+print(a["documents"] - len(b["documents"]), a["cut"] - b["cut"], a["tokens"] - b["tokens"],
+      round(a["bytes"] - b["nll"] / math.log(2) / b["bits_per_byte"], 3), 1 < a["bits_per_byte"] < b["bits_per_byte"])
 END
-is 'what eval predicts is predicted' "$(cat said)" '0 0 0.0 True'
+    is "what eval predicts is predicted, context of $n_ctx" "$(cat said) $(grep -c '"cut": 0,' out)" "0 0 0 0.0 True $((n_ctx > 60))"
+done
 "$python" "$root/recipes/ngram.py" train.jsonl train.jsonl m.model --vocab 500 >out 2>&1
 is 'what was learned is known' "$(awk '/^bits per byte/ { print ($4 < 1 ? "yes" : $4) }' out)" yes
 finish
