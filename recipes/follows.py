@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """follows.py METRICS CURVE [--steps N] [--within X] - whether the losses of a run's metrics.jsonl are those of a recorded one.
 
-Every step from 1 to N has to be there and its loss within X of the curve's. The same program on the same kind of CPU gives
-the same bits; CPUs of other levels round in another order, and what they differ by grows from step to step: that is what X is for.
+Every step from 1 to N has to be there and its loss within X of the curve's. The same program on the same kind of CPU gives the
+same bits; CPUs of other levels round in another order, and what they differ by grows with the steps: X is for that.
 """
 import argparse
 import json
@@ -38,8 +38,8 @@ def main():
                 sys.exit(f"{path}: found no loss of step {step}, expected one of every step to {args.steps}; let the run end")
         difference = abs(found[step] - wanted[step])
         if not difference <= args.within:  # a NaN is far from everything
-            sys.exit(f"{args.metrics}: step {step}: found loss {found[step]:.6f}, expected {wanted[step]:.6f} within {args.within:g} as in "
-                     f"{args.curve}; the run is another one: compare its options, data and tokenizer")
+            sys.exit(f"{args.metrics}: step {step}: found loss {found[step]:.6f}, expected {wanted[step]:.6f} within "
+                     f"{args.within:g} as in {args.curve}; the run is another one: compare its options, data and tokenizer")
         if difference > worst:
             worst, at = difference, step
     same = "equal to the last bit" if worst == 0 else f"{worst:.1e} apart at most (step {at}), {args.within:g} allowed"
