@@ -3,6 +3,8 @@
 DATA/TASK, in OUT/TASK.RULE.jsonl, as `pippin eval --task DATA/TASK/test.jsonl --answers` reads them. Rules learn from train and
 choose on valid; they never see an answer of test. Python's standard library, and aspell for proofread.
 
+text       bits per byte are printed, none written. xz: the test text alone, and what it adds behind all of train. ngram: a Kneser-Ney
+           5-gram (ngram.py: needs numpy, DATA/../tokenizer.model and pippin)
 summarize  first-sentence, first-10-words
 tag        majority: always the k most frequent tags. keyword: tags one of whose words, those that tell most of them, are in the text
 proofread  copy: the text as it is. aspell: its first suggestion for every word that it does not know
@@ -10,8 +12,10 @@ extract    lexicon: entities seen in train, by their most frequent type. capital
 """
 import argparse
 import collections
+import importlib.util
 import itertools
 import json
+import lzma
 import math
 import pathlib
 import re
@@ -211,6 +215,34 @@ def extract(task):
         task.write(rule, [json.dumps(f, ensure_ascii=False, separators=(",", ":")) for f in found])
 
 
+# ---- text ----
+
+N_CTX = 512  # of mini: longer documents are cut there
+
+
+def packed(texts, n_dictionary):
+    """Bytes that xz makes of texts one behind the other, by its strongest preset (`xz -9e` has a dictionary of 64 MiB)."""
+    packer = lzma.LZMACompressor(filters=[{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": n_dictionary}])
+    return sum(len(packer.compress(text)) for text in texts) + len(packer.flush())
+
+
+def held_out_text(data):
+    def say(rule, bits):
+        print(f"{bits:.4f} bits per byte  text.{rule}", flush=True)
+
+    learned, tested = ("".join(f"{json.loads(row)['text']}\n\n" for row in open(data / "text" / f"{split}.jsonl", encoding="utf-8"))
+                       .encode() for split in ("train", "test"))
+    say("xz", 8 * packed([tested], 64 << 20) / len(tested))
+    say("xz-after-train", 8 * (packed([learned, tested], 256 << 20) - packed([learned], 256 << 20)) / len(tested))
+    tokenizer = data.parent / "tokenizer.model"
+    if not tokenizer.exists() or not importlib.util.find_spec("numpy"):
+        print(f"SKIPPED text.ngram: no {'numpy (package python3-numpy)' if tokenizer.exists() else tokenizer}")
+        return
+    import ngram
+    model = ngram.train([data / "text" / "train.jsonl"], tokenizer)
+    say("ngram", ngram.score(model, data / "text" / "test.jsonl", tokenizer, n_ctx=N_CTX)["bits_per_byte"])
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("data", type=pathlib.Path)
@@ -218,14 +250,16 @@ def main():
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rules = {"summarize": summarize, "tag": tag, "proofread": proofread, "extract": extract}
+    rules = {"summarize": summarize, "tag": tag, "proofread": proofread, "extract": extract, "text": held_out_text}
     for name, rule in rules.items():
         if name not in (args.tasks or rules):
             continue
-        if (args.data / name / "test.jsonl").exists():
-            rule(Task(args.data, args.out, name))
-        else:
+        if not (args.data / name / "test.jsonl").exists():
             print(f"SKIPPED {name}: no {args.data / name / 'test.jsonl'}")
+        elif rule == held_out_text:
+            rule(args.data)
+        else:
+            rule(Task(args.data, args.out, name))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/bin/bash
-# mini.sh DIR [--resume] - the first stage of `mini` in DIR: data, tokenizer and training, each where it is not there yet.
-# PIPPIN names the command (default: build/pippin). Nothing in DIR/base is written over; --resume goes on with a run.
+# mini.sh DIR [OPTIONS of pippin train] - the first stage of `mini` in DIR: data, tokenizer and training, each where it is not there
+# yet. Options go last and so win; --resume goes on with a run. PIPPIN names the command (default: build/pippin). Nothing in
+# DIR/base is written over.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 pippin=$(realpath "${PIPPIN:-$here/../build/pippin}")
