@@ -23,9 +23,10 @@ q2 | bf16)
         --learning-rate 6e-3 --schedule cosine --warmup-steps 100 --max-steps 3600 --eval-every 600 --checkpoint-every 300 \
         $qat -o "$stage-$seed" "$@"
     ;;
-summarize | proofread) steps=3000 ;;
-tag) steps=1500 ;;
-extract) steps=800 ;;
+proofread) steps=2800 ;;
+summarize) steps=2200 ;;
+tag) steps=1600 ;;
+extract) steps=600 ;;
 *)
     echo "stages.sh: found stage \"$stage\", expected q2, bf16, summarize, tag, proofread or extract" >&2
     exit 2
@@ -33,5 +34,5 @@ extract) steps=800 ;;
 esac
 # shellcheck disable=SC2086
 exec "$pippin" adapter train -m q2-1/model.gguf --data "data/$stage/train.jsonl" --eval-data "data/$stage/valid.jsonl" $rows \
-    --learning-rate 2e-3 --schedule cosine --warmup-steps 50 --max-steps $steps --epochs 20 --eval-every 500 \
+    --learning-rate 6e-3 --schedule cosine --warmup-steps 50 --max-steps $steps --epochs 20 --eval-every 500 \
     --checkpoint-every 250 -o "$stage" "$@"
