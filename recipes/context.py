@@ -121,24 +121,45 @@ def table(runs, times):
 # ---- the plot ----
 
 COLOURS = {"none": "#c8452c", "linear": "#d99a1b", "ntk": "#2f6fb5", "yarn": "#2c8a5a", WINDOW: "#3a3a3a"}
-LABELS = {"none": "none", "linear": "linear", "ntk": "ntk", "yarn": "yarn", WINDOW: "no more than a window of it is read"}
-PANEL, HEIGHT, GAP, LEFT, TOP, BOTTOM = 320, 300, 22, 62, 96, 56
+LABELS = {k: k for k in KINDS} | {WINDOW: "no more than a window of it is read"}
+PANEL, GAP, LEFT, TOP, BOTTOM = 320, 22, 62, 92, 56
+ROWS = ((TOP, 230), (TOP + 230 + 40, 190))  # where the panels of a row begin, and how high they are
 
 
 def short(n):
     return f"{n / 1024:g}K" if n % 1024 == 0 else f"{n:,}"
 
 
+class Axis:
+    """Up a row of panels: round values around all that is shown."""
+
+    def __init__(self, row, values):
+        self.top, self.height = ROWS[row]
+        span = max(values) - min(values)
+        self.step = next(s * 10.0**e for e in range(-4, 9) for s in (1, 2, 5) if span <= s * 10.0**e * 6)
+        self.low, high = math.floor(min(values) / self.step), math.ceil(max(values) / self.step)
+        self.n = max(1, high - self.low)
+
+    def y(self, value):
+        return self.top + self.height * (1 - (value / self.step - self.low) / self.n)
+
+    def ticks(self):
+        digits = max(0, -math.floor(math.log10(self.step)))
+        return [(f"{(self.low + i) * self.step:.{digits}f}", self.top + self.height * (1 - i / self.n)) for i in range(self.n + 1)]
+
+
 class Plot:
+    """Two rows of panels, one panel a length: nats a token, and how far that is from reading a window at a time."""
+
     def __init__(self, runs, times):
         self.runs, self.times, self.window = runs, times, runs.all["window"]
-        self.out = []
-        values = [p["nll"] / p["tokens"] for r in runs.all["runs"] if r["times"] in times for p in r["positions"]]
-        span = max(values) - min(values)
-        self.step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if span / s <= 9)
-        self.low = math.floor(min(values) / self.step) * self.step
-        self.high = math.ceil(max(values) / self.step) * self.step
-        self.width = LEFT + len(times) * (PANEL + GAP) + 2
+        self.out, self.width = [], LEFT + len(times) * (PANEL + GAP) + 2
+        self.axes = [Axis(row, [v for t in times for k in (WINDOW, *KINDS) for _, v in self.points(row, t, k)]) for row in (0, 1)]
+
+    def points(self, row, times, kind):
+        """(position, value), a bucket each; buckets of all runs of a length are the same, and so are the tokens in them."""
+        return [((p["first"] + p["last"]) / 2, (p["nll"] - row * level["nll"]) / p["tokens"]) for p, level in
+                zip(self.runs.get(times, kind)["positions"], self.runs.get(times, WINDOW)["positions"])]
 
     def put(self, text):
         self.out.append(text)
@@ -147,60 +168,57 @@ class Plot:
         style = "".join(f' {k.replace("_", "-")}="{v}"' for k, v in style.items())
         self.put(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{html.escape(text)}</text>')
 
-    def y(self, value):
-        return TOP + HEIGHT * (self.high - value) / (self.high - self.low)
-
-    def panel(self, at, times):
-        left, n_ctx, first = LEFT + at * (PANEL + GAP), times * self.window, self.window / 64
-        x = lambda position: left + PANEL * math.log(position / first) / math.log(n_ctx / first)
-        self.put(f'<rect x="{left}" y="{TOP}" width="{x(self.window) - left:.1f}" height="{HEIGHT}" fill="#eef0ea"/>')
-        for i in range(round((self.high - self.low) / self.step) + 1):
-            value = self.low + i * self.step
-            self.put(f'<path d="M{left} {self.y(value):.1f}h{PANEL}" stroke="#dcdcd6"/>')
-            if at == 0:
-                self.text(left - 8, self.y(value) + 4, f"{value:.{2 if self.step < 0.1 else 1}f}", "end")
-        for factor in (1 / 8, 1, 8, times):
-            if factor < times / 2 or factor == times:
-                self.put(f'<path d="M{x(factor * self.window):.1f} {TOP + HEIGHT}v5" stroke="#666"/>')
-                self.text(x(factor * self.window), TOP + HEIGHT + 19, short(round(factor * self.window)))
-        self.put(f'<rect x="{left}" y="{TOP}" width="{PANEL}" height="{HEIGHT}" fill="none" stroke="#8a8a84"/>')
-        self.text(left + 6, TOP + 16, f"{times} x the training's window", "start", font_weight="600")
-        for kind in (WINDOW, *KINDS):
-            self.curve([(x(math.sqrt(p["first"] * p["last"])), self.y(p["nll"] / p["tokens"]))
-                        for p in self.runs.get(times, kind)["positions"]], kind)
-
-    def curve(self, points, kind):
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    def line(self, path, kind):
         dashes = ' stroke-dasharray="5 4"' if kind == WINDOW else ""
         self.put(f'<path d="M{path}" fill="none" stroke="{COLOURS[kind]}" stroke-width="2" stroke-linejoin="round"{dashes}/>')
-        if kind != WINDOW:
-            self.put("".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{COLOURS[kind]}"/>' for x, y in points))
+
+    def panel(self, row, at):
+        axis, times = self.axes[row], self.times[at]
+        left, n_ctx, first = LEFT + at * (PANEL + GAP), times * self.window, self.window / 16
+        x = lambda position: left + PANEL * math.log(position / first) / math.log(n_ctx / first)
+        bottom = axis.top + axis.height
+        self.put(f'<rect x="{left}" y="{axis.top}" width="{x(self.window) - left:.1f}" height="{axis.height}" fill="#eef0ea"/>')
+        for label, y in axis.ticks():
+            self.put(f'<path d="M{left} {y:.1f}h{PANEL}" stroke="#dcdcd6"/>')
+            if at == 0:
+                self.text(left - 8, y + 4, label, "end")
+        for position in sorted({self.window // 8, self.window, n_ctx} | ({8 * self.window} if times >= 20 else set())):
+            self.put(f'<path d="M{x(position):.1f} {bottom}v5" stroke="#666"/>')
+            self.text(x(position), bottom + 18, short(position), "end" if position == n_ctx else "middle")
+        self.put(f'<rect x="{left}" y="{axis.top}" width="{PANEL}" height="{axis.height}" fill="none" stroke="#8a8a84"/>')
+        if row == 0:
+            self.text(left + 8, axis.top + 18, f"{times} x the window", "start", font_weight="600")
+        for kind in (WINDOW, *KINDS):
+            points = [(x(position), axis.y(value)) for position, value in self.points(row, times, kind)]
+            self.line("L".join(f"{px:.1f} {py:.1f}" for px, py in points), kind)
+            if kind != WINDOW:
+                self.put("".join(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.2" fill="{COLOURS[kind]}"/>' for px, py in points))
 
     def legend(self):
-        x = LEFT
+        x, y = LEFT, 66
         for kind in (*KINDS, WINDOW):
-            dashes = ' stroke-dasharray="5 4"' if kind == WINDOW else ""
-            self.put(f'<path d="M{x} 66h24" stroke="{COLOURS[kind]}" stroke-width="2.5"{dashes}/>')
-            self.text(x + 31, 70, LABELS[kind], "start")
-            x += 56 + 7 * len(LABELS[kind])
-        self.put(f'<rect x="{x}" y="59" width="24" height="14" fill="#eef0ea" stroke="#c9cbc4"/>')
-        self.text(x + 31, 70, "positions of the training", "start")
+            self.line(f"{x} {y}h24", kind)
+            self.text(x + 31, y + 4, LABELS[kind], "start")
+            x += 56 + 6.4 * len(LABELS[kind])
+        self.put(f'<rect x="{x:.1f}" y="{y - 7}" width="24" height="14" fill="#eef0ea" stroke="#c9cbc4"/>')
+        self.text(x + 31, y + 4, "positions of the training", "start")
 
     def draw(self):
-        height = TOP + HEIGHT + BOTTOM
+        height = ROWS[-1][0] + ROWS[-1][1] + BOTTOM
         subject = self.runs.all
         self.put(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {height}" width="{self.width}" '
                  f'height="{height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#333">')
         self.put(f'<rect width="{self.width}" height="{height}" fill="#fdfdfb"/>')
         self.text(LEFT, 26, f"{subject['model']}: nats a token by position", "start", font_size=17, font_weight="600")
-        self.text(LEFT, 45, f"{subject['text']}, window of {self.window:,} tokens; a point is the mean of half an octave",
-                  "start", fill="#666")
+        self.text(LEFT, 45, f"{subject['text']}; trained in windows of {self.window:,} tokens; points are means of half an octave, "
+                  f"at the left of {self.window // 8:,} tokens", "start", fill="#666")
         self.legend()
-        for at, times in enumerate(self.times):
-            self.panel(at, times)
+        for row, label in enumerate(("nats a token", "above a window")):
+            for at in range(len(self.times)):
+                self.panel(row, at)
+            y = ROWS[row][0] + ROWS[row][1] / 2
+            self.text(18, y, label, transform=f"rotate(-90 18 {y})")
         self.text(LEFT + (self.width - LEFT) / 2, height - 14, "tokens that stand before the predicted one")
-        y = TOP + HEIGHT / 2
-        self.text(18, y, "nats a token", transform=f"rotate(-90 18 {y})")
         self.put("</svg>")
         return "\n".join(self.out) + "\n"
 
