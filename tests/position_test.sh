@@ -15,7 +15,7 @@ refused() {
     holds "$name" "$(cat "$scratch/err")" "$part"
 }
 
-for edges in '' 0 x 5, ,5 5,5 9,5 1048577 doubles 1.5; do
+for edges in '' 0 x '5,' ',5' 5,5 9,5 1048577 doubles 1.5; do
     refused "edges \"$edges\"" 'the last position of each bucket' -m model -f file --by-position "$edges"
 done
 refused 'by position, of a task' 'leave one out' -m model --task file --by-position 5
