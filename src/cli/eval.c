@@ -305,7 +305,6 @@ const pp_command pp_command_eval = {
         "with --window, which has the same tokens predicted from the last N alone.\n\n"
         "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'\n"
         "  pippin eval -m small.gguf --against large.gguf -f text.txt\n"
-        "  pippin eval -m small.gguf -f book.txt --ctx 16384 --rope-scaling yarn --by-position double\n"
         "  pippin eval -m m.gguf -a tag.safetensors --task tag.jsonl --choices tags.txt --limit 500\n"
         "  pippin eval --task test.jsonl --answers mine.jsonl --compare first-sentence.jsonl",
     .groups = groups,
