@@ -53,10 +53,10 @@ def sha256_of(model):
 
 
 def edges(window, n_ctx):
-    """The last positions of buckets: half octaves on both sides of the window, from an eighth of it to the context's end."""
+    """The last positions of buckets: half octaves on both sides of the window, whose last position is window - 1."""
     found, k = [], -6
-    while not found or found[-1] < n_ctx:
-        found.append(min(round(window * 2 ** (k / 2)), n_ctx))
+    while not found or found[-1] < n_ctx - 1:
+        found.append(min(round(window * 2 ** (k / 2)), n_ctx) - 1)
         k += 1
     return sorted(set(e for e in found if e > 0))
 
@@ -101,7 +101,7 @@ class Runs:
 
 def beyond(run, window):
     """Nats a token behind the window, and how many tokens that is the mean of; a bucket ends there."""
-    parts = [p for p in run["positions"] if p["first"] > window]
+    parts = [p for p in run["positions"] if p["first"] >= window]
     tokens = sum(p["tokens"] for p in parts)
     return (sum(p["nll"] for p in parts) / tokens, tokens) if tokens else (math.nan, 0)
 
@@ -211,7 +211,7 @@ class Plot:
         self.put(f'<rect width="{self.width}" height="{height}" fill="#fdfdfb"/>')
         self.text(LEFT, 26, f"{subject['model']}: nats a token by position", "start", font_size=17, font_weight="600")
         self.text(LEFT, 45, f"{subject['text']}; trained in windows of {self.window:,} tokens; points are means of half an octave, "
-                  f"at the left of {self.window // 8:,} tokens", "start", fill="#666")
+                  f"at the left of {self.window // 8 - 1:,} tokens", "start", fill="#666")
         self.legend()
         for row, label in enumerate(("nats a token", "above a window")):
             for at in range(len(self.times)):
