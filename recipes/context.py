@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""context.py MODEL TEXT OUT [--times 10,25,50] [--contexts 1] [--tokenizer FILE] [other options of eval] - what contexts
-beyond the training's are worth. TEXT is predicted in contexts of so many times the model's training window, with positions as they
-are (none) and stretched (linear, ntk, yarn), and by the same model that sees no more than a window of it: the level to beat.
+"""context.py MODEL TEXT OUT [--times 10,25,50] [--contexts 1] [--tokenizer FILE] [--name NAME] [other options of eval] - what
+contexts beyond the training's are worth. TEXT is predicted in contexts of so many times the model's training window, with positions
+as they are (none) and stretched (linear, ntk, yarn), and by the same model that sees no more than a window of it: the level.
 
 OUT.json   every run: nats and tokens, by position; what is in it already is not run again
 OUT.svg    nats a token against position, a panel for each length
-stdout     a table in markdown
+stdout     a table in markdown: means behind the window, and how far they are above the level
 
 docs/CONTEXT.md says how to read them. Needs Python's standard library; PIPPIN names the command (default: build/pippin).
 """
@@ -122,7 +122,7 @@ def table(runs, times):
 
 COLOURS = {"none": "#c8452c", "linear": "#d99a1b", "ntk": "#2f6fb5", "yarn": "#2c8a5a", WINDOW: "#3a3a3a"}
 LABELS = {k: k for k in KINDS} | {WINDOW: "no more than a window of it is read"}
-PANEL, GAP, LEFT, TOP, BOTTOM = 320, 22, 62, 92, 56
+WIDTH, GAP, LEFT, TOP, BOTTOM = 1068, 22, 62, 92, 56
 ROWS = ((TOP, 230), (TOP + 230 + 40, 190))  # where the panels of a row begin, and how high they are
 
 
@@ -153,7 +153,7 @@ class Plot:
 
     def __init__(self, runs, times):
         self.runs, self.times, self.window = runs, times, runs.all["window"]
-        self.out, self.width = [], LEFT + len(times) * (PANEL + GAP) + 2
+        self.out, self.panel_width = [], (WIDTH - LEFT + GAP) / len(times) - GAP
         self.axes = [Axis(row, [v for t in times for k in (WINDOW, *KINDS) for _, v in self.points(row, t, k)]) for row in (0, 1)]
 
     def points(self, row, times, kind):
@@ -174,18 +174,19 @@ class Plot:
 
     def panel(self, row, at):
         axis, times = self.axes[row], self.times[at]
-        left, n_ctx, first = LEFT + at * (PANEL + GAP), times * self.window, self.window / 16
-        x = lambda position: left + PANEL * math.log(position / first) / math.log(n_ctx / first)
+        left, n_ctx, first = LEFT + at * (self.panel_width + GAP), times * self.window, self.window / 16
+        x = lambda position: left + self.panel_width * math.log(position / first) / math.log(n_ctx / first)
         bottom = axis.top + axis.height
-        self.put(f'<rect x="{left}" y="{axis.top}" width="{x(self.window) - left:.1f}" height="{axis.height}" fill="#eef0ea"/>')
+        self.put(f'<rect x="{left:.1f}" y="{axis.top}" width="{x(self.window) - left:.1f}" height="{axis.height}" fill="#eef0ea"/>')
         for label, y in axis.ticks():
-            self.put(f'<path d="M{left} {y:.1f}h{PANEL}" stroke="#dcdcd6"/>')
+            self.put(f'<path d="M{left:.1f} {y:.1f}h{self.panel_width:.1f}" stroke="#dcdcd6"/>')
             if at == 0:
                 self.text(left - 8, y + 4, label, "end")
         for position in sorted({self.window // 8, self.window, n_ctx} | ({8 * self.window} if times >= 20 else set())):
             self.put(f'<path d="M{x(position):.1f} {bottom}v5" stroke="#666"/>')
             self.text(x(position), bottom + 18, short(position), "end" if position == n_ctx else "middle")
-        self.put(f'<rect x="{left}" y="{axis.top}" width="{PANEL}" height="{axis.height}" fill="none" stroke="#8a8a84"/>')
+        self.put(f'<rect x="{left:.1f}" y="{axis.top}" width="{self.panel_width:.1f}" height="{axis.height}" fill="none" '
+                 'stroke="#8a8a84"/>')
         if row == 0:
             self.text(left + 8, axis.top + 18, f"{times} x the window", "start", font_weight="600")
         for kind in (WINDOW, *KINDS):
@@ -206,9 +207,9 @@ class Plot:
     def draw(self):
         height = ROWS[-1][0] + ROWS[-1][1] + BOTTOM
         subject = self.runs.all
-        self.put(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {height}" width="{self.width}" '
+        self.put(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + GAP} {height}" width="{WIDTH + GAP}" '
                  f'height="{height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#333">')
-        self.put(f'<rect width="{self.width}" height="{height}" fill="#fdfdfb"/>')
+        self.put(f'<rect width="{WIDTH + GAP}" height="{height}" fill="#fdfdfb"/>')
         self.text(LEFT, 26, f"{subject['model']}: nats a token by position", "start", font_size=17, font_weight="600")
         self.text(LEFT, 45, f"{subject['text']}; trained in windows of {self.window:,} tokens; points are means of half an octave, "
                   f"at the left of {self.window // 8 - 1:,} tokens", "start", fill="#666")
@@ -218,7 +219,7 @@ class Plot:
                 self.panel(row, at)
             y = ROWS[row][0] + ROWS[row][1] / 2
             self.text(18, y, label, transform=f"rotate(-90 18 {y})")
-        self.text(LEFT + (self.width - LEFT) / 2, height - 14, "tokens that stand before the predicted one")
+        self.text((LEFT + WIDTH) / 2, height - 14, "tokens that stand before the predicted one")
         self.put("</svg>")
         return "\n".join(self.out) + "\n"
 
@@ -231,6 +232,7 @@ def main():
     parser.add_argument("--times", default="10,25,50")
     parser.add_argument("--contexts", type=int, default=1)
     parser.add_argument("--tokenizer")
+    parser.add_argument("--name", help="of the model, for the plot")
     args, options = parser.parse_known_args()
     options += ["--tokenizer", args.tokenizer] if args.tokenizer else []
     try:
@@ -243,7 +245,7 @@ def main():
     if not window:
         fail(f"{args.model}: does not say how many positions it was trained on, expected max_position_embeddings")
     text = beginning(args.tokenizer or args.model, args.text.read_bytes(), args.contexts * times[-1] * window)
-    subject = {"model": pathlib.Path(args.model).name, "text": args.text.name, "window": window,
+    subject = {"model": args.name or pathlib.Path(args.model).resolve().name, "text": args.text.name, "window": window,
                "sha256": [sha256_of(args.model), hashlib.sha256(text).hexdigest()], "options": options}
     runs = Runs(args.out.with_name(args.out.name + ".json"), subject, options)
     with tempfile.NamedTemporaryFile() as file:
