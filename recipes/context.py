@@ -62,12 +62,16 @@ def edges(window, n_ctx):
 
 
 def beginning(tokenizer, text, n_tok):
-    """About n_tok tokens of a text, up to a space."""
-    found = len(pippin("tokenize", "-m", tokenizer, input=text)["ids"])
+    """A text's first n_tok tokens, but for a few: it is cut at a space."""
+    count = lambda part: len(pippin("tokenize", "-m", tokenizer, input=part)["ids"])
+    found, end = count(text), len(text)
     if found < n_tok:
         fail(f"the text has {found:,} tokens, expected {n_tok:,}; take a longer one, or fewer --times or --contexts")
-    end = len(text) * n_tok // found
-    return text[: text.rfind(b" ", 0, end) if end < len(text) else end]
+    for _ in range(4):
+        if abs(found - n_tok) > n_tok // 500 + 8:
+            end = text.rfind(b" ", 1, end * n_tok // found)
+            found = count(text[:end])
+    return text[:end]
 
 
 class Runs:
