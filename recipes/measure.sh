@@ -27,4 +27,4 @@ task tag keyword --metric labels --choices data/tag/tags.txt
 task proofread aspell --guard --errors data/proofread/test.errors.jsonl
 task extract capitals --metric json
 printf '\ntext\n'
-"$pippin" eval -m q2-1/model.gguf --text data/text/test.txt --separator "$(printf '\n<doc>\n')"
+"$pippin" eval -m q2-1/model.gguf --text data/text/test.txt --separator $'\n\n'

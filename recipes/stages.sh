@@ -24,8 +24,8 @@ q2 | bf16)
         $qat -o "$stage-$seed" "$@"
     ;;
 proofread) steps=2800 ;;
-summarize) steps=2200 ;;
-tag) steps=1600 ;;
+summarize) steps=1600 ;;
+tag) steps=1200 ;;
 extract) steps=600 ;;
 *)
     echo "stages.sh: found stage \"$stage\", expected q2, bf16, summarize, tag, proofread or extract" >&2

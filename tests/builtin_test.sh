@@ -2,6 +2,7 @@
 # builtin_test.sh PIPPIN SHARED - what comes with the program is found from the program's own place, by its name, and nothing else is.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+unset PIPPIN_MODELS
 
 cat >"$scratch/small.json" <<'END'
 {"model_type": "afm7", "rms_norm_eps": 1e-5, "rope_theta": 500000, "vocab_size": 120, "hidden_dim": 64, "num_layers": 4,
@@ -46,6 +47,10 @@ is 'an adapter by its name' "$(ids "$scratch/clone/build" -a say)" "$(ids "$scra
 [ "$(ids "$scratch/clone/build" -a say)" != "$right" ] && pass || fail 'an adapter by its name' 'it has no effect'
 out=$(ids "$scratch/clone/build" -a nay)
 holds 'an adapter that is none' "$out" 'nay: No such file'
+
+is 'in a folder that is named' "$(PIPPIN_MODELS=$scratch/prefix/share/pippin ids "$scratch/bare")" "$right"
+out=$(PIPPIN_MODELS=$scratch/cwd/run ids "$scratch/clone/build")
+holds 'not in a folder that is named' "$out" '--model: none given'
 
 # The test knows that there is none where it was to be installed: else this one would find that.
 data=$(sed -n 's/^CMAKE_INSTALL_PREFIX:[A-Z]*=//p' "$(dirname "$pippin")/CMakeCache.txt" 2>/dev/null)/share/pippin

@@ -4,6 +4,7 @@
 set -u
 export LC_ALL=C
 unset NO_COLOR
+export PIPPIN_MODELS=/nonexistent # tests say which model they mean
 pippin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 shared=${2:-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

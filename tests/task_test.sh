@@ -211,6 +211,17 @@ run -m random1 --task single.jsonl --choices choices.txt -n 60 >out
 holds 'one label a row tells no order' "$(cat out)" '"ordered": false'
 "$pippin" eval -m random1 --task colours.jsonl --choices choices.txt -n 60 >out 2>err
 holds 'ordered, as text' "$(head -1 out)" ', labels in the order of choices.txt'
+# Votes: where nothing is left to chance all answers are the likeliest, and a larger share leaves fewer labels.
+run -m random1 --task mixed.jsonl --choices choices.txt -n 60 --save-answers free.jsonl >out
+run -m random1 --task mixed.jsonl --choices choices.txt -n 60 --votes 3 --temp 1e-6 --save-answers voted.jsonl >out
+sorted() { while IFS= read -r line; do said <(echo "$line") | sed 's/, /\n/g' | sort | paste -sd ' '; done <"$1"; }
+is 'votes without chance' "$(sorted voted.jsonl)" "$(sorted free.jsonl)"
+for share in 0.05 0.5 0.95; do
+    run -m random1 --task mixed.jsonl --choices choices.txt -n 60 --votes 20 --share $share --save-answers share$share.jsonl >out
+done
+n_of() { said "$1" | sed 's/, /\n/g' | wc -l | tr -d ' '; }
+is 'votes: shares' "$(($(n_of share0.05.jsonl) > $(n_of share0.5.jsonl) && $(n_of share0.5.jsonl) >= $(n_of share0.95.jsonl)))" 1
+is 'votes: labels of the list, once each' "$(while IFS= read -r line; do said <(echo "$line") | sed 's/, /\n/g' | sort | uniq -d; done <share0.05.jsonl; said share0.05.jsonl | sed 's/, /\n/g' | grep -cvxFf choices.txt)" 0
 learn labels.jsonl tuned2
 printf 'a\nb\nc\nd\n' >abcd.txt
 run -m tuned2 --tokenizer m.model --task labels.jsonl --choices abcd.txt >out
@@ -238,8 +249,11 @@ is 'answers of several lengths' "$(awk '{ print length($0) }' alone.jsonl | sort
 law 'an adapter' -m afm -a adapter/adapter.safetensors --task many.jsonl -n 20
 law labels -m random2 --task many.jsonl --choices choices.txt -n 40
 law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n 3
+law 'labels by votes' -m random2 --task many.jsonl --choices choices.txt -n 40 --votes 5 --seed 3
 law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
 
+refused 'votes of free text' 2 '--votes' -m afm --task text.jsonl --votes 4
+refused 'a share of no votes' 2 '--share' -m afm --task many.jsonl --choices choices.txt --share 0.5
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
 refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl
 refused 'a prompt that is too long' 1 'text.jsonl:1: its prompt has' -m afm --task text.jsonl --ctx 8

@@ -1,4 +1,5 @@
 /* builtin.c - the models and adapters that come with the program, by name. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -23,6 +24,8 @@ static char *look_in(const char *folder, const char *name, const char *ending)
 char *pp_builtin(const char *name, const char *ending)
 {
     static const char *const beside[] = {"../models", "../share/pippin"};
+    const char *given = getenv("PIPPIN_MODELS");
+    if (given && *given) return look_in(given, name, ending);
     char *program = pp_path_program();
     char *folder = program ? pp_path_dir(program) : NULL, *found = NULL;
     for (size_t i = 0; folder && !found && i < sizeof beside / sizeof *beside; i++) {

@@ -184,6 +184,28 @@ bool pp_choices_take(const pp_choices *c, pp_chosen *a, const char *piece, size_
     return true;
 }
 
+void pp_choices_count(const pp_choices *c, const pp_chosen *a, uint32_t *votes)
+{
+    size_t n;
+    const char *text = at_hand(a, &n);
+    const pp_choice *last = pp_choices_find(c, text, n);
+    for (size_t i = 0; i < c->n; i++) votes[i] += a->used[i] || &c->items[i] == last;
+}
+
+bool pp_choices_elect(const pp_choices *c, const uint32_t *votes, uint32_t least, pp_chosen *a)
+{
+    size_t most = 0;
+    bool good = true;
+    a->text.n = a->begun = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (votes[i] > votes[most]) most = i;
+        if (votes[i] < least) continue;
+        if (a->text.n) good = good && pp_append(&a->text, ", ", 2);
+        good = good && pp_append(&a->text, c->items[i].label, strlen(c->items[i].label));
+    }
+    return good && (a->text.n || pp_append(&a->text, c->items[most].label, strlen(c->items[most].label)));
+}
+
 void pp_choices_cut(const pp_choices *c, pp_chosen *a)
 {
     if (a->text.n > a->begun && a->text.bytes[a->text.n - 1] == ',') a->text.n--;

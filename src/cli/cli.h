@@ -258,8 +258,8 @@ extern const char pp_builtin_model[]; /* its name; where the pointer is this one
 
 /*
  * The path of the built-in model or adapter of that name, NAME + ending: in ../models (a clone) or ../share/pippin (an
- * installation) from the folder of the program, else where it was to be installed; never from the working folder. NULL: there is
- * none. Free with pp_free.
+ * installation) from the folder of the program, else where it was to be installed; never from the working folder; where
+ * the environment has PIPPIN_MODELS, in that folder alone. NULL: there is none. Free with pp_free.
  */
 char *pp_builtin(const char *name, const char *ending) PP_MUST_USE;
 const char *pp_builtin_default(void); /* pp_builtin_model where it is there, else NULL */

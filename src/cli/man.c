@@ -155,6 +155,8 @@ void pp_man_print(void)
              "and what to do.\n");
     print_section("ENVIRONMENT");
     pp_print(".TP\n\\fBNO_COLOR\\fR\nwhen set and not empty, headings are not in bold type\n");
+    pp_print(".TP\n\\fBPIPPIN_MODELS\\fR\nthe folder of the built-in models and adapters, in place of those beside the "
+             "program\n");
     print_section("SEE ALSO");
     pp_print(
         "README.md, ARCHITECTURE.md and the pages beside them, in the folder share/doc/pippin of the installation;\n"

@@ -19,6 +19,12 @@ const pp_option pp_options_task[] = {
      .help =
          "the labels that there are, one a line: the model can say no others, none twice, and in this order where all "
          "right answers keep to it"},
+    {PP_OPT_INT("votes", "N", AT(votes), 1, 1000),
+     .help = "with --choices, answer each row N times, drawing tokens by their probability at --temp (default: 1), and "
+             "keep "
+             "the labels that enough of the answers have (default: one answer, of the likeliest tokens)"},
+    {PP_OPT_REAL("share", "X", AT(share), 0, 1),
+     .help = "of --votes: the share of answers that a label needs (default: 0.4)"},
     {PP_OPT_FLAG("guard", AT(guard)),
      .help =
          "of a correction keep only words that replace one word at an edit distance of 2 at most (1 for words under "
@@ -57,6 +63,8 @@ static const char *of_model(const pp_task_args *t)
 {
     return t->save_answers           ? "--save-answers"
            : t->batch                ? "--batch-size"
+           : t->votes                ? "--votes"
+           : t->share > 0            ? "--share"
            : t->talk.n               ? "--max-tokens"
            : t->talk.temperature > 0 ? "--temp"
            : t->talk.seed            ? "--seed"
@@ -89,7 +97,10 @@ int pp_task_check(const pp_task_args *t)
     if ((t->guard || t->errors) && strcmp(metric, "corrections") != 0)
         return pp_error(PP_EXIT_USAGE, "%s: found with --metric %s, expected corrections; leave one out",
                         t->guard ? "--guard" : "--errors", metric);
-    if (t->choices && (t->talk.temperature > 0 || t->talk.stops.n))
+    if ((t->votes && !t->choices) || (t->share > 0 && !t->votes))
+        return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
+                        t->votes ? "--votes" : "--share", t->votes ? "--choices" : "--votes");
+    if (t->choices && ((t->talk.temperature > 0 && !t->votes) || t->talk.stops.n))
         return pp_error(PP_EXIT_USAGE,
                         "%s: found with --choices, which takes the likeliest label, expected one of them; "
                         "leave one out",

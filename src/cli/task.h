@@ -9,7 +9,8 @@
 typedef struct pp_task_args {
     pp_talk talk;
     const char *file, *metric, *answers, *save_answers, *compare, *choices, *errors;
-    int32_t limit, batch;
+    double share;
+    int32_t votes, limit, batch;
     bool guard;
 } pp_task_args;
 
@@ -91,6 +92,10 @@ bool pp_choices_ends(const pp_choices *choices, const pp_chosen *answer); /* may
 bool pp_choices_allow(const pp_choices *choices, const pp_chosen *answer, const char *piece, size_t n);
 /* Takes such a piece into the answer. False without memory. */
 bool pp_choices_take(const pp_choices *choices, pp_chosen *answer, const char *piece, size_t n);
+/* Counts the labels of an answer that is over: votes[i]++ for items[i]. */
+void pp_choices_count(const pp_choices *choices, const pp_chosen *answer, uint32_t *votes);
+/* An answer of the labels with at least `least` votes, or of the first with the most where there are none. False without memory. */
+bool pp_choices_elect(const pp_choices *choices, const uint32_t *votes, uint32_t least, pp_chosen *answer);
 /* Leaves whole labels of an answer that was cut. */
 void pp_choices_cut(const pp_choices *choices, pp_chosen *answer);
 void pp_chosen_free(pp_chosen *answer);

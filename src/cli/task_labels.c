@@ -1,7 +1,10 @@
 /*
  * task_labels.c - rows are answered with labels of a closed vocabulary, several at once: at every place the likeliest token wins that
- * the vocabulary allows. A row that is done leaves its place to the next one.
+ * the vocabulary allows. A row that is done leaves its place to the next one. With votes a row is answered again and again, by
+ * tokens drawn from what is allowed, on the session that has its prompt; a label's votes are then its own probability, and
+ * not that of the one likeliest list.
  */
+#include <math.h>
 #include <string.h>
 
 #include "cli/task_answer.h"
@@ -13,6 +16,10 @@ typedef struct place {
     bool busy;
     size_t row, n_prompt, n, most; /* tokens of the answer, and how many there may be */
     pp_chosen answer;
+    uint32_t *votes; /* [choices->n] of answers that are over */
+    int32_t n_vote;
+    size_t n_tok; /* of all answers */
+    bool cut;     /* one of them was */
 } place;
 
 typedef struct labeller {
@@ -66,10 +73,23 @@ static int begin(labeller *l, place *p)
     if (!p->ids || !pp_choices_begin(l->a->choices, &p->answer)) return pp_no_memory();
     memcpy(p->ids, prompt->items, prompt->n * sizeof *p->ids);
     p->n_prompt = prompt->n;
-    p->n = 0;
+    p->n = p->n_tok = 0;
+    p->n_vote = 0;
+    p->cut = false;
+    memset(p->votes, 0, l->a->choices->n * sizeof *p->votes);
     p->row = l->next++;
     p->busy = true;
     return 0;
+}
+
+/* What the largest of wins: logits, or with votes logits with noise, by which the token is one drawn at that temperature (Gumbel). */
+static double value(const labeller *l, const place *p, const float *logits, int32_t id)
+{
+    const pp_talk *talk = &l->a->task->talk;
+    if (!l->a->task->votes) return (double)logits[id];
+    const uint64_t answer = p->row * (uint64_t)l->a->task->votes + (uint64_t)p->n_vote;
+    const double u = pp_random_unit(talk->seed, answer, (uint64_t)p->n << 32 | (uint64_t)id);
+    return (double)logits[id] / (talk->temperature > 0 ? talk->temperature : 1) - log(-log(u + 0x1p-54));
 }
 
 /* The likeliest id of those that go on, or that end where an end may be; -1: none is allowed. */
@@ -79,15 +99,22 @@ static int32_t choose(const labeller *l, const place *p, bool *ends)
     const float *logits = pippin_session_logits(p->session);
     const int32_t n_vocab = pippin_model_config(l->a->loaded.model)->n_vocab;
     int32_t best = -1;
+    double most = -INFINITY;
     *ends = pp_choices_ends(l->a->choices, &p->answer);
-    for (size_t k = 0; *ends && k < prompt->n_stop_ids; k++)
-        if (best < 0 || logits[prompt->stop_ids[k]] > logits[best]) best = prompt->stop_ids[k];
+    for (size_t k = 0; *ends && k < prompt->n_stop_ids; k++) {
+        const double one = value(l, p, logits, prompt->stop_ids[k]);
+        if (best >= 0 && !(one > most)) continue;
+        best = prompt->stop_ids[k];
+        most = one;
+    }
     for (int32_t id = 0; id < n_vocab; id++) {
         size_t n;
         const char *text = piece(l, id, &n);
-        if ((best >= 0 && !(logits[id] > logits[best])) || !n) continue;
+        const double one = n ? value(l, p, logits, id) : -INFINITY;
+        if (!n || (best >= 0 && !(one > most))) continue;
         if (!pp_choices_allow(l->a->choices, &p->answer, text, n)) continue;
         best = id;
+        most = one;
         *ends = false;
     }
     return best;
@@ -99,6 +126,24 @@ static int cannot_go_on(const labeller *l, const place *p)
     return pp_row_bad(l->a->rows->path, l->a->rows->items[p->row].line,
                       "no token goes on to a label of %s after \"%.*s\", expected a tokenizer that can write them all",
                       l->a->task->choices, (int)PP_MIN(text->n, 200), text->n ? text->bytes : "");
+}
+
+/* An answer is over: the row's, or one more that votes. */
+static int finish(labeller *l, place *p, bool cut)
+{
+    const pp_task_args *task = l->a->task;
+    const pp_choices *choices = l->a->choices;
+    p->n_tok += p->n;
+    p->cut |= cut;
+    if (task->votes) {
+        pp_choices_count(choices, &p->answer, p->votes);
+        p->n = 0;
+        if (++p->n_vote < task->votes) return pp_choices_begin(choices, &p->answer) ? 0 : pp_no_memory();
+        const uint32_t least = (uint32_t)ceil((task->share > 0 ? task->share : 0.4) * task->votes);
+        if (!pp_choices_elect(choices, p->votes, PP_MAX(least, 1u), &p->answer)) return pp_no_memory();
+    }
+    p->busy = false;
+    return pp_answer_keep(l->a, p->row, &p->answer.text, p->n_tok, p->cut);
 }
 
 /* A token further, or to its end. */
@@ -114,9 +159,8 @@ static int go_on(labeller *l, place *p)
         p->ids[p->n_prompt + p->n++] = id;
         if (p->n < p->most) return 0;
     }
-    p->busy = false;
     pp_choices_cut(l->a->choices, &p->answer);
-    return pp_answer_keep(l->a, p->row, &p->answer.text, p->n, !ends);
+    return finish(l, p, !ends);
 }
 
 /* ---- all rows ---- */
@@ -154,11 +198,17 @@ int pp_answer_labels(pp_answerer *a)
 {
     labeller l = {.a = a, .n_place = a->loaded.n_together};
     bool done = false;
-    for (size_t i = 0; i < l.n_place; i++) l.places[i].session = a->loaded.together[i];
-    int code = gather_pieces(&l);
+    int code = 0;
+    for (size_t i = 0; i < l.n_place; i++) {
+        l.places[i].session = a->loaded.together[i];
+        l.places[i].votes = pp_alloc_zero(a->choices->n, sizeof *l.places[i].votes);
+        if (!l.places[i].votes) code = pp_no_memory();
+    }
+    if (!code) code = gather_pieces(&l);
     while (!code && !done && !pp_interrupted()) code = step(&l, &done);
     for (size_t i = 0; i < l.n_place; i++) {
         pp_free(l.places[i].ids);
+        pp_free(l.places[i].votes);
         pp_chosen_free(&l.places[i].answer);
     }
     pp_free(l.pieces.bytes);
