@@ -26,6 +26,7 @@ try 'below DESTDIR' env DESTDIR="$PWD/stage" cmake --install "$build" --prefix /
 try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f prefix/include/pippin_train.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
     -a -x stage/usr/bin/pippin
 try 'the command runs' prefix/bin/pippin --version
+try 'the built-in model' sh -c 'cd / && test -n "$("$0" generate --raw -p "This package" -n 4)"' "$PWD/prefix/bin/pippin"
 # installed FILE COMMAND... - a page below share is what the installed command prints
 installed() {
     local file=$1 root
