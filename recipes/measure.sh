@@ -15,7 +15,7 @@ task() {
     [ -e "$name/adapter.safetensors" ] || return 0
     [ -z "${ROWS:-}" ] || limit="--limit $ROWS"
     # shellcheck disable=SC2086
-    "$pippin" eval -m q2-1/model.gguf -a "$name/adapter.safetensors" --task "data/$name/test.jsonl" $limit \
+    "$pippin" eval -m q2-1/model.gguf -a "$name/adapter.safetensors" --ctx 768 --task "data/$name/test.jsonl" $limit \
         --compare "answers/$name.$rule.jsonl" --save-answers "answers/$name.mini.jsonl" "$@" --json >"answers/$name.json"
     printf '\n%s\n' "$name"
     # shellcheck disable=SC2086

@@ -34,7 +34,8 @@ passed() {
 # ---- the table ----
 # line CLAIM COMMAND FIGURE COMPARISON BOUND
 #   COMMAND     run by bash in the repository; pippin and the programs in build/tests are in the path; a line whose command
-#               names $SHARED, or is a golden case, is skipped where that folder is absent; one that says "# VNNI" where the
+#               names $SHARED, or is a golden case, is skipped where that folder is absent, one that names $MINI_DATA where
+#               that is not set to the folder that recipes/mini_data.py made; one that says "# VNNI" where the
 #               CPU has no such instructions
 #   FIGURE      reads the command's output (stdout and stderr), prints the figure: json KEY, number PATTERN, passed, ...
 #   COMPARISON  ==, <=, <, >=, >, or "is" for texts
@@ -43,6 +44,8 @@ line() {
     local program=${command%% *}
     if [[ $command == *'$SHARED'* || $command == tests/golden.sh* || $command == tests/train_claim.sh* ]] && [ ! -d "$SHARED" ]; then
         verdict=SKIPPED got='needs data'
+    elif [[ $command == *'$MINI_DATA'* ]] && [ ! -d "${MINI_DATA:-}" ]; then
+        verdict=SKIPPED got='needs MINI_DATA'
     elif [[ $command == *'# VNNI' ]] && ! grep -qw avx512_vnni /proc/cpuinfo; then
         verdict=SKIPPED got='needs VNNI'
     elif ! command -v "$program" >/dev/null; then
@@ -231,6 +234,15 @@ line 'a prompt longer than the context' 'bash -c "! pippin generate -m \$scratch
 for temperature in 0 0.8; do
     line "1 thread = 2 threads, temperature $temperature" "bash -c \"cmp <(pippin generate -m \\\$scratch/stories.gguf -p Once -n 60 --temp $temperature --seed 5 -t 1) <(pippin generate -m \\\$scratch/stories.gguf -p Once -n 60 --temp $temperature --seed 5 -t 2) && echo same\" # \$SHARED" cat is same
 done
+
+section 'what comes with the program'
+line 'mini corrects' 'pippin generate -a proofread --system "Correct the errors." -p "It is a libary for acessing files on a remote machien."' cat is 'It is a library for accessing files on a remote machine.'
+line 'one process from start to end, MB' 'pippin generate -a proofread --system "Correct the errors." -p "Teh end." --json' 'json peak_rss_bytes | awk "{ print \$1 / 1e6 }"' '<=' 25
+line 'its parameters' 'pippin inspect mini --json' 'json parameters.frozen' == 4316768
+line 'held-out text, bits a byte (5-gram: 1.570)' 'pippin eval --text $MINI_DATA/text/test.txt --separator "$(printf "\n\n ")" --json' 'json bits_per_byte' '<' 1.57
+proofread='pippin eval -a proofread --task $MINI_DATA/proofread/test.jsonl --guard --errors $MINI_DATA/proofread/test.errors.jsonl --json'
+line 'proofread: corrected (wanted: 0.65)' "$proofread" 'json scores.corrected' '>=' 0.54
+line 'proofread: clean words damaged' "$proofread" 'json scores.damaged' '<' 0.01
 
 printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
 [ "$n_bad" = 0 ]

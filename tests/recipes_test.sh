@@ -9,6 +9,25 @@ if ! command -v python3 >/dev/null; then
     finish
 fi
 
+# ---- more to learn proofreading from ----
+mkdir -p data/proofread
+for k in 1 2 3 4 5 6 7 8; do
+    printf '{"messages": [{"role": "system", "content": "Correct the errors."}, {"role": "user", "content": "Sentense %d, whose words remain legible throughout this lengthy afternoon."}, {"role": "assistant", "content": "Sentence %d, whose words remain legible throughout this lengthy afternoon."}]}\n' $k $k
+done >data/proofread/train.jsonl
+"$root/recipes/drill.py" data >out 2>&1 || cat out
+python3 - >said 2>&1 <<'END'
+import json
+rows = [[m["content"] for m in json.loads(line)["messages"]] for line in open("data/proofread/drill.jsonl")]
+drilled = [(a.split(), b.split()) for _, a, b in rows if "Sentense" not in a]
+print(len(rows) - len(drilled), 4 < len(drilled) <= 8, len({b for _, _, b in rows}),
+      all(len(a) == len(b) and all(x[0] == y[0] and abs(len(x) - len(y)) < 2 for x, y in zip(a, b)) for a, b in drilled),
+      all(sum(x != y for x, y in zip(a, b)) > 0 for a, b in drilled))
+END
+is 'rows are kept, sentences drilled' "$(cat said)" '8 True 8 True True'
+cp data/proofread/drill.jsonl first.jsonl
+"$root/recipes/drill.py" data >out 2>&1
+is 'drilled alike each time' "$(cmp first.jsonl data/proofread/drill.jsonl && echo same)" same
+
 # ---- a recorded curve ----
 # rows N [CHANGE] - a run's metrics of N steps after one evaluation; CHANGE is awk that may change the loss of a step
 rows() {

@@ -33,7 +33,7 @@ const pp_option pp_options_template[] = {
 const pp_option pp_options_draft[] = {
     {PP_OPT_TEXT("draft", "MODEL", AT(draft)), .letter = 'd', .files = PP_MODEL_FILES,
      .help = "a smaller model with the same vocabulary that guesses tokens; the text follows the same law, and comes "
-             "sooner; mini-draft is the built-in one"},
+             "sooner"},
     {PP_OPT_TEXT("draft-tokens", "K", AT(draft_tokens)), .choices = "auto|1|2|3|4|5|6|7|8",
      .help = "tokens to guess at once, 1 to 8, or auto: as many as pay, or none (default: auto)"},
     {PP_OPT_FLAG("lookup", AT(lookup)),

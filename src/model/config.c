@@ -210,7 +210,9 @@ static void read_any(fields *f, pippin_config *c)
         pippin_arch arch;
     } families[] = {{"llama", PIPPIN_ARCH_LLAMA}, {"qwen2", PIPPIN_ARCH_QWEN2}, {"qwen3", PIPPIN_ARCH_QWEN3}};
     const char *type = text_or(f, "model_type", "");
-    snprintf(c->name, sizeof c->name, "%s", type);
+    /* Often the place in a hub, "maker/model". */
+    const char *name = pp_path_base(text_or(f, "_name_or_path", ""));
+    snprintf(c->name, sizeof c->name, "%s", *name ? name : type);
     if (strcmp(type, "afm7") == 0) {
         read_afm(f, c);
         return;
@@ -315,6 +317,8 @@ char *pp_config_json(const pippin_config *c)
 {
     json_t *o = c->arch == PIPPIN_ARCH_AFM ? afm_fields(c) : hf_fields(c);
     if (!o) return NULL;
+    const char *type = json_string_value(json_object_get(o, "model_type"));
+    if (*c->name && type && strcmp(c->name, type) != 0) json_object_set_new(o, "_name_or_path", json_string(c->name));
     if (c->rope_scaling > PIPPIN_ROPE_SCALING_NONE) json_object_set_new(o, "rope_scaling", scaling_fields(c));
     if (c->n_ctx_train) json_object_set_new(o, "max_position_embeddings", json_integer(c->n_ctx_train));
     if (c->bos_id >= 0) json_object_set_new(o, "bos_token_id", json_integer(c->bos_id));
