@@ -23,7 +23,7 @@ task() {
         --compare "answers/$name.$rule.jsonl" "$@"
 }
 task summarize first-10-words --metric rouge-l
-task tag keyword --metric labels --choices data/tag/tags.txt
+task tag keyword --metric labels --choices data/tag/tags.txt --votes 20
 task proofread aspell --guard --errors data/proofread/test.errors.jsonl
 task extract capitals --metric json
 printf '\ntext\n'

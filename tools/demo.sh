@@ -7,7 +7,7 @@ run() {
     printf '\n$ pippin %s\n' "$*"
     "$pippin" "$@"
 }
-run generate --raw --echo -p 'This package contains' -n 60 --verbose
+run generate --raw --echo -p 'This package contains' -n 60 --temp 0.7 --seed 1 --verbose
 # The ten prompts of the model's card, whole and in their order; adapters are switched between them.
 printf '\n$ pippin chat --echo <models/prompts.txt\n'
 "$pippin" chat --echo <"$models/prompts.txt"

@@ -24,7 +24,7 @@ const pp_option pp_options_task[] = {
              "keep "
              "the labels that enough of the answers have (default: one answer, of the likeliest tokens)"},
     {PP_OPT_REAL("share", "X", AT(share), 0, 1),
-     .help = "of --votes: the share of answers that a label needs (default: 0.4)"},
+     .help = "of --votes: the share of answers that a label needs (default: 0.3)"},
     {PP_OPT_FLAG("guard", AT(guard)),
      .help =
          "of a correction keep only words that replace one word at an edit distance of 2 at most (1 for words under "
