@@ -144,8 +144,7 @@ static int finish(const pp_train_args *args, const char *name, pippin_status sta
 {
     pp_progress_end();
     if (status != PIPPIN_OK) {
-        if (status == PIPPIN_E_CANCELLED)
-            return pp_error(PP_EXIT_INTERRUPTED, "%s; go on with --resume", err->text);
+        if (status == PIPPIN_E_CANCELLED) return pp_error(PP_EXIT_INTERRUPTED, "%s; go on with --resume", err->text);
         return pp_failed(err);
     }
     char *file = pp_path_join(args->output, name);
