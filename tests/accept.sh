@@ -243,6 +243,8 @@ line 'held-out text, bits a byte (5-gram: 1.570)' 'pippin eval --text $MINI_DATA
 proofread='pippin eval -a proofread --task $MINI_DATA/proofread/test.jsonl --guard --errors $MINI_DATA/proofread/test.errors.jsonl --json'
 line 'proofread: corrected (wanted: 0.65)' "$proofread" 'json scores.corrected' '>=' 0.54
 line 'proofread: clean words damaged' "$proofread" 'json scores.damaged' '<' 0.01
+line 'summarize: ROUGE-L (first ten words: 0.246)' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --metric rouge-l --json' 'json scores.rouge_l' '>=' 0.276
+line 'tag: micro-F1 of 500 (keywords: 0.333)' 'pippin eval -a tag --ctx 768 --task $MINI_DATA/tag/test.jsonl --limit 500 --choices $MINI_DATA/tag/tags.txt --votes 20 --json' 'json scores.micro_f1' '>=' 0.55
 
 printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
 [ "$n_bad" = 0 ]
