@@ -244,7 +244,7 @@ proofread='pippin eval -a proofread --task $MINI_DATA/proofread/test.jsonl --gua
 line 'proofread: corrected (wanted: 0.65)' "$proofread" 'json scores.corrected' '>=' 0.54
 line 'proofread: clean words damaged' "$proofread" 'json scores.damaged' '<' 0.01
 line 'summarize: ROUGE-L (first ten words: 0.246)' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --metric rouge-l --json' 'json scores.rouge_l' '>=' 0.276
-line 'tag: micro-F1 of 500 (keywords: 0.333)' 'pippin eval -a tag --ctx 768 --task $MINI_DATA/tag/test.jsonl --limit 500 --choices $MINI_DATA/tag/tags.txt --votes 20 --json' 'json scores.micro_f1' '>=' 0.55
+line 'tag: micro-F1 of the first 500 (of all: 0.598)' 'pippin eval -a tag --ctx 768 --task $MINI_DATA/tag/test.jsonl --limit 500 --choices $MINI_DATA/tag/tags.txt --votes 20 --json' 'json scores.micro_f1' '>=' 0.45
 
 printf '\n%d ok, %d not, %d skipped\n' "$n_ok" "$n_bad" "$n_skipped"
 [ "$n_bad" = 0 ]
