@@ -4,7 +4,7 @@
 # made as well (4 minutes, from the network), unless DIR or --data has it. PIPPIN names the command (default: build/pippin).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-steps=140 # 1 % of all, which are 8,100 and 3,600, and more; at a constant rate a shorter run is the beginning of a longer one
+steps=140 # a little over 1 % of the 11,700 of both stages; at a constant rate a shorter run is the beginning of a longer one
 dir=
 data=
 fail() {

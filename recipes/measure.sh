@@ -1,6 +1,6 @@
 #!/bin/bash
 # measure.sh DIR - what `mini` and its adapters in DIR are worth on the held-out rows, beside the rules of baselines.py; the figures of
-# models/README.md. Answers and results (JSON) go to DIR/answers; ROWS=N takes the first N rows of each task alone.
+# models/README.md. Answers and figures go to DIR/answers; ROWS=N takes the first N rows of each task alone.
 # PIPPIN names the command (default: build/pippin).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,13 +14,10 @@ task() {
     shift 2
     [ -e "$name/adapter.safetensors" ] || return 0
     [ -z "${ROWS:-}" ] || limit="--limit $ROWS"
-    # shellcheck disable=SC2086
-    "$pippin" eval -m q2-1/model.gguf -a "$name/adapter.safetensors" --ctx 768 --task "data/$name/test.jsonl" $limit \
-        --compare "answers/$name.$rule.jsonl" --save-answers "answers/$name.mini.jsonl" "$@" --json >"answers/$name.json"
     printf '\n%s\n' "$name"
     # shellcheck disable=SC2086
-    "$pippin" eval --task "data/$name/test.jsonl" $limit --answers "answers/$name.mini.jsonl" \
-        --compare "answers/$name.$rule.jsonl" "$@"
+    "$pippin" eval -m q2-1/model.gguf -a "$name/adapter.safetensors" --ctx 768 --task "data/$name/test.jsonl" $limit \
+        --compare "answers/$name.$rule.jsonl" --save-answers "answers/$name.mini.jsonl" "$@" | tee "answers/$name.txt"
 }
 task summarize first-10-words --metric rouge-l
 task tag keyword --metric labels --choices data/tag/tags.txt --votes 20

@@ -20,6 +20,7 @@ rows="--max-sequence-length 512 --pack-sequences --batch-size 4 --seed $seed"
 # shellcheck disable=SC2086
 case $stage in
 q2 | bf16)
+    grep -q _name_or_path base/config.json || sed -i 's/"model_type"/"_name_or_path": "mini",\n  &/' base/config.json
     exec "$pippin" train -m base --data data/base/train.jsonl --eval-data data/base/valid.jsonl $rows --optimizer muon \
         --learning-rate 6e-3 --schedule cosine --warmup-steps 100 --max-steps 3600 --eval-every 600 --checkpoint-every 300 \
         $qat -o "$stage-$seed" "$@"

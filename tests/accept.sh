@@ -239,10 +239,10 @@ section 'what comes with the program'
 line 'mini corrects' 'pippin generate -a proofread --system "Correct the errors." -p "It is a libary for acessing files on a remote machien."' cat is 'It is a library for accessing files on a remote machine.'
 line 'one process from start to end, MB' 'pippin generate -a proofread --system "Correct the errors." -p "Teh end." --json' 'json peak_rss_bytes | awk "{ print \$1 / 1e6 }"' '<=' 25
 line 'its parameters' 'pippin inspect mini --json' 'json parameters.frozen' == 4316768
-line 'held-out text, bits a byte (5-gram: 1.570)' 'pippin eval --text $MINI_DATA/text/test.txt --separator "$(printf "\n\n ")" --json' 'json bits_per_byte' '<' 1.57
+line 'held-out text, bits a byte (5-gram, same tokens: 1.559)' 'pippin eval --text $MINI_DATA/text/test.txt --separator "$(printf "\n\n ")" --json' 'json bits_per_byte' '<' 1.559
 proofread='pippin eval -a proofread --task $MINI_DATA/proofread/test.jsonl --guard --errors $MINI_DATA/proofread/test.errors.jsonl --json'
-line 'proofread: corrected (wanted: 0.65)' "$proofread" 'json scores.corrected' '>=' 0.54
-line 'proofread: clean words damaged' "$proofread" 'json scores.damaged' '<' 0.01
+line 'proofread: corrected (wanted: 0.65)' "$proofread >\$scratch/proofread; cat \$scratch/proofread" 'json scores.corrected' '>=' 0.54
+line 'proofread: clean words damaged' 'cat $scratch/proofread # $MINI_DATA' 'json scores.damaged' '<' 0.01
 line 'summarize: ROUGE-L (first ten words: 0.246)' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --metric rouge-l --json' 'json scores.rouge_l' '>=' 0.276
 line 'tag: micro-F1 of the first 500 (of all: 0.598)' 'pippin eval -a tag --ctx 768 --task $MINI_DATA/tag/test.jsonl --limit 500 --choices $MINI_DATA/tag/tags.txt --votes 20 --json' 'json scores.micro_f1' '>=' 0.45
 

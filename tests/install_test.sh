@@ -3,8 +3,12 @@
 # installed header and library alone, as C11 and as C++17, and statically; then runs them.
 set -eu
 build=$(cd "$(dirname "$1")" && pwd)
-shared=$2
+pippin=$build/$(basename "$1")
+shared=$(cd "$2" 2>/dev/null && pwd || echo "$2")
 examples=$(cd "$(dirname "$0")/../examples" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
 prefix=$PWD/prefix
 setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 lib=$(setting CMAKE_INSTALL_LIBDIR)
@@ -20,7 +24,6 @@ try() { # NAME COMMAND...
     report $status "$name"
 }
 
-rm -rf prefix stage
 try 'into a prefix' cmake --install "$build" --prefix "$prefix"
 try 'below DESTDIR' env DESTDIR="$PWD/stage" cmake --install "$build" --prefix /usr
 try 'files' test -x prefix/bin/pippin -a -f prefix/include/pippin.h -a -f prefix/include/pippin_train.h -a -f "prefix/$lib/libpippin.so.0" -a -d prefix/share/doc/pippin \
@@ -39,7 +42,7 @@ installed zsh/site-functions/_pippin completion zsh
 installed fish/vendor_completions.d/pippin.fish completion fish
 
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
-try 'pippin.pc has the version' test "$(pkg-config --modversion pippin)" = "$("$1" --version | tr ' ' '\n' | grep -m1 '^[0-9]')"
+try 'pippin.pc has the version' test "$(pkg-config --modversion pippin)" = "$("$pippin" --version | tr ' ' '\n' | grep -m1 '^[0-9]')"
 
 compiler=$(setting CMAKE_C_COMPILER)
 sanitize=$(setting PIPPIN_SANITIZE)

@@ -45,8 +45,7 @@ const pp_option pp_options_compute[] = {
 const pp_option pp_options_session[] = {
     {PP_OPT_TEXTS("adapter", "FILE[=S]", AT(adapters)), .letter = 'a', .choices = "none", .files = PP_ADAPTER_FILES,
      .help = "attach a LoRA adapter, its effect multiplied by S (default 1); may be repeated; a built-in one by "
-             "its name; \"none\" drops the one "
-             "inside the model file"},
+             "its name; \"none\" drops the one inside the model file"},
     {PP_OPT_KV_TYPE(AT(kv_type)),
      .help = "type of the K/V cache: int8, bf16 or f32 (default: int8 where the model has K/V scales, f32 where its "
              "weights are f32, else bf16)"},
