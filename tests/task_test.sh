@@ -54,7 +54,7 @@ is 'corrections' "$(figures corrected damaged precision f0.5 sentences_right cle
 is 'corrections by kind' "$(grep -oE '"[a-z]+": \{"errors": 1, "corrected": [01]' out | tr -d '\n')" \
     '"drop": {"errors": 1, "corrected": 1"repeat": {"errors": 1, "corrected": 1"swap": {"errors": 1, "corrected": 0'
 run --task fix.jsonl --answers fix.answers.jsonl --guard >out
-is 'guarded' "$(figures corrected damaged clean_left_alone)" '0.3333 0.1429 1.0000'
+is 'guarded' "$(figures corrected damaged clean_left_alone)" '0.6667 0.1429 1.0000'
 
 { row one '[[\"person\",\"Ann\"],[\"person\",\"Bo\"]]'; row two '[]'; } >items.jsonl
 answer '[[\"person\", \"Bo\"], [\"place\",\"Ann\"]]' '[\"Ann\"' >items.answers.jsonl
@@ -252,7 +252,13 @@ law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n
 law 'labels by votes' -m random2 --task many.jsonl --choices choices.txt -n 40 --votes 5 --seed 3
 law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
 
-refused 'votes of free text' 2 '--votes' -m afm --task text.jsonl --votes 4
+# Votes of corrections: without chance what one answer says, guarded; with it what enough of them say.
+law 'corrections by votes' "${tuned[@]}" --guard --votes 5 --share 0.2 --temp 0.7 --seed 3
+run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl --guard -n 20 >out
+once=$(figures corrected damaged sentences_right)
+run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl --guard -n 20 --votes 3 --temp 1e-6 >out
+is 'corrections: votes without chance' "$(figures corrected damaged sentences_right)" "$once"
+refused 'votes of free text' 2 '--votes: found without --choices or --guard' -m afm --task text.jsonl --votes 4
 refused 'a share of no votes' 2 '--share' -m afm --task many.jsonl --choices choices.txt --share 0.5
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
 refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl

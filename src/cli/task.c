@@ -1,4 +1,5 @@
 /* task.c - eval --task: options, and the way from rows to answers to figures. */
+#include <math.h>
 #include <string.h>
 
 #include "cli/task.h"
@@ -20,15 +21,16 @@ const pp_option pp_options_task[] = {
          "the labels that there are, one a line: the model can say no others, none twice, and in this order where all "
          "right answers keep to it"},
     {PP_OPT_INT("votes", "N", AT(votes), 1, 1000),
-     .help = "with --choices, answer each row N times, drawing tokens by their probability at --temp (default: 1), and "
-             "keep "
-             "the labels that enough of the answers have (default: one answer, of the likeliest tokens)"},
+     .help =
+         "with --choices or --guard, answer each row N times, drawing tokens by their probability at --temp (default: "
+         "1), and keep the labels, or the corrections, that enough of the answers have (default: one answer, of the "
+         "likeliest tokens)"},
     {PP_OPT_REAL("share", "X", AT(share), 0, 1),
-     .help = "of --votes: the share of answers that a label needs (default: 0.3)"},
+     .help = "of --votes: the share of answers that a label or a correction needs (default: 0.3)"},
     {PP_OPT_FLAG("guard", AT(guard)),
      .help =
          "of a correction keep only words that replace one word at an edit distance of 2 at most (1 for words under "
-         "5 letters); all else stays the user's"},
+         "5 letters), and that a word said twice is said once; all else stays the user's"},
     {PP_OPT_TEXT("errors", "FILE", AT(errors)), .files = "jsonl",
      .help =
          "what was damaged in each row: {\"errors\": [{\"word\", \"wrong\", \"right\", \"kind\"}]}; corrections are "
@@ -97,9 +99,9 @@ int pp_task_check(const pp_task_args *t)
     if ((t->guard || t->errors) && strcmp(metric, "corrections") != 0)
         return pp_error(PP_EXIT_USAGE, "%s: found with --metric %s, expected corrections; leave one out",
                         t->guard ? "--guard" : "--errors", metric);
-    if ((t->votes && !t->choices) || (t->share > 0 && !t->votes))
+    if ((t->votes && !t->choices && !t->guard) || (t->share > 0 && !t->votes))
         return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
-                        t->votes ? "--votes" : "--share", t->votes ? "--choices" : "--votes");
+                        t->votes ? "--votes" : "--share", t->votes ? "--choices or --guard" : "--votes");
     if (t->choices && ((t->talk.temperature > 0 && !t->votes) || t->talk.stops.n))
         return pp_error(PP_EXIT_USAGE,
                         "%s: found with --choices, which takes the likeliest label, expected one of them; "
@@ -112,6 +114,12 @@ int pp_task_check(const pp_task_args *t)
                     "%s: found with --answers, which take a model's place, expected one of them; "
                     "leave one out",
                     spare);
+}
+
+size_t pp_task_least(const pp_task_args *t)
+{
+    const size_t least = (size_t)ceil((t->share > 0 ? t->share : 0.3) * t->votes);
+    return PP_MAX(least, 1);
 }
 
 /* ---- what the metric needs of the rows ---- */

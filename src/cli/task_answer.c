@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/task_answer.h"
+#include "cli/words.h"
 
 /* ---- prompts ---- */
 
@@ -127,8 +128,12 @@ static int on_token(void *user, const pippin_token_event *event)
     return w->no_memory || pp_interrupted();
 }
 
-static pippin_generation begin(pp_answerer *a, size_t row, pippin_session *session, writing *w)
+static size_t n_try(const pp_answerer *a) { return a->task->votes ? (size_t)a->task->votes : 1; }
+
+/* Answer number `number` of all: with votes a row has several. */
+static pippin_generation begin(pp_answerer *a, size_t number, pippin_session *session, writing *w)
 {
+    const size_t row = number / n_try(a);
     const pp_prompt *p = &a->questions[row].prompt;
     pippin_generate_options *o = &w->options;
     *o = pp_talk_generate(&a->task->talk, &a->loaded, p);
@@ -139,16 +144,57 @@ static pippin_generation begin(pp_answerer *a, size_t row, pippin_session *sessi
     o->max_tokens = a->max_tokens;
     o->on_token = on_token;
     o->user = w;
-    o->sampling.seed += row;
+    o->sampling.seed += number;
+    if (a->task->votes && !(o->sampling.temperature > 0)) o->sampling.temperature = 1;
     w->text.n = 0;
     return (pippin_generation){.session = session, .prompt = p->ids.items, .n_prompt = p->ids.n, .options = o};
 }
 
-static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w)
+/* ---- votes ---- */
+
+/* A row's answers so far. */
+typedef struct ballot {
+    char **answers; /* [n_try] guarded */
+    size_t row, n, n_tok;
+    bool cut;
+} ballot;
+
+static void forget(ballot *b)
+{
+    for (size_t i = 0; i < b->n; i++) pp_free(b->answers[i]);
+    *b = (ballot){.answers = b->answers};
+}
+
+/* Takes one more answer of the row; the last of them decides. */
+static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp_buffer *text, ballot *b)
+{
+    const char *user = a->rows->items[row].user;
+    const size_t votes = n_try(a);
+    if (b->row != row) forget(b); /* one that Ctrl-C left */
+    b->row = row;
+    char *answer = pp_strndup(text->bytes ? text->bytes : "", text->n);
+    b->answers[b->n] = answer ? pp_guard(user, answer) : NULL;
+    pp_free(answer);
+    if (!b->answers[b->n]) return pp_no_memory();
+    b->n_tok += g->result.n_generated;
+    b->cut |= g->result.finish == PIPPIN_FINISH_LENGTH;
+    if (++b->n < votes) return 0;
+    char *elected = pp_guard_elect(user, b->answers, votes, pp_task_least(a->task));
+    const pp_buffer out = {.bytes = elected, .n = elected ? strlen(elected) : 0};
+    const int code = elected ? pp_answer_keep(a, row, &out, b->n_tok, b->cut) : pp_no_memory();
+    pp_free(elected);
+    forget(b);
+    return code;
+}
+
+/* ---- any text, of all rows ---- */
+
+static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w, ballot *b)
 {
     if (w->no_memory) return pp_no_memory();
     if (g->status != PIPPIN_OK && g->status != PIPPIN_E_CANCELLED) return pp_failed(&g->error);
     if (g->result.finish == PIPPIN_FINISH_CANCELLED) return 0; /* a part of an answer is none */
+    if (a->task->votes) return vote(a, row, g, &w->text, b);
     return pp_answer_keep(a, row, &w->text, g->result.n_generated, g->result.finish == PIPPIN_FINISH_LENGTH);
 }
 
@@ -157,16 +203,19 @@ static int answer_freely(pp_answerer *a)
     writing writings[PP_MAX_TOGETHER] = {0};
     pippin_generation jobs[PP_MAX_TOGETHER];
     pippin_error err;
-    int code = 0;
-    for (size_t first = 0; !code && first < a->rows->n && !pp_interrupted();) {
-        const size_t n = PP_MIN(a->rows->n - first, a->loaded.n_together);
+    ballot b = {.answers = pp_alloc_zero(n_try(a), sizeof *b.answers)};
+    int code = b.answers ? 0 : pp_no_memory();
+    for (size_t first = 0; !code && first < a->rows->n * n_try(a) && !pp_interrupted();) {
+        const size_t n = PP_MIN(a->rows->n * n_try(a) - first, a->loaded.n_together);
         for (size_t i = 0; i < n; i++) jobs[i] = begin(a, first + i, a->loaded.together[i], &writings[i]);
         if (pippin_generate_many(jobs, n, &err) != PIPPIN_OK) code = pp_failed(&err);
-        for (size_t i = 0; !code && i < n; i++) code = finish(a, first + i, &jobs[i], &writings[i]);
+        for (size_t i = 0; !code && i < n; i++) code = finish(a, (first + i) / n_try(a), &jobs[i], &writings[i], &b);
         first += n;
         pp_answer_tell(a);
     }
     for (size_t i = 0; i < PP_MAX_TOGETHER; i++) pp_free(writings[i].text.bytes);
+    forget(&b);
+    pp_free(b.answers);
     return code;
 }
 

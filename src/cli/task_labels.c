@@ -139,8 +139,7 @@ static int finish(labeller *l, place *p, bool cut)
         pp_choices_count(choices, &p->answer, p->votes);
         p->n = 0;
         if (++p->n_vote < task->votes) return pp_choices_begin(choices, &p->answer) ? 0 : pp_no_memory();
-        const uint32_t least = (uint32_t)ceil((task->share > 0 ? task->share : 0.3) * task->votes);
-        if (!pp_choices_elect(choices, p->votes, PP_MAX(least, 1u), &p->answer)) return pp_no_memory();
+        if (!pp_choices_elect(choices, p->votes, (uint32_t)pp_task_least(task), &p->answer)) return pp_no_memory();
     }
     p->busy = false;
     return pp_answer_keep(l->a, p->row, &p->answer.text, p->n_tok, p->cut);

@@ -1,4 +1,4 @@
-/* words.c - words of texts, the longest common sequence, edit distance, alignment, and the guard that stands on them. */
+/* words.c - words of texts, the longest common sequence, edit distance, and alignment. */
 #include <string.h>
 
 #include "cli/words.h"
@@ -47,7 +47,7 @@ bool pp_words_of(const char *text, bool joined, pp_words *out)
 
 bool pp_word_same(pp_word a, pp_word b) { return a.n == b.n && memcmp(a.text, b.text, a.n) == 0; }
 
-static bool same_letters(pp_word a, pp_word b)
+bool pp_word_alike(pp_word a, pp_word b)
 {
     bool same = a.n == b.n;
     for (size_t i = 0; same && i < a.n; i++) same = lower(a.text[i]) == lower(b.text[i]);
@@ -62,7 +62,7 @@ bool pp_words_common(const pp_words *a, const pp_words *b, size_t *n)
         size_t corner = 0; /* of the row above, one to the left */
         for (size_t j = 0; j < b->n; j++) {
             const size_t above = row[j + 1];
-            row[j + 1] = same_letters(a->items[i], b->items[j]) ? corner + 1 : PP_MAX(above, row[j]);
+            row[j + 1] = pp_word_alike(a->items[i], b->items[j]) ? corner + 1 : PP_MAX(above, row[j]);
             corner = above;
         }
     }
@@ -204,53 +204,4 @@ bool pp_words_align(const pp_words *from, const pp_words *to, pp_link *links)
     pp_free(cost);
     pp_free(partner);
     return room;
-}
-
-/* ---- the guard ---- */
-
-/* The text with those words of the answer that may stand in it. */
-static char *keep_near(const char *text, const pp_words *words, const pp_words *answer, const pp_link *links)
-{
-    enum { SHORT = 5 };
-    size_t n = strlen(text) + 1, at = 0;
-    for (size_t j = 0; j < answer->n; j++) n += answer->items[j].n;
-    char *out = pp_alloc(n);
-    if (!out) return NULL;
-    for (size_t i = 0; i < words->n; i++) {
-        const pp_word own = words->items[i];
-        const pp_word other = links[i].n == 1 ? answer->items[links[i].first] : own;
-        const bool near = pp_word_distance(own, other) <= (pp_word_letters(own) < SHORT ? 1 : 2);
-        const pp_word kept = near ? other : own;
-        memcpy(out + at, text, (size_t)(own.text - text));
-        at += (size_t)(own.text - text);
-        memcpy(out + at, kept.text, kept.n);
-        at += kept.n;
-        text = own.text + own.n;
-    }
-    memcpy(out + at, text, strlen(text) + 1);
-    return out;
-}
-
-/*
- * What is left of an answer may align with the text in a cheaper way than the whole answer did: it is guarded until nothing
- * changes. What it costs falls with every round, so this ends.
- */
-char *pp_guard(const char *text, const char *answer)
-{
-    pp_words words = {0};
-    bool room = pp_words_of(text, true, &words), settled = false;
-    pp_link *links = room ? pp_alloc_zero(words.n + 1, sizeof *links) : NULL;
-    char *kept = links ? pp_strdup(answer) : NULL;
-    while (kept && !settled) {
-        pp_words others = {0};
-        room = pp_words_of(kept, true, &others) && pp_words_align(&words, &others, links);
-        char *next = room ? keep_near(text, &words, &others, links) : NULL;
-        settled = next && strcmp(next, kept) == 0;
-        pp_free(others.items);
-        pp_free(kept);
-        kept = next;
-    }
-    pp_free(words.items);
-    pp_free(links);
-    return kept;
 }

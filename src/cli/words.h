@@ -1,4 +1,4 @@
-/* words.h - words of texts: where they are, what two rows of them have in common, which became which, and the guard. */
+/* words.h - words of texts: where they are, what two rows of them have in common, which became which, and (guard.c) which may. */
 #ifndef PP_CLI_WORDS_H
 #define PP_CLI_WORDS_H
 
@@ -20,6 +20,7 @@ typedef struct pp_words {
  */
 bool pp_words_of(const char *text, bool joined, pp_words *out);
 bool pp_word_same(pp_word a, pp_word b);
+bool pp_word_alike(pp_word a, pp_word b); /* but for the case of ASCII letters */
 /* How long the longest sequence is that both have, in order, with gaps; ASCII letters in any case. False without memory. */
 bool pp_words_common(const pp_words *a, const pp_words *b, size_t *n);
 
@@ -41,11 +42,16 @@ typedef struct pp_link {
  */
 bool pp_words_align(const pp_words *from, const pp_words *to, pp_link *links);
 
+/* ---- what may be trusted of a proofreader (guard.c) ---- */
+
 /*
- * What may be trusted of a proofreader's answer: of its words those that stand for one word of the text, at a distance of 2 at
- * most, 1 where that one has less than 5 letters. All else stays the text's own, every byte between words too. A guarded
- * answer guarded again is the same. NULL without memory; free with pp_free.
+ * Of an answer's words those that stand for one word of the text, at a distance of 2 at most, 1 where that one has less than 5
+ * letters; and of words that the text says twice in a row, spaces between, one may go. All else stays the text's own, every
+ * byte between words too. A guarded answer guarded again is the same. NULL without memory; free with pp_free.
  */
 char *pp_guard(const char *text, const char *answer) PP_MUST_USE;
+/* What answers [n] that were guarded one by one agree on: for each word of the text the reading that most of them have other than
+   its own, the first of equals, if at least `least` of them do. NULL without memory; free with pp_free. */
+char *pp_guard_elect(const char *text, char *const *answers, size_t n, size_t least) PP_MUST_USE;
 
 #endif
