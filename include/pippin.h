@@ -409,6 +409,12 @@ typedef struct pippin_session_options {
      * the other evaluates. Threads, passes and rotary scaling are that session's, whatever is said above; n_ctx is at most its.
      */
     pippin_session *with;
+    /*
+     * For a draft, whose head is most of it: logits of the first so many tokens of the vocabulary, which is the order of how often they
+     * come where a tokenizer was made by merging, and of those in the text; in groups of 32. Those of all others are -INFINITY: they are
+     * never guessed, and what is generated has the same law ("FR-Spec", Zhao et al. 2025). 0: of all, as in pippin_session_score anyway.
+     */
+    int32_t n_shortlist;
 } pippin_session_options;
 
 /* The session keeps the model alive. All its memory is allocated here; the first one of a model with weights of GGUF's block types also

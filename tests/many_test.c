@@ -2,6 +2,8 @@
  * many_test.c - texts that take part in the same passes get what each gets alone, bit for bit: logits, tokens, ends; whatever
  * else is in the pass, and whoever fails or is stopped.
  */
+#include <math.h>
+
 #include "adapter/adapter.h"
 #include "tests/support.h"
 
@@ -101,6 +103,63 @@ static void logits(void **state)
     (void)state;
     for (size_t i = 0; i < N_KIND; i++)
         for (int32_t n_batch = 16; n_batch <= 64; n_batch *= 2) logits_of(&kinds[i], n_batch);
+}
+
+/* ---- a part of the head ---- */
+
+/* May the token be guessed after this text? In groups of 32 the first n of the vocabulary, and the text's own. */
+static bool is_listed(int32_t id, int32_t n_shortlist, const int32_t *text, size_t n)
+{
+    bool listed = n_shortlist == 0 || id / 32 <= (n_shortlist - 1) / 32;
+    for (size_t i = 0; i < n; i++) listed |= text[i] / 32 == id / 32;
+    return listed;
+}
+
+/* Texts of which some have a shortlist, in one pass: logits are those of the whole head where they are listed. */
+static void part_of_head(const kind *k, int32_t n_vocab, int n_thread)
+{
+    pippin_config c = small_afm();
+    int32_t texts[N][LONGEST];
+    pippin_model *model;
+    pippin_session *s[N];
+    pippin_text items[N];
+    size_t n_left_out = 0;
+    c.n_vocab = n_vocab;
+    OK(pippin_model_random(&c, k->type, 3, NULL, &model, err));
+    for (size_t i = 0; i < N; i++) make_tokens(texts[i], LONGEST, i % 2 ? n_vocab : n_vocab / 3, 40 + i);
+    pippin_session *one = create(model, k, NULL, 0);
+    for (size_t i = 0; i < N; i++) {
+        const pippin_session_options o = {.n_ctx = LONGEST,
+                                          .n_threads = n_thread,
+                                          .kv_type = k->kv_type,
+                                          .with = i ? s[0] : NULL,
+                                          .n_shortlist = (int32_t)(i % 4) * 37};
+        OK(pippin_session_create(model, &o, &s[i], err));
+        if (i % 3 == 0) OK(pippin_session_sync(s[i], texts[(i + 1) % N], LONGEST, err)); /* another text before */
+        items[i] = (pippin_text){s[i], texts[i], length_of(i)};
+    }
+    OK(pippin_sync_many(items, N, err));
+    for (size_t i = 0; i < N; i++) {
+        OK(pippin_session_sync(one, texts[i], length_of(i), err));
+        const float *whole = pippin_session_logits(one), *part = pippin_session_logits(s[i]);
+        for (int32_t id = 0; id < n_vocab; id++) {
+            const bool listed = is_listed(id, (int32_t)(i % 4) * 37, texts[i], length_of(i));
+            const float want = listed ? whole[id] : -INFINITY;
+            assert_memory_equal(&part[id], &want, sizeof want);
+            n_left_out += !listed;
+        }
+    }
+    assert_true(n_left_out > 100);
+    for (size_t i = 0; i < N; i++) pippin_session_free(s[i]);
+    pippin_session_free(one);
+    pippin_model_free(model);
+}
+
+static void parts_of_heads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_KIND; i++)
+        for (int n_thread = 1; n_thread <= 3; n_thread++) part_of_head(&kinds[i], n_thread == 1 ? 320 : 309, n_thread);
 }
 
 /* ---- texts ---- */
@@ -305,7 +364,8 @@ static void a_crowd(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(logits), cmocka_unit_test(texts),
-                                       cmocka_unit_test(each_ends_alone), cmocka_unit_test(a_crowd)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(logits), cmocka_unit_test(parts_of_heads),
+                                       cmocka_unit_test(texts), cmocka_unit_test(each_ends_alone),
+                                       cmocka_unit_test(a_crowd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,12 +23,16 @@ refused 'a draft of another vocabulary' 'its vocabulary has 121 tokens, expected
 refused 'acceptance without a draft' '--acceptance: found without --draft' 2 bench -m "$scratch/base" --acceptance 0.5
 refused 'numbers without a draft' '--draft-tokens: found without --draft' 2 bench -m "$scratch/base" --draft-tokens 1
 
+refused 'a part of the vocabulary of no draft' '--draft-vocab: found without --draft' 2 generate -m "$scratch/base" --tokens 1 --lookup --draft-vocab 9
+refused 'a part of no vocabulary' '--draft-vocab: found "0"' 2 generate -m "$scratch/base" --tokens 1 -d "$scratch/base" --draft-vocab 0
+
 # The same ids whatever guesses; the numbers that scripts read.
 generate() { "$pippin" generate -m "$scratch/base" --tokens 1,2,3,4,5,6,1,2,3 -n 40 -t 1 "$@"; }
 number() { grep -o "\"$1\": [0-9]*" | grep -o '[0-9]*$'; }
 plain=$(generate)
 for options in '--lookup' '--lookup --draft-tokens 3' "-d $scratch/base" "-d $scratch/base --draft-tokens 8" \
-    "--draft $scratch/base --lookup --draft-tokens 2"; do
+    "--draft $scratch/base --lookup --draft-tokens 2" "-d $scratch/base --draft-vocab 1 --draft-tokens 8" \
+    "-d $scratch/base --draft-vocab 1000"; do
     # shellcheck disable=SC2086
     is "the same: $options" "$(generate $options)" "$plain"
 done
@@ -36,6 +40,9 @@ json=$(generate -d "$scratch/base" --draft-tokens 4 --json)
 drafted=$(number draft_n <<<"$json")
 accepted=$(number draft_n_accepted <<<"$json")
 if [ "${drafted:-0}" -ge "${accepted:-0}" ] && [ "${accepted:-0}" -gt 0 ]; then pass; else fail 'timings' "$json"; fi
+# Of 120 tokens 32 and the text's own: it guesses the same where the answer is among them.
+some=$(generate -d "$scratch/base" --draft-tokens 4 --draft-vocab 1 --json | number draft_n_accepted)
+if [ "${some:-0}" -gt 0 ] && [ "$some" -le "$accepted" ]; then pass; else fail 'a part of the vocabulary' "$some of $accepted"; fi
 is 'no guesses' "$(generate --json | number draft_n)" 0
 holds 'the footer' "$(generate -d "$scratch/base" --draft-tokens 4 -v 2>&1 >/dev/null)" "$accepted of $drafted guesses right"
 # A seed gives its text again.

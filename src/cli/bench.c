@@ -7,13 +7,14 @@
 
 #include "cli/bench_batch.h"
 #include "cli/bench_guess.h"
+#include "cli/talk.h"
 
 typedef struct bench_args {
     pp_common common;
     const char *preset, *verify, *depth, *batch, *draft, *draft_tokens;
     double acceptance;
     pippin_type type;
-    int32_t n_prompt, n_generate, n_round;
+    int32_t n_prompt, n_generate, n_round, draft_vocab;
     bool markdown;
 } bench_args;
 
@@ -34,6 +35,7 @@ static const pp_option own_options[] = {
      .help = "measure generation with guesses of this smaller model, against generation without, and nothing else"},
     {PP_OPT_TEXT("draft-tokens", "K,K,...", AT(draft_tokens)),
      .help = "guesses to check at once, 1 to 8 each; as many as pay are measured too (default: all of them)"},
+    {PP_OPT_DRAFT_VOCAB(AT(draft_vocab))},
     {PP_OPT_AMOUNT("acceptance", "A", AT(acceptance), 1),
      .help =
          "with --draft, take each guess for right with this probability, whatever the model says: for random weights"},
@@ -306,7 +308,7 @@ static int prepare_guesses(bench *b)
 {
     pp_ids numbers = {0};
     int code = read_numbers("--draft-tokens", b->args->draft_tokens, PP_GUESS_ROWS - 2, 8, &numbers);
-    if (!code) code = pp_load_draft(&b->args->common, b->args->draft, &b->loaded);
+    if (!code) code = pp_load_draft(&b->args->common, b->args->draft, b->args->draft_vocab, &b->loaded);
     b->guess.prompt = b->tokens;
     b->guess.n_prompt = SHORT;
     b->guess.n_generate = (size_t)b->args->n_generate;
@@ -319,7 +321,10 @@ static int prepare_guesses(bench *b)
 /* Options that would have no effect. */
 static int check_options(const bench_args *a)
 {
-    const char *given = a->draft_tokens ? "--draft-tokens" : a->acceptance != 0 ? "--acceptance" : NULL;
+    const char *given = a->draft_tokens      ? "--draft-tokens"
+                        : a->draft_vocab     ? "--draft-vocab"
+                        : a->acceptance != 0 ? "--acceptance"
+                                             : NULL;
     if (a->draft || !given) return 0;
     return pp_error(PP_EXIT_USAGE, "%s: found without --draft, expected both; name the model that guesses", given);
 }

@@ -305,8 +305,8 @@ int pp_load(const pp_common *common, int32_t n_ctx, pp_loaded *out);
 int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out);
 /* Sessions like the one that was loaded, for texts of one pass: up to n of them with it, no more than a pass has logits for. */
 int pp_load_together(const pp_common *common, size_t n, pp_loaded *loaded);
-/* The model that guesses for a loaded one, in q8 where its file has more bits, with a session as long. */
-int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded);
+/* The model that guesses for a loaded one, in q8 where its file has more bits, with a session as long; n_shortlist: see there. */
+int pp_load_draft(const pp_common *common, const char *path, int32_t n_shortlist, pp_loaded *loaded);
 void pp_unload(pp_loaded *loaded);
 
 /* What inspect and plan talk about: a preset, a config.json or an opened model. */

@@ -189,11 +189,12 @@ int pp_load_together(const pp_common *common, size_t n, pp_loaded *loaded)
     return code;
 }
 
-int pp_load_draft(const pp_common *common, const char *path, pp_loaded *loaded)
+int pp_load_draft(const pp_common *common, const char *path, int32_t n_shortlist, pp_loaded *loaded)
 {
     const double start = pp_seconds();
     pippin_model *model = NULL;
-    pippin_session_options options = {.n_ctx = pippin_session_n_ctx(loaded->session), .n_threads = common->n_threads};
+    pippin_session_options options = {
+        .n_ctx = pippin_session_n_ctx(loaded->session), .n_threads = common->n_threads, .n_shortlist = n_shortlist};
     pippin_error err;
     int code = choose_rope(common, &options);
     if (!code) code = open_model(path, &(pippin_model_options){.cpu = common->cpu, .type = PIPPIN_Q8}, &model);

@@ -36,6 +36,7 @@ const pp_option pp_options_draft[] = {
              "sooner"},
     {PP_OPT_TEXT("draft-tokens", "K", AT(draft_tokens)), .choices = "auto|1|2|3|4|5|6|7|8",
      .help = "tokens to guess at once, 1 to 8, or auto: as many as pay, or none (default: auto)"},
+    {PP_OPT_DRAFT_VOCAB(AT(draft_vocab))},
     {PP_OPT_FLAG("lookup", AT(lookup)),
      .help = "guess what followed the same words earlier in the text, before a draft is asked"},
     {0}};
@@ -54,6 +55,9 @@ int pp_talk_check(const pp_talk *t)
     int32_t n;
     if (!read_draft_tokens(t->draft_tokens, &n))
         return pp_error(PP_EXIT_USAGE, "--draft-tokens: found \"%s\", expected 1 to 8, or auto", t->draft_tokens);
+    if (t->draft_vocab && !t->draft)
+        return pp_error(PP_EXIT_USAGE,
+                        "--draft-vocab: found without --draft, expected both; name the model that guesses");
     if (t->draft_tokens && !t->draft && !t->lookup)
         return pp_error(PP_EXIT_USAGE,
                         "--draft-tokens: found without --draft and --lookup, expected one of them, which "
@@ -63,7 +67,7 @@ int pp_talk_check(const pp_talk *t)
 
 int pp_talk_load_draft(const pp_talk *t, pp_loaded *loaded)
 {
-    return t->draft ? pp_load_draft(&t->common, t->draft, loaded) : 0;
+    return t->draft ? pp_load_draft(&t->common, t->draft, t->draft_vocab, loaded) : 0;
 }
 
 pippin_generate_options pp_talk_generate(const pp_talk *t, const pp_loaded *loaded, const pp_prompt *p)

@@ -25,7 +25,7 @@ typedef struct pp_remark {
 typedef struct pp_talk {
     pp_common common;
     pp_texts stops;
-    int32_t n, top_k;
+    int32_t n, top_k, draft_vocab;
     double temperature, top_p, min_p, repeat_penalty;
     uint64_t seed;
     const char *system, *template;
@@ -37,7 +37,12 @@ typedef struct pp_talk {
 extern const pp_option pp_options_length[], pp_options_sampling[], pp_options_template[], pp_options_draft[];
 
 #define PP_OPT_MAX_TOKENS(at) PP_OPT_INT("max-tokens", "N", at, 1, 1 << 20), .letter = 'n'
-#define PP_OPT_TEMPLATE(at)   PP_OPT_CHOICE("template", "NAME", at, "afm|llama3|chatml|mistral")
+#define PP_OPT_DRAFT_VOCAB(at)                                                                                         \
+    PP_OPT_INT("draft-vocab", "N", at, 1, INT32_MAX),                                                                  \
+        .help =                                                                                                        \
+            "the draft guesses among the first N tokens of its vocabulary, usually the more frequent ones, and those " \
+            "of the text alone, which costs less; the text follows the same law (default: all)"
+#define PP_OPT_TEMPLATE(at) PP_OPT_CHOICE("template", "NAME", at, "afm|llama3|chatml|mistral")
 
 /* Options that do not go together, or mean nothing; 0 or an exit code after a message. */
 int pp_talk_check(const pp_talk *talk);

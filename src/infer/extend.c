@@ -35,7 +35,8 @@ static void add(gathering *g, int32_t which, int32_t n)
         g->n_wanted += wanted;
     }
     g->which[g->n_sequence] = which;
-    g->sequences[g->n_sequence++] = pp_session_sequence(s);
+    g->sequences[g->n_sequence] = pp_session_sequence(s);
+    g->sequences[g->n_sequence++].head_groups = pp_session_list(s, first + n);
     s->logits = NULL;
     pp_session_remark(s, first + n - 1);
 }
@@ -52,10 +53,10 @@ static void gather(gathering *g, int32_t n, bool is_short)
     }
 }
 
-static void hand_out_logits(const gathering *g, const pp_engine *engine)
+static void hand_out_logits(const gathering *g, const pp_engine *engine, const pp_pass *pass)
 {
     if (g->n_wanted == 0) return;
-    const float *logits = pp_forward_logits(engine, 0, g->n_wanted);
+    const float *logits = pp_forward_logits(engine, pass, 0, g->n_wanted);
     for (int32_t i = 0; i < g->n_sequence; i++) {
         const pp_extension *x = &g->items[g->which[i]];
         if (left_of(x) || x->n_wanted == 0) continue;
@@ -75,7 +76,7 @@ pippin_status pp_extend_pass(const pp_extension *items, int32_t n, pippin_error 
     g.work->n_pass++;
     pippin_status status = pp_forward(&engine, &pass, err);
     if (status != PIPPIN_OK) return status;
-    hand_out_logits(&g, &engine);
+    hand_out_logits(&g, &engine, &pass);
     for (int32_t i = 0; i < g.n_sequence; i++) {
         const pp_extension *x = &items[g.which[i]];
         x->s->n_wanted = left_of(x) ? 0 : x->n_wanted;

@@ -20,13 +20,13 @@ static void complete(pippin_session *s, const pippin_score *in, pippin_score *ou
     out->positions = positions;
 }
 
-static pippin_status emit(pippin_session *s, const pp_engine *e, const pippin_score *score, size_t at, int32_t n,
-                          pippin_error *err)
+static pippin_status emit(pippin_session *s, const pp_engine *e, const pp_pass *pass, const pippin_score *score,
+                          size_t at, pippin_error *err)
 {
     const size_t n_vocab = (size_t)s->model->weights.config.n_vocab;
-    for (int32_t first = 0; first < n; first += s->work->n_logits) {
-        const int32_t some = PP_MIN(s->work->n_logits, n - first);
-        const float *logits = pp_forward_logits(e, first, some);
+    for (int32_t first = 0; first < pass->n_row; first += s->work->n_logits) {
+        const int32_t some = PP_MIN(s->work->n_logits, pass->n_row - first);
+        const float *logits = pp_forward_logits(e, pass, first, some);
         for (int32_t i = 0; i < some; i++)
             if (score->row && score->row(score->user, at + (size_t)(first + i), logits + (size_t)i * n_vocab))
                 return pp_fail(err, PIPPIN_E_CANCELLED, "score: stopped by the caller");
@@ -52,7 +52,7 @@ static pippin_status fast_score(pippin_session *s, const pippin_score *score, pi
         const pp_pass pass = {s->work->rows, n, &sequence, 1, s->no_bypass};
         s->work->n_pass++;
         status = pp_forward(&engine, &pass, err);
-        if (status == PIPPIN_OK) status = emit(s, &engine, score, at, n, err);
+        if (status == PIPPIN_OK) status = emit(s, &engine, &pass, score, at, err);
         at += (size_t)n;
     }
     if (status == PIPPIN_E_CANCELLED) atomic_store(&s->cancel, 0); /* the request has been served */

@@ -17,6 +17,7 @@ static pippin_status check_options(const pippin_session_options *o, pippin_error
     } ranges[] = {{"context", o->n_ctx, MAX_CTX},
                   {"threads", o->n_threads, MAX_THREADS},
                   {"batch", o->n_batch, MAX_CTX},
+                  {"shortlist of tokens", o->n_shortlist, INT32_MAX},
                   {"rows of logits", o->n_logits, MAX_CTX}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].value < 0 || ranges[i].value > ranges[i].high)
@@ -61,6 +62,16 @@ static pippin_status start_alone(pippin_session *s, const pippin_session_options
     return status == PIPPIN_OK ? pp_workspace_create(s->model, &s->rope, sizes, &s->work, err) : status;
 }
 
+static pippin_status make_shortlist(pippin_session *s, int32_t n, pippin_error *err)
+{
+    const int32_t n_vocab = s->model->weights.config.n_vocab;
+    if (n == 0 || n >= n_vocab) return PIPPIN_OK;
+    const size_t n_group = PP_HEAD_GROUPS(n_vocab);
+    s->n_shortlist = n;
+    s->head_groups = pp_alloc_zero(n_group, sizeof *s->head_groups);
+    return s->head_groups ? PIPPIN_OK : pp_fail_memory(err, "shortlist of tokens", n_group);
+}
+
 static pippin_status allocate(pippin_session *s, const pippin_session_options *o, pippin_error *err)
 {
     const pp_weights *w = &s->model->weights;
@@ -72,7 +83,8 @@ static pippin_status allocate(pippin_session *s, const pippin_session_options *o
     s->segments = pp_alloc(n_ctx * sizeof *s->segments);
     s->positions = pp_alloc(n_ctx * sizeof *s->positions);
     if (!s->tokens || !s->segments || !s->positions) return pp_fail_memory(err, "session", 3 * n_ctx * sizeof(int32_t));
-    status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
+    status = make_shortlist(s, o->n_shortlist, err);
+    if (status == PIPPIN_OK) status = pp_stream_init(&s->stream, s->model->tokenizer, true, err);
     if (status == PIPPIN_OK) status = pp_sampler_create(&s->model->kernels, w->config.n_vocab, &s->sampler, err);
     if (status == PIPPIN_OK) status = pp_kv_create(w, o->kv_type ? o->kv_type : pp_kv_auto(w), s->n_ctx, &s->kv, err);
     return status;
@@ -109,6 +121,7 @@ void pippin_session_free(pippin_session *s)
     pp_free(s->tokens);
     pp_free(s->segments);
     pp_free(s->positions);
+    pp_free(s->head_groups);
     pp_sampler_free(&s->sampler);
     pippin_model_free(s->fits);
     pippin_model_free(s->model);
@@ -206,7 +219,17 @@ pp_engine pp_session_engine(pippin_session *s)
 
 pp_sequence pp_session_sequence(pippin_session *s)
 {
-    return (pp_sequence){&s->kv, s->loras, s->n_lora, s->leader ? &s->leader->cancel : &s->cancel};
+    return (pp_sequence){
+        .kv = &s->kv, .loras = s->loras, .n_lora = s->n_lora, .cancel = s->leader ? &s->leader->cancel : &s->cancel};
+}
+
+const bool *pp_session_list(pippin_session *s, int32_t n_tok)
+{
+    if (!s->head_groups) return NULL;
+    const size_t first = PP_HEAD_GROUPS(s->n_shortlist), n_group = PP_HEAD_GROUPS(s->model->weights.config.n_vocab);
+    for (size_t i = 0; i < n_group; i++) s->head_groups[i] = i < first;
+    for (int32_t i = 0; i < n_tok; i++) s->head_groups[s->tokens[i] / PP_HEAD_GROUP] = true;
+    return s->head_groups;
 }
 
 void pp_session_rewind(pippin_session *s, size_t n_tok)

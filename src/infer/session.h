@@ -37,6 +37,8 @@ struct pippin_session {
     int32_t n_wanted;
     uint64_t pass;                 /* the workspace's, that the logits are of */
     int32_t *segments, *positions; /* [n_ctx] where a score gives none */
+    int32_t n_shortlist;           /* tokens of the vocabulary that always have logits; 0: all have */
+    bool *head_groups;             /* [PP_HEAD_GROUPS(n_vocab)] which those are, and the text's own */
     pp_sampler sampler;
     pp_stream stream;
     size_t n_reused;
@@ -65,6 +67,9 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
 pp_engine pp_session_engine(pippin_session *s);
 /* How it takes part in a pass. */
 pp_sequence pp_session_sequence(pippin_session *s);
+
+/* The head's groups with a token that has logits after the first n_tok of its timeline; NULL: all. They hang on these tokens alone. */
+const bool *pp_session_list(pippin_session *s, int32_t n_tok);
 
 /* ---- evaluating timelines, one or several at once (extend.c) ---- */
 

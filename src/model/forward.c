@@ -172,31 +172,74 @@ pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *
 
 /* ---- the head ---- */
 
+/* Rows that want the same logits. */
 typedef struct head_args {
     const pp_engine *engine;
-    int32_t first, n;
+    const bool *groups; /* NULL: all */
+    size_t n_listed;    /* groups that are computed */
+    pp_matmul m;
 } head_args;
 
 static void head_task(void *arg, int thread, int n_thread)
 {
     const head_args *a = arg;
-    const pp_weights *w = a->engine->weights;
-    const pp_linear *l = &w->head;
-    const pp_scratch *s = a->engine->scratch;
-    pp_linear_share(a->engine, l,
-                    (pp_matmul){.x = s->h + (size_t)a->first * (size_t)l->n_in,
-                                .x_stride = (size_t)l->n_in,
-                                .y = s->logits,
-                                .y_stride = (size_t)l->n_out,
-                                .n_tok = a->n},
-                    thread, n_thread);
+    pp_linear_share(a->engine, &a->engine->weights->head, a->m, thread, n_thread);
 }
 
-const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n)
+static void leave_out(const pp_matmul *m, size_t first, size_t last)
+{
+    for (size_t t = 0; t < (size_t)m->n_tok; t++)
+        for (size_t i = first; i < last; i++) m->y[t * m->y_stride + i] = -INFINITY;
+}
+
+/* Listed groups are divided among the threads, wherever they are; so are the others, which only have to be written. */
+static void listed_task(void *arg, int thread, int n_thread)
+{
+    const head_args *a = arg;
+    const pp_linear *head = &a->engine->weights->head;
+    const size_t n_out = (size_t)head->n_out, n_group = PP_HEAD_GROUPS(n_out);
+    size_t first, last, seen = 0; /* this thread's listed groups, and those behind */
+    pp_team_share(a->n_listed, 1, thread, n_thread, &first, &last);
+    for (size_t group = 0, end; group < n_group; group = end) {
+        const bool listed = a->groups[group];
+        for (end = group + 1; end < n_group && a->groups[end] == listed;) end++;
+        if (!listed) {
+            size_t from, to;
+            pp_team_share(end - group, 1, thread, n_thread, &from, &to);
+            leave_out(&a->m, (group + from) * PP_HEAD_GROUP, PP_MIN((group + to) * PP_HEAD_GROUP, n_out));
+            continue;
+        }
+        const size_t from = PP_MAX(first, seen), to = PP_MIN(last, seen + end - group);
+        if (from < to)
+            pp_linear_part(a->engine, head, a->m, (group + from - seen) * PP_HEAD_GROUP,
+                           PP_MIN((group + to - seen) * PP_HEAD_GROUP, n_out));
+        seen += end - group;
+    }
+}
+
+/* Logits of n rows from wanted row `first` on into y [n][n_vocab], all with these groups. */
+static void multiply_head(const pp_engine *e, const bool *groups, size_t first, int32_t n, float *y)
 {
     const pp_linear *l = &e->weights->head;
-    pp_linear_input(e, l, e->scratch->h + (size_t)first * (size_t)l->n_in, n);
-    pp_team_run_worth(e->team, (uint64_t)n * (uint64_t)l->n_in * (uint64_t)l->n_out, head_task,
-                      &(head_args){e, first, n});
+    const size_t n_in = (size_t)l->n_in, n_group = PP_HEAD_GROUPS(l->n_out);
+    head_args a = {
+        .engine = e,
+        .groups = groups,
+        .n_listed = groups ? 0 : n_group,
+        .m = {.x = e->scratch->h + first * n_in, .x_stride = n_in, .y = y, .y_stride = (size_t)l->n_out, .n_tok = n}};
+    for (size_t i = 0; groups && i < n_group; i++) a.n_listed += groups[i];
+    pp_linear_input(e, l, a.m.x, n);
+    pp_team_run_worth(e->team, (uint64_t)n * n_in * a.n_listed * PP_HEAD_GROUP, groups ? listed_task : head_task, &a);
+}
+
+const float *pp_forward_logits(const pp_engine *e, const pp_pass *pass, int32_t first, int32_t n)
+{
+    const size_t n_vocab = (size_t)e->weights->head.n_out;
+    const pp_row *rows = e->scratch->rows + first;
+    for (int32_t i = 0, end; i < n; i = end) {
+        const bool *groups = pass->sequences[rows[i].sequence].head_groups;
+        for (end = i + 1; end < n && pass->sequences[rows[end].sequence].head_groups == groups;) end++;
+        multiply_head(e, groups, (size_t)(first + i), end - i, e->scratch->logits + (size_t)i * n_vocab);
+    }
     return e->scratch->logits;
 }

@@ -29,10 +29,8 @@ void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int
     if (wanted) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in, wanted);
 }
 
-void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
+void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t first, size_t last)
 {
-    size_t first, last;
-    pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
     if (first == last) return;
     if (!pp_low_wanted(l)) m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
     m.bias = l->bias ? l->bias + first : NULL;
@@ -43,6 +41,13 @@ void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int th
         pp_low_rows_multiply(&e->scratch->low, e->kernels, l, first, &m);
     else
         pp_kernels_matmul(e->kernels, l->type)(&m);
+}
+
+void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
+{
+    size_t first, last;
+    pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
+    pp_linear_part(e, l, m, first, last);
 }
 
 /* This thread's outputs of the jobs, the ones that it computed itself. */

@@ -216,7 +216,13 @@ typedef struct pp_sequence {
     const pp_lora_use *loras; /* [n_lora] */
     int32_t n_lora;
     const atomic_int *cancel; /* polled once a layer; may be NULL */
+    /* [PP_HEAD_GROUPS(n_vocab)] which rows of the head are computed for it, in groups; logits of the others are -INFINITY. NULL: all. */
+    const bool *head_groups;
 } pp_sequence;
+
+/* Rows of the head that come together: a whole tile of any kernel. */
+enum { PP_HEAD_GROUP = 32 };
+#define PP_HEAD_GROUPS(n_vocab) (((size_t)(n_vocab) + PP_HEAD_GROUP - 1) / PP_HEAD_GROUP)
 
 typedef struct pp_pass {
     const pp_row *rows; /* [n_row] */
@@ -250,8 +256,8 @@ typedef struct pp_engine {
  * for rows that want no logits - it is dropped, exactly. CANCELLED leaves the caches' n_tok as it was.
  */
 pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *err);
-/* Logits [n_vocab] of wanted rows first .. first + n - 1 (n <= the scratch's n_logits), in order; owned by the scratch. */
-const float *pp_forward_logits(const pp_engine *e, int32_t first, int32_t n);
+/* Logits [n_vocab] of the pass's wanted rows first .. first + n - 1 (n <= the scratch's n_logits), in order; owned by the scratch. */
+const float *pp_forward_logits(const pp_engine *e, const pp_pass *pass, int32_t first, int32_t n);
 
 /* ---- saving as GGUF (save_gguf.c) ---- */
 
