@@ -422,6 +422,7 @@ typedef struct pippin_session_options {
 PIPPIN_API pippin_status pippin_session_create(pippin_model *model, const pippin_session_options *options,
                                                pippin_session **out, pippin_error *err);
 PIPPIN_API void pippin_session_free(pippin_session *session);
+PIPPIN_API const pippin_model *pippin_session_model(const pippin_session *session); /* its own as long as it lives */
 PIPPIN_API int32_t pippin_session_n_ctx(const pippin_session *session);
 PIPPIN_API int32_t pippin_session_n_threads(const pippin_session *session);
 PIPPIN_API pippin_type pippin_session_kv_type(const pippin_session *session);

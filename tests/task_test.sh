@@ -258,6 +258,32 @@ run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl -
 once=$(figures corrected damaged sentences_right)
 run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl --guard -n 20 --votes 3 --temp 1e-6 >out
 is 'corrections: votes without chance' "$(figures corrected damaged sentences_right)" "$once"
+# Guesses: the same answers in fewer passes; what one model says is what the same model finds likeliest.
+for options in '-d tuned --draft-tokens 3' '--lookup --draft-tokens 2' '-d tuned --draft-vocab 64'; do
+    # shellcheck disable=SC2086
+    run "${tuned[@]}" $options --save-answers guessed.jsonl >out
+    is "answers with guesses: $options" "$(cat guessed.jsonl)" "$(cat greedy.jsonl)"
+    is "guesses that were right: $options" "$(($(number draft_n) >= $(number draft_n_accepted) && $(number draft_n_accepted) > 0))" 1
+done
+run "${tuned[@]}" --against tuned --save-answers guessed.jsonl >out
+is 'answers, and a draft beside' "$(cat guessed.jsonl)" "$(cat greedy.jsonl)"
+"$pippin" convert tuned --tokenizer m.model --type q8 -o tuned.gguf >/dev/null 2>&1 # as drafts are run
+run -m tuned.gguf --task many.jsonl -n 40 --against tuned.gguf >out
+is 'it agrees with itself' "$(figures top1_agreement)" 1.0000
+run "${tuned[@]}" --against afm >out
+is 'and not with another' "$(number top1_agreement | awk '{ print ($1 < 0.5) }')" 1
+is 'ends are compared too' "$(($(grep -oE '"top1_agreement"|"tokens": [0-9]+' out | sed -n 's/.*: //p' | tail -1) - $(number tokens)))" \
+    "$((11 - $(number cut)))"
+"$pippin" "eval" -m tuned.gguf --task many.jsonl -n 40 -d tuned.gguf --draft-tokens 3 --against tuned.gguf >out 2>err
+holds 'guesses, as text' "$(cat out)" 'passes for the tokens'
+holds 'agreement, as text' "$(cat out)" 'top-1 agreement of tuned.gguf: 1.0000'
+refused 'guesses of labels' 2 '--draft: found with --choices' -m afm --task many.jsonl --choices choices.txt -d afm
+refused 'agreement by votes' 2 '--against: found with --votes' -m afm --task many.jsonl --guard --votes 3 --against afm
+refused 'guesses of a text' 2 '--draft: found without --task' -m afm --text text.jsonl -d afm
+refused 'guesses of a file' 2 '--lookup: found with --answers' --task many.jsonl --answers greedy.jsonl --lookup
+sed 's/700/640/' afm/config.json >less.json
+"$pippin" init --preset less.json -o less >/dev/null 2>&1
+refused 'a draft of another vocabulary' 1 'less: has 640 ids, expected the 700 of tuned' "${tuned[@]}" --against less
 refused 'votes of free text' 2 '--votes: found without --choices or --guard' -m afm --task text.jsonl --votes 4
 refused 'a share of no votes' 2 '--share' -m afm --task many.jsonl --choices choices.txt --share 0.5
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl

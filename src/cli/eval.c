@@ -8,7 +8,7 @@
 
 typedef struct eval_args {
     pp_task_args task;
-    const char *text, *separator, *by_position, *against;
+    const char *text, *separator, *by_position;
     int32_t window;
 } eval_args;
 
@@ -26,10 +26,11 @@ static const pp_option own_options[] = {
     {PP_OPT_INT("window", "N", AT(window), 2, 1 << 20),
      .help = "let the model see no more than the N last tokens of the context: each is predicted from N/2 to N - 1 of "
              "them, which are read as a text of their own (default: all of the context)"},
-    {PP_OPT_TEXT("against", "MODEL", AT(against)), .files = PP_MODEL_FILES,
+    {PP_OPT_TEXT("against", "MODEL", AT(task.against)), .files = PP_MODEL_FILES,
      .help =
          "a model of the same vocabulary: how far the predictions are from its own, as KL divergence and as the share "
-         "of tokens where both find the same one likeliest (contexts of 512 tokens unless --ctx says otherwise)"},
+         "of tokens where both find the same one likeliest (contexts of 512 tokens unless --ctx says otherwise); with "
+         "--task a draft, and how often it finds likeliest what the model says next in its answers"},
     {0}};
 
 /* One stretch of text that is predicted by itself. */
@@ -82,7 +83,7 @@ static int score_row(void *user, size_t i, const float *logits)
 /* Predicts ids[n_seen..n), n_seen >= 1, from what stands before each. */
 static int score(evaluation *e, const int32_t *ids, size_t n, size_t n_seen, size_t before, document *out)
 {
-    pp_against *against = e->args->against ? &e->against : NULL;
+    pp_against *against = e->args->task.against ? &e->against : NULL;
     scorer s = {.ids = ids,
                 .n_tok = n,
                 .n_seen = n_seen,
@@ -194,7 +195,7 @@ static json_t *to_json(const evaluation *e, const pp_against_result *against)
                   "perplexity", pp_json_number(exp(t->nll / (double)t->n_tok)), "bits_per_byte",
                   pp_json_number(t->nll / log(2) / (double)t->n_bytes), "cut", (json_int_t)e->n_cut, "documents", list);
     if (o && e->args->by_position) json_object_set_new(o, "positions", pp_positions_json(&e->positions));
-    if (o && e->args->against) json_object_set_new(o, "against", pp_against_json(against, e->args->against));
+    if (o && e->args->task.against) json_object_set_new(o, "against", pp_against_json(against, e->args->task.against));
     return o;
 }
 
@@ -206,13 +207,13 @@ static int report(evaluation *e)
     if (e->n_cut)
         fprintf(stderr, "pippin: %zu of %zu documents were cut at the context of %d tokens\n", e->n_cut, e->n,
                 (int)pippin_session_n_ctx(e->loaded.session));
-    const pp_against_result against = e->args->against ? pp_against_finish(&e->against) : (pp_against_result){0};
+    const pp_against_result against = e->args->task.against ? pp_against_finish(&e->against) : (pp_against_result){0};
     if (e->args->task.talk.common.json) return pp_print_json(to_json(e, &against));
     pp_print("documents       %zu\ntokens          %zu\nnll             %.4f nats, %.6f a token\nperplexity      "
              "%.4f\nbits per byte   %.4f\n",
              e->n, t->n_tok, t->nll, t->nll / (double)t->n_tok, exp(t->nll / (double)t->n_tok),
              t->nll / log(2) / (double)t->n_bytes);
-    if (e->args->against) pp_against_print(&against, t->n_tok, t->nll);
+    if (e->args->task.against) pp_against_print(&against, t->n_tok, t->nll);
     return e->args->by_position ? pp_positions_print(&e->positions) : 0;
 }
 
@@ -225,9 +226,9 @@ static int load(const eval_args *args, pp_loaded *out)
     if (code) return code;
     const int32_t trained = pippin_model_config(model)->n_ctx_train;
     return pp_load_session(&args->task.talk.common, model,
-                           !args->against ? 0
-                           : trained > 0  ? PP_MIN(trained, COMPARED)
-                                          : COMPARED,
+                           !args->task.against ? 0
+                           : trained > 0       ? PP_MIN(trained, COMPARED)
+                                               : COMPARED,
                            out);
 }
 
@@ -237,7 +238,6 @@ static int check(const eval_args *args)
                           : args->separator   ? "--separator"
                           : args->by_position ? "--by-position"
                           : args->window      ? "--window"
-                          : args->against     ? "--against"
                                               : NULL;
     if (args->task.file && of_text)
         return pp_error(PP_EXIT_USAGE, "%s: found with --task, expected one of them; leave one out", of_text);
@@ -248,7 +248,7 @@ static int check(const eval_args *args)
         code = pp_error(PP_EXIT_USAGE, "--text: found none, expected the file to predict, or - for stdin; or --task");
     if (!code && args->separator && !*args->separator)
         code = pp_error(PP_EXIT_USAGE, "--separator: is empty, expected what stands between documents");
-    if (!code && args->window && args->against)
+    if (!code && args->window && args->task.against)
         code = pp_error(PP_EXIT_USAGE, "--window: found with --against, expected one of them; leave one out");
     return code;
 }
@@ -261,7 +261,7 @@ static int evaluate_text(const eval_args *args)
     int code = args->by_position ? pp_positions_open(&e.positions, args->by_position) : 0;
     if (!code) code = pp_read_all(args->text, &text);
     if (!code) code = load(args, &e.loaded);
-    if (!code && args->against) code = pp_against_open(&e.against, common, args->against, &e.loaded);
+    if (!code && args->task.against) code = pp_against_open(&e.against, common, args->task.against, &e.loaded);
     if (!code && !pippin_model_tokenizer(e.loaded.model))
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
                         common->model);
@@ -288,10 +288,15 @@ static int run(const void *raw)
     return args.task.file ? pp_task_run(&args.task) : evaluate_text(&args);
 }
 
-static const pp_option_group groups[] = {{"Text", own_options},           {"Task", pp_options_task},
-                                         {"Model", pp_options_model},     {NULL, pp_options_tokenizer},
-                                         {NULL, pp_options_session},      {"Computing", pp_options_compute},
-                                         {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Text", own_options},
+                                         {"Task", pp_options_task},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Guessing", pp_options_draft},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_eval = {
     .name = "eval",

@@ -72,6 +72,9 @@ static const char *of_model(const pp_task_args *t)
            : t->talk.seed            ? "--seed"
            : t->talk.stops.n         ? "--stop"
            : t->talk.template        ? "--template"
+           : t->talk.draft           ? "--draft"
+           : t->talk.lookup          ? "--lookup"
+           : t->against              ? "--against"
                                      : NULL;
 }
 
@@ -84,6 +87,7 @@ static const char *of_task(const pp_task_args *t)
            : t->errors  ? "--errors"
            : t->answers ? "--answers"
            : t->compare ? "--compare"
+           : t->against ? NULL /* of a text, then */
                         : of_model(t);
 }
 
@@ -107,7 +111,14 @@ int pp_task_check(const pp_task_args *t)
                         "%s: found with --choices, which takes the likeliest label, expected one of them; "
                         "leave one out",
                         t->talk.stops.n ? "--stop" : "--temp");
-    if (!t->answers) return pp_require_model(&t->talk.common);
+    const char *guesses = t->talk.draft ? "--draft" : t->talk.lookup ? "--lookup" : t->against ? "--against" : NULL;
+    if (guesses && (t->choices || t->votes))
+        return pp_error(PP_EXIT_USAGE, "%s: found with %s, expected one answer of any text a row; leave one out",
+                        guesses, t->choices ? "--choices" : "--votes");
+    if (!t->answers) {
+        const int code = pp_talk_check(&t->talk);
+        return code ? code : pp_require_model(&t->talk.common);
+    }
     const char *spare = t->talk.common.model ? "--model" : t->talk.common.adapters.n ? "--adapter" : of_model(t);
     if (!spare) return 0;
     return pp_error(PP_EXIT_USAGE,

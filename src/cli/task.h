@@ -8,7 +8,7 @@
 /* What the arguments of eval begin with. */
 typedef struct pp_task_args {
     pp_talk talk;
-    const char *file, *metric, *answers, *save_answers, *compare, *choices, *errors;
+    const char *file, *metric, *answers, *save_answers, *compare, *choices, *errors, *against;
     double share;
     int32_t votes, limit, batch;
     bool guard;
@@ -106,6 +106,9 @@ void pp_chosen_free(pp_chosen *answer);
 typedef struct pp_answered {
     size_t n_row, n_tok, n_cut; /* rows answered before Ctrl-C; tokens; answers that reached the limit */
     double seconds;
+    size_t n_drafted, n_accepted; /* guesses, and those of them that were right */
+    size_t n_compared,
+        n_same; /* tokens of the answers that `against` was asked for, and those that it finds likeliest too */
 } pp_answered;
 
 /* Fills the rows' answers. choices: NULL for free text. */

@@ -104,6 +104,10 @@ static void count(const pp_answerer *a, pp_answered *out)
     for (; out->n_row < a->rows->n && a->rows->items[out->n_row].answer; out->n_row++) {
         out->n_tok += a->questions[out->n_row].n_tok;
         out->n_cut += a->questions[out->n_row].cut;
+        out->n_drafted += a->questions[out->n_row].n_drafted;
+        out->n_accepted += a->questions[out->n_row].n_accepted;
+        out->n_compared += a->questions[out->n_row].n_compared;
+        out->n_same += a->questions[out->n_row].n_same;
     }
     out->seconds = pp_seconds() - a->since;
 }
@@ -114,6 +118,7 @@ static void count(const pp_answerer *a, pp_answered *out)
 typedef struct writing {
     pippin_generate_options options;
     pp_buffer text;
+    int32_t *ids; /* [max_tokens] */
     bool no_memory;
 } writing;
 
@@ -147,7 +152,12 @@ static pippin_generation begin(pp_answerer *a, size_t number, pippin_session *se
     o->sampling.seed += number;
     if (a->task->votes && !(o->sampling.temperature > 0)) o->sampling.temperature = 1;
     w->text.n = 0;
-    return (pippin_generation){.session = session, .prompt = p->ids.items, .n_prompt = p->ids.n, .options = o};
+    return (pippin_generation){.session = session,
+                               .prompt = p->ids.items,
+                               .n_prompt = p->ids.n,
+                               .options = o,
+                               .ids = w->ids,
+                               .capacity = a->max_tokens};
 }
 
 /* ---- votes ---- */
@@ -195,6 +205,10 @@ static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const 
     if (g->status != PIPPIN_OK && g->status != PIPPIN_E_CANCELLED) return pp_failed(&g->error);
     if (g->result.finish == PIPPIN_FINISH_CANCELLED) return 0; /* a part of an answer is none */
     if (a->task->votes) return vote(a, row, g, &w->text, b);
+    a->questions[row].n_drafted = g->result.n_drafted;
+    a->questions[row].n_accepted = g->result.n_accepted;
+    const int code = a->against ? pp_answer_against(a, row, w->ids, &g->result) : 0;
+    if (code) return code;
     return pp_answer_keep(a, row, &w->text, g->result.n_generated, g->result.finish == PIPPIN_FINISH_LENGTH);
 }
 
@@ -205,6 +219,10 @@ static int answer_freely(pp_answerer *a)
     pippin_error err;
     ballot b = {.answers = pp_alloc_zero(n_try(a), sizeof *b.answers)};
     int code = b.answers ? 0 : pp_no_memory();
+    for (size_t i = 0; !code && i < a->loaded.n_together; i++) {
+        writings[i].ids = pp_alloc_zero(a->max_tokens, sizeof *writings[i].ids);
+        if (!writings[i].ids) code = pp_no_memory();
+    }
     for (size_t first = 0; !code && first < a->rows->n * n_try(a) && !pp_interrupted();) {
         const size_t n = PP_MIN(a->rows->n * n_try(a) - first, a->loaded.n_together);
         for (size_t i = 0; i < n; i++) jobs[i] = begin(a, first + i, a->loaded.together[i], &writings[i]);
@@ -213,7 +231,10 @@ static int answer_freely(pp_answerer *a)
         first += n;
         pp_answer_tell(a);
     }
-    for (size_t i = 0; i < PP_MAX_TOGETHER; i++) pp_free(writings[i].text.bytes);
+    for (size_t i = 0; i < PP_MAX_TOGETHER; i++) {
+        pp_free(writings[i].text.bytes);
+        pp_free(writings[i].ids);
+    }
     forget(&b);
     pp_free(b.answers);
     return code;
@@ -221,9 +242,33 @@ static int answer_freely(pp_answerer *a)
 
 /* ---- all rows ---- */
 
-int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *choices, pp_answered *out)
+static int check_vocabulary(const pp_answerer *a)
+{
+    const int32_t found = pippin_model_config(pippin_session_model(a->against))->n_vocab,
+                  wanted = pippin_model_config(a->loaded.model)->n_vocab;
+    if (found == wanted) return 0;
+    return pp_error(PP_EXIT_FAILURE, "%s: has %d ids, expected the %d of %s; only models of one vocabulary compare",
+                    a->task->against, (int)found, (int)wanted, a->task->talk.common.model);
+}
+
+/* Texts that guesses are made for come one by one: a draft knows one text. */
+static int load_rest(pp_answerer *a)
 {
     enum { TOGETHER = 8 };
+    const pp_task_args *t = a->task;
+    const pp_common *common = &t->talk.common;
+    pp_loaded other = {.session = a->loaded.session};
+    const size_t batch = t->talk.draft || t->talk.lookup ? 1 : t->batch ? (size_t)t->batch : TOGETHER;
+    int code = pp_load_together(common, PP_MIN(a->rows->n, batch), &a->loaded);
+    if (!code) code = pp_talk_load_draft(&t->talk, &a->loaded);
+    if (!code && t->against) code = pp_load_draft(common, t->against, t->talk.draft_vocab, &other);
+    a->against = other.draft;
+    if (!code && other.draft) code = check_vocabulary(a);
+    return code;
+}
+
+int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *choices, pp_answered *out)
+{
     pp_answerer a = {.task = task, .rows = rows, .choices = choices};
     *out = (pp_answered){0};
     int code = pp_load(&task->talk.common, 0, &a.loaded);
@@ -233,15 +278,14 @@ int pp_task_answer(const pp_task_args *task, pp_rows *rows, const pp_choices *ch
         code = pp_error(PP_EXIT_FAILURE, "%s: has no tokenizer, expected one to read text; pass --tokenizer FILE",
                         task->talk.common.model);
     if (!code) code = make_prompts(&a);
-    if (!code)
-        code = pp_load_together(&task->talk.common, PP_MIN(rows->n, task->batch ? (size_t)task->batch : TOGETHER),
-                                &a.loaded);
+    if (!code) code = load_rest(&a);
     a.since = pp_seconds();
     if (!code) code = choices ? pp_answer_labels(&a) : answer_freely(&a);
     pp_progress_end();
     if (!code) count(&a, out);
     for (size_t i = 0; a.questions && i < rows->n; i++) pp_prompt_free(&a.questions[i].prompt);
     pp_free(a.questions);
+    pippin_session_free(a.against);
     pp_unload(&a.loaded);
     return code;
 }

@@ -7,8 +7,8 @@
 /* What a row asks, and what its answer took. */
 typedef struct pp_question {
     pp_prompt prompt;
-    size_t n_tok;
-    bool cut; /* at the limit of tokens */
+    size_t n_tok, n_drafted, n_accepted, n_compared, n_same; /* as in pp_answered */
+    bool cut;                                                /* at the limit of tokens */
 } pp_question;
 
 typedef struct pp_answerer {
@@ -17,9 +17,10 @@ typedef struct pp_answerer {
     const pp_choices *choices; /* NULL: any text */
     pp_loaded loaded;          /* with a session for each row that is answered at once */
     const pippin_tokenizer *tokenizer;
-    pp_question *questions; /* [rows->n] */
-    size_t max_tokens;      /* of an answer */
-    size_t n_done;          /* rows that have theirs */
+    pippin_session *against; /* a draft that is asked for each token of the answers; NULL: none */
+    pp_question *questions;  /* [rows->n] */
+    size_t max_tokens;       /* of an answer */
+    size_t n_done;           /* rows that have theirs */
     double since;
 } pp_answerer;
 
@@ -27,6 +28,8 @@ typedef struct pp_answerer {
 int pp_answer_keep(pp_answerer *a, size_t row, const pp_buffer *text, size_t n_tok, bool cut);
 /* How far they are, for those who wait. */
 void pp_answer_tell(const pp_answerer *a);
+/* Asks a->against what comes after the prompt, and after each token of the answer, its end too (task_against.c). 0 or an exit code. */
+int pp_answer_against(pp_answerer *a, size_t row, const int32_t *ids, const pippin_generate_result *r);
 /* All rows with labels of a->choices, or those that were done at Ctrl-C. The same. */
 int pp_answer_labels(pp_answerer *a);
 

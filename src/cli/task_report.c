@@ -99,6 +99,8 @@ static json_t *kinds_to_json(const report *r)
     return o;
 }
 
+static double agreement(const pp_answered *a) { return (double)a->n_same / (double)a->n_compared; }
+
 static json_t *to_json(const report *r)
 {
     const pp_task_result *t = r->result;
@@ -117,8 +119,15 @@ static json_t *to_json(const report *r)
                                       "intervals", pairs(r, r->differences)));
     if (t->answered)
         json_object_set_new(o, "answered",
-                            json_pack("{s:I, s:I, s:f}", "tokens", (json_int_t)t->answered->n_tok, "cut",
-                                      (json_int_t)t->answered->n_cut, "seconds", t->answered->seconds));
+                            json_pack("{s:I, s:I, s:f, s:I, s:I}", "tokens", (json_int_t)t->answered->n_tok, "cut",
+                                      (json_int_t)t->answered->n_cut, "seconds", t->answered->seconds, "draft_n",
+                                      (json_int_t)t->answered->n_drafted, "draft_n_accepted",
+                                      (json_int_t)t->answered->n_accepted));
+    if (t->answered && t->task->against)
+        json_object_set_new(
+            o, "against",
+            json_pack("{s:o, s:I, s:o}", "model", pp_json_text(t->task->against, strlen(t->task->against)), "tokens",
+                      (json_int_t)t->answered->n_compared, "top1_agreement", pp_json_number(agreement(t->answered))));
     return o;
 }
 
@@ -159,6 +168,19 @@ static void put_row(const report *r, pp_table *table, size_t i)
     put_interval(table, "%+.4f to %+.4f", r->differences[i]);
 }
 
+/* Every pass of the model gives a token of its own and the guesses before it that were right. */
+static void print_guesses(const pp_task_result *t)
+{
+    const pp_answered *a = t->answered;
+    if (a->n_drafted)
+        pp_print("guesses: %s of %s right (%.4f), %s passes for the tokens\n", pp_count((int64_t)a->n_accepted).text,
+                 pp_count((int64_t)a->n_drafted).text, (double)a->n_accepted / (double)a->n_drafted,
+                 pp_count((int64_t)(a->n_tok - a->n_accepted)).text);
+    if (t->task->against)
+        pp_print("top-1 agreement of %s: %.4f of %s tokens, ends included\n", t->task->against, agreement(a),
+                 pp_count((int64_t)a->n_compared).text);
+}
+
 static int print_text(const report *r)
 {
     const pp_task_result *t = r->result;
@@ -181,6 +203,7 @@ static int print_text(const report *r)
         if (t->answered->n_cut) pp_print(", %zu answers were cut at the limit of tokens", t->answered->n_cut);
     }
     pp_print("\n");
+    if (t->answered) print_guesses(t);
     return pp_table_print(&table, false);
 }
 

@@ -128,6 +128,7 @@ void pippin_session_free(pippin_session *s)
     pp_free(s);
 }
 
+const pippin_model *pippin_session_model(const pippin_session *s) { return s->model; }
 int32_t pippin_session_n_ctx(const pippin_session *s) { return s->n_ctx; }
 int32_t pippin_session_n_threads(const pippin_session *s) { return pp_team_size(s->work->team); }
 pippin_type pippin_session_kv_type(const pippin_session *s) { return s->kv.type; }
