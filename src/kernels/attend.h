@@ -5,20 +5,19 @@
  * sums, added to those of the blocks before it: what a query gets depends on its q and on the keys and values that it sees, not
  * on the other queries or on where the keys lie; and many keys lose no more accuracy than few.
  *
- * All queries of a call pass over a block together, so that it is read, and widened to float, once for all of them. Widening
- * is exact and a pair of rows has one order of additions, so a query alone gets the same bits.
+ * All queries of a call pass over a block together, so that it is read once for all of them. Four keys, or a strip of all values,
+ * that more queries read than a tile has are widened to float before, into the L1 cache. Widening is exact and a pair of rows
+ * has one order of additions, so a query alone gets the same bits.
  */
-enum {
-    MIX_VECTORS = 4, /* of each query, that add up values at the same time */
-    WIDEN_FROM = 12  /* queries that make it worth to widen a block once, and not each time that it is read */
-};
+enum { MIX_VECTORS = 4 }; /* of each query, that add up values at the same time */
 
 /* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
 typedef struct queries {
     const pp_attend *a;
     const float *q;
-    float *out, *p, *wide; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights; [PP_ATTEND_BLOCK][d_head] */
-    int n, n_group;        /* n_group of them a token */
+    float *out, *p; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights */
+    float *wide;    /* [PP_ATTEND_BLOCK * d_head] for what is widened */
+    int n, n_group; /* n_group of them a token */
     float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
 } queries;
 
@@ -44,41 +43,51 @@ INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first
     }
 }
 
-/* Rows of the block to floats in `wide`, where rows[] then points. */
-INLINE void widen(pippin_type type, const queries *h, const block *b, const void **rows)
+/* Elements from `at` of a row as n floats. */
+INLINE void widen(pippin_type type, const void *row, size_t at, int n, float *to)
 {
-    const int d_head = h->a->d_head, rest = d_head % LANES;
-    for (int j = 0; j < PP_ATTEND_BLOCK; j++) {
-        float *to = h->wide + (size_t)PP_MIN(j, b->n - 1) * (size_t)d_head;
-        if (j < b->n) {
-            size_t i = 0;
-            for (; i + LANES <= (size_t)d_head; i += LANES) v_store(to + i, load_row(type, rows[j], i));
-            if (rest) v_store_n(to + i, load_row_n(type, rows[j], i, rest), rest);
-        }
-        rows[j] = to;
-    }
+    const int rest = n % LANES;
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(to + i, load_row(type, row, at + (size_t)i));
+    if (rest) v_store_n(to + i, load_row_n(type, row, at + (size_t)i, rest), rest);
 }
 
-INLINE void score_tile(pippin_type type, int n_x, const queries *h, int g, const block *b, int j)
+/* k: QUAD keys from j on, elements of `type`. */
+INLINE void score_tile(pippin_type type, int n_x, const queries *h, int g, const block *b, int j, const void *const *k)
 {
     const size_t d_head = (size_t)h->a->d_head;
     quad sum[TILE_TOKENS];
-    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * d_head, d_head, b->k + j, h->a->d_head, sum);
+    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * d_head, d_head, k, h->a->d_head, sum);
     for (int i = 0; i < n_x; i++)
         quad_store(h->p + (g + i) * PP_ATTEND_BLOCK + j, quad_mul(sum[i], quad_load(b->k_scale + j)));
+}
+
+INLINE void score_quad(pippin_type type, const queries *h, int g, int n_query, const block *b, int j,
+                       const void *const *k)
+{
+    const int step = even_step(n_query, TILE_TOKENS);
+    for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
+#define CASE(n_x)                                                                                                      \
+    case n_x: score_tile(type, n_x, h, g + i, b, j, k); break;
+            TILE_SIZES(CASE)
+#undef CASE
+        }
 }
 
 /* p = scores of n_query queries from g, that see n keys of the block; -infinity past these, so that their weight is 0. */
 INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
 {
-    const int step = even_step(n_query, TILE_TOKENS);
-    for (int j = 0; j < n; j += QUAD)
-        for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
-#define CASE(n_x)                                                                                                      \
-    case n_x: score_tile(type, n_x, h, g + i, b, j); break;
-                TILE_SIZES(CASE)
-#undef CASE
-            }
+    const size_t d_head = (size_t)h->a->d_head;
+    const void *wide[QUAD];
+    for (int o = 0; o < QUAD; o++) wide[o] = h->wide + (size_t)o * d_head;
+    for (int j = 0; j < n; j += QUAD) {
+        if (type == PIPPIN_F32 || n_query <= TILE_TOKENS) {
+            score_quad(type, h, g, n_query, b, j, b->k + j);
+            continue;
+        }
+        for (int o = 0; o < QUAD; o++) widen(type, b->k[j + o], 0, h->a->d_head, h->wide + (size_t)o * d_head);
+        score_quad(PIPPIN_F32, h, g, n_query, b, j, wide);
+    }
     for (int i = 0; i < n_query; i++)
         for (int j = n; j < PP_ATTEND_BLOCK; j++) h->p[(g + i) * PP_ATTEND_BLOCK + j] = -INFINITY;
 }
@@ -102,18 +111,25 @@ INLINE void softmax(pippin_type type, queries *h, int g, const block *b)
     if (v_first(correction) != 1) k_scale(out, v_first(correction), h->a->d_head);
 }
 
+/* Values of the n keys of a block, elements from `at` of rows of `type`. */
+typedef struct values {
+    const void *const *rows;
+    size_t at;
+    int n;
+} values;
+
 /* out += weights * values, for n_x queries from g and n_vec vectors from element d; the last vector has `lanes` lanes. */
-INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const queries *h, int g, const block *b, int n,
+INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const queries *h, int g, const values *from,
                      int d)
 {
     const int d_head = h->a->d_head;
     vec acc[TILE_HEADS][MIX_VECTORS], v[MIX_VECTORS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_zero();
-    for (int j = 0; j < n; j++) {
+    for (int j = 0; j < from->n; j++) {
         UNROLL for (int c = 0; c < n_vec; c++)
         {
-            const size_t at = (size_t)(d + c * LANES);
-            v[c] = lanes == LANES ? load_row(type, b->v[j], at) : load_row_n(type, b->v[j], at, lanes);
+            const size_t at = from->at + (size_t)(c * LANES);
+            v[c] = lanes == LANES ? load_row(type, from->rows[j], at) : load_row_n(type, from->rows[j], at, lanes);
         }
         UNROLL for (int i = 0; i < n_x; i++)
         {
@@ -131,15 +147,32 @@ INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const quer
     }
 }
 
-INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const block *b,
-                      int n, int d)
+INLINE void mix_tiles(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const values *from,
+                      int d)
 {
     for (int i = 0; i < n_query; i += TILE_HEADS) switch (PP_MIN(TILE_HEADS, n_query - i)) {
 #define CASE(n_x)                                                                                                      \
-    case n_x: mix_tile(type, n_x, n_vec, lanes, h, g + i, b, n, d); break;
+    case n_x: mix_tile(type, n_x, n_vec, lanes, h, g + i, from, d); break;
             HEAD_SIZES(CASE)
 #undef CASE
         }
+}
+
+INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const block *b,
+                      int n, int d)
+{
+    const int width = lanes == LANES ? n_vec * LANES : lanes;
+    const void *wide[PP_ATTEND_BLOCK];
+    if (type == PIPPIN_F32 || n_query <= TILE_HEADS) {
+        mix_tiles(type, n_vec, lanes, h, g, n_query, &(values){b->v, (size_t)d, n}, d);
+        return;
+    }
+    for (int j = 0; j < n; j++) {
+        float *row = h->wide + j * width;
+        widen(type, b->v[j], (size_t)d, width, row);
+        wide[j] = row;
+    }
+    mix_tiles(PIPPIN_F32, n_vec, lanes, h, g, n_query, &(values){wide, 0, n}, d);
 }
 
 /* Of n_query queries from g, that see n keys of the block. */
@@ -159,31 +192,19 @@ INLINE int seen(const queries *h, const block *b, int query)
     return PP_MAX(0, PP_MIN(b->n, h->a->n_key + query / h->n_group - b->first));
 }
 
-/* type: of the cache; loaded: of the rows as they are read, which is f32 where they are widened first. */
-INLINE void attend_block(pippin_type type, pippin_type loaded, queries *h, block *b)
+INLINE void attend_block(pippin_type type, queries *h, const block *b)
 {
     /* Where all tokens see the whole block they pass over it together, else one by one. */
     const int step = seen(h, b, 0) == b->n ? h->n : h->n_group;
-    if (loaded != type) widen(type, h, b, b->k);
     for (int g = 0; g < h->n; g += step)
-        if (seen(h, b, g)) scores(loaded, h, g, step, b, seen(h, b, g));
+        if (seen(h, b, g)) scores(type, h, g, step, b, seen(h, b, g));
     for (int g = 0; g < h->n; g++)
         if (seen(h, b, g)) softmax(type, h, g, b);
-    if (loaded != type) widen(type, h, b, b->v);
     for (int g = 0; g < h->n; g += step)
-        if (seen(h, b, g)) mix(loaded, h, g, step, b, seen(h, b, g));
+        if (seen(h, b, g)) mix(type, h, g, step, b, seen(h, b, g));
 }
 
-INLINE void attend_queries(pippin_type type, pippin_type loaded, queries *h, int last)
-{
-    for (int first = h->a->first; first < last; first += PP_ATTEND_BLOCK) {
-        block b;
-        block_open(type, &b, h->a, first, last);
-        attend_block(type, loaded, h, &b);
-    }
-}
-
-/* Heads g .. g + n_group - 1 of all tokens; the scratch holds their q and out side by side, then p, then a widened block. */
+/* Heads g .. g + n_group - 1 of all tokens; the scratch holds their q and out side by side, then p, then what is widened. */
 INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_group)
 {
     const size_t d_head = (size_t)a->d_head, n = (size_t)(a->n_tok * n_group), row = (size_t)n_group * d_head;
@@ -196,10 +217,11 @@ INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_grou
     memset(h.sum, 0, n * sizeof *h.sum);
     memset(h.out, 0, n * d_head * sizeof *h.out);
     const int last = PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + a->n_tok - 1);
-    if (type != PIPPIN_F32 && n >= WIDEN_FROM)
-        attend_queries(type, PIPPIN_F32, &h, last);
-    else
-        attend_queries(type, type, &h, last);
+    for (int first = a->first; first < last; first += PP_ATTEND_BLOCK) {
+        block b;
+        block_open(type, &b, a, first, last);
+        attend_block(type, &h, &b);
+    }
     for (size_t t = 0; t < (size_t)a->n_tok; t++) {
         memcpy(a->out + t * a->out_stride + (size_t)g * d_head, h.out + t * row, row * sizeof *q);
         memcpy(a->max + t * (size_t)a->n_group + g, h.max + t * (size_t)n_group, (size_t)n_group * sizeof *q);
