@@ -459,6 +459,8 @@ PIPPIN_API pippin_status pippin_sync_many(const pippin_text *texts, size_t n, pi
 PIPPIN_API int32_t pippin_session_n_logits(const pippin_session *session);
 /* [n_vocab] after the last token, valid until the session is used again; NULL before the first sync. */
 PIPPIN_API const float *pippin_session_logits(const pippin_session *session);
+/* log sum_i exp(logits[i]) of a row [n_vocab]: a token's log-probability is its logit less this. Within 1e-6. */
+PIPPIN_API double pippin_session_log_sum(const pippin_session *session, const float *logits);
 /* After the token that is `back` before the last; NULL where the last sync gave none. */
 PIPPIN_API const float *pippin_session_logits_of(const pippin_session *session, int32_t back);
 PIPPIN_API size_t pippin_session_n_tok(const pippin_session *session); /* tokens in the cache */

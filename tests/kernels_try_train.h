@@ -206,6 +206,19 @@ static bool try_softmax_again(const pp_kernels *k, const pp_kernels *truth)
     return true;
 }
 
+static bool try_log_sum(const pp_kernels *k, const pp_kernels *truth)
+{
+    for (int round = 0; round < 400; round++) {
+        const int n = round % 40 ? size(300) : 20000 + size(300);
+        float *x = input_f32(0, (size_t)n, round % 3 ? PLAIN : TINY);
+        for (int i = 0; i < n; i++) x[i] = round % 5 == 0 && between(0, 2) == 0 ? -INFINITY : 20 * x[i];
+        x[between(0, n - 1)] = round % 11 == 0 ? 3000 : 1; /* at least one is finite */
+        const double got = k->log_sum(x, n), want = truth->log_sum(x, n);
+        CHECK(near(got, want, 1e-6), "%.9g, truth %.9g", got, want);
+    }
+    return true;
+}
+
 static bool try_softmax_backward(const pp_kernels *k, const pp_kernels *truth)
 {
     for (int round = 0; round < 400; round++) {

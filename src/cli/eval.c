@@ -59,7 +59,7 @@ typedef struct scorer {
     const int32_t *ids;
     size_t n_tok, n_seen; /* of ids; the first of them whose predictions count already */
     size_t before;        /* tokens that stand before ids[0], which may be more than the model sees */
-    int32_t n_vocab;
+    const pippin_session *session;
     double nll;
     pp_against *against;     /* NULL: none */
     pp_positions *positions; /* NULL: none */
@@ -71,10 +71,7 @@ static int score_row(void *user, size_t i, const float *logits)
     scorer *s = user;
     if (i + 1 == s->n_tok || i + 1 < s->n_seen) return pp_interrupted();
     if (s->against) pp_against_keep(s->against, i, logits);
-    double largest = -INFINITY, sum = 0;
-    for (int32_t v = 0; v < s->n_vocab; v++) largest = fmax(largest, (double)logits[v]);
-    for (int32_t v = 0; v < s->n_vocab; v++) sum += exp((double)logits[v] - largest);
-    const double nll = largest + log(sum) - (double)logits[s->ids[i + 1]];
+    const double nll = pippin_session_log_sum(s->session, logits) - (double)logits[s->ids[i + 1]];
     s->nll += nll;
     if (s->positions && !pp_positions_add(s->positions, s->before + i + 1, nll)) s->no_memory = true;
     return s->no_memory || pp_interrupted();
@@ -88,7 +85,7 @@ static int score(evaluation *e, const int32_t *ids, size_t n, size_t n_seen, siz
                 .n_tok = n,
                 .n_seen = n_seen,
                 .before = before,
-                .n_vocab = pippin_model_config(e->loaded.model)->n_vocab,
+                .session = e->loaded.session,
                 .against = against,
                 .positions = e->args->by_position ? &e->positions : NULL};
     const pippin_score score = {.tokens = ids, .n_tok = n, .row = score_row, .user = &s};

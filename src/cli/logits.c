@@ -35,18 +35,11 @@ static const pp_option own_options[] = {
 typedef struct scoring {
     const pp_ids *tokens;
     int32_t *segments, *positions; /* NULL: the library's default */
+    const pippin_session *session;
     int32_t n_vocab;
     double nll, nll_within, since;
     size_t n_predicted, n_within; /* tokens after the first, padding apart; of them those that continue their segment */
 } scoring;
-
-static double negative_log_likelihood(const float *logits, int32_t n_vocab, int32_t id)
-{
-    double largest = logits[0], sum = 0;
-    for (int32_t i = 1; i < n_vocab; i++) largest = PP_MAX(largest, (double)logits[i]);
-    for (int32_t i = 0; i < n_vocab; i++) sum += exp((double)logits[i] - largest);
-    return largest + log(sum) - (double)logits[id];
-}
 
 static int on_row(void *user, size_t i, const float *logits)
 {
@@ -54,7 +47,7 @@ static int on_row(void *user, size_t i, const float *logits)
     const size_t n = s->tokens->n, next = i + 1;
     pp_progress_of("logits", next, n, "tokens", s->since);
     if (next < n && (!s->segments || (s->segments[i] >= 0 && s->segments[next] >= 0))) {
-        const double nll = negative_log_likelihood(logits, s->n_vocab, s->tokens->items[next]);
+        const double nll = pippin_session_log_sum(s->session, logits) - (double)logits[s->tokens->items[next]];
         const bool within = !s->segments || s->segments[next] == s->segments[i];
         s->nll += nll;
         s->nll_within += within ? nll : 0;
@@ -110,7 +103,7 @@ static int report(const logits_args *args, const pp_loaded *loaded, const scorin
 static int score(const logits_args *args, pp_loaded *loaded, const pp_ids *tokens)
 {
     const pippin_config *config = pippin_model_config(loaded->model);
-    scoring s = {.tokens = tokens, .n_vocab = config->n_vocab, .since = pp_seconds()};
+    scoring s = {.tokens = tokens, .session = loaded->session, .n_vocab = config->n_vocab, .since = pp_seconds()};
     int code = 0;
     if (args->padding && config->arch != PIPPIN_ARCH_AFM)
         code = pp_error(PP_EXIT_USAGE, "--padding: found with a model of another family, expected AFM; leave it out");

@@ -260,13 +260,7 @@ int32_t pp_sample(pp_sampler *s, const pippin_sampling *o, const float *logits, 
 
 /* ---- log-probabilities: of the model, before bias, penalties and filters ---- */
 
-double pp_log_sum(const pp_sampler *s, const float *logits)
-{
-    const float largest = s->kernels->largest(logits, s->n_vocab);
-    double sum = 0;
-    for (int32_t i = 0; i < s->n_vocab; i++) sum += exp((double)logits[i] - (double)largest);
-    return (double)largest + log(sum);
-}
+double pp_log_sum(const pp_sampler *s, const float *logits) { return s->kernels->log_sum(logits, s->n_vocab); }
 
 void pp_top_logprobs(pp_sampler *s, const float *logits, double log_sum, pippin_logprob *top, int32_t n)
 {

@@ -136,6 +136,7 @@ pippin_rope_scaling pippin_session_rope_scaling(const pippin_session *s) { retur
 double pippin_session_rope_factor(const pippin_session *s) { return s->rope.factor; }
 int32_t pippin_session_n_logits(const pippin_session *s) { return s->work->n_logits; }
 
+double pippin_session_log_sum(const pippin_session *s, const float *logits) { return pp_log_sum(&s->sampler, logits); }
 const float *pippin_session_logits(const pippin_session *s) { return pippin_session_logits_of(s, 0); }
 
 bool pp_session_has_logits(const pippin_session *s) { return s->logits && s->pass == s->work->n_pass; }

@@ -123,6 +123,12 @@ static float k_softmax(float *p, int n, float scale)
     return lse;
 }
 
+static double k_log_sum(const float *x, int n)
+{
+    const float max = k_largest(x, n);
+    return (double)max + log(sum_of_exp(x, n, v_set1(1), v_set1(max)));
+}
+
 static void k_softmax_backward(float *dp, const float *p, int n, float scale, float sum)
 {
     const vec s = v_set1(scale), less = v_set1(sum);

@@ -162,6 +162,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  *              finite; no result is beyond 1, however large scale p[i]
  *              ((2e-6 + 2 ulp of the largest |scale p|) relative; lse 1e-6 of its own size + 2e-6)
  * softmax_again     the same where lse is known                            (exact; the bits that softmax itself gave)
+ * log_sum      log sum_i exp(x[i]), n >= 1, some x[i] finite, none infinite or NaN but -infinity   (1e-6)
  * softmax_backward  dp[i] becomes scale p[i] (dp[i] - sum), with sum = sum_i p[i] dp[i]      (exact)
  * dot          sum of x[i] y[i], n <= 65536                       (4 ulp * sqrt(n) of the sum of absolute products)
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
@@ -196,6 +197,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(swiglu_backward, void, (float *gate, float *up, const float *dy, int n))                                         \
     X(softmax, float, (float *p, int n, float scale))                                                                  \
     X(softmax_again, void, (float *p, int n, float scale, float lse))                                                  \
+    X(log_sum, double, (const float *x, int n))                                                                        \
     X(softmax_backward, void, (float *dp, const float *p, int n, float scale, float sum))                              \
     X(dot, float, (const float *x, const float *y, int n))                                                             \
     X(adamw, void, (float *w, float *m, float *v, const float *g, int n, const pp_adamw *a))                           \

@@ -393,6 +393,14 @@ static void k_softmax_again(float *p, int n, float scale, float lse)
     for (int i = 0; i < n; i++) p[i] = exp_of(p[i] * scale - lse);
 }
 
+static double k_log_sum(const float *x, int n)
+{
+    const double max = (double)k_largest(x, n);
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += exp((double)x[i] - max);
+    return max + log(sum);
+}
+
 static void k_softmax_backward(float *dp, const float *p, int n, float scale, float sum)
 {
     for (int i = 0; i < n; i++) dp[i] = scale * (p[i] * (dp[i] - sum));
