@@ -5,20 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/bench_batch.h"
-#include "cli/bench_guess.h"
+#include "cli/bench_run.h"
 #include "cli/talk.h"
 
-typedef struct bench_args {
-    pp_common common;
-    const char *preset, *verify, *depth, *batch, *draft, *draft_tokens;
-    double acceptance;
-    pippin_type type;
-    int32_t n_prompt, n_generate, n_round, draft_vocab;
-    bool markdown;
-} bench_args;
-
-#define AT(field) offsetof(bench_args, field)
+#define AT(field) offsetof(pp_bench_args, field)
 
 static const pp_option own_options[] = {
     {PP_OPT_INT("prompt", "N", AT(n_prompt), 1, 1 << 20), .letter = 'p', .help = "tokens of a prompt (default: 512)"},
@@ -47,161 +37,7 @@ static const pp_option own_options[] = {
     {PP_OPT_FLAG("markdown", AT(markdown)), .help = "print the table as markdown"},
     {0}};
 
-enum {
-    MAX_VERIFY = 6,
-    MAX_DEPTH = 8,
-    MAX_BATCH = 6,
-    MAX_TEST = 2 + MAX_VERIFY + MAX_DEPTH + MAX_BATCH,
-    MAX_CTX = 1 << 20,
-    PIECE = 16,
-    SHORT = 8 /* tokens in the cache before the first that is timed */
-};
-
-typedef struct test {
-    char name[32];
-    int32_t n;          /* tokens of a pass, or that are generated */
-    int32_t depth;      /* tokens in the cache before the first that is generated; 0: a few that are computed */
-    double bytes, macs; /* a token's, 0: not counted */
-    pp_series rate;     /* tokens a second */
-    pp_series bandwidth, peak, ratio; /* shares of the machine's; time against that of one token */
-} test;
-
-typedef struct bench {
-    const bench_args *args;
-    pp_loaded loaded;
-    pippin_probe *probe;
-    int32_t *tokens; /* [n_ctx] */
-    int32_t n_ctx;
-    pp_ids sizes, depths, batches; /* of --verify, --depth and --batch */
-    pp_batch_bench texts;          /* of --batch */
-    test tests[MAX_TEST];
-    size_t n_test;
-    pp_series read, multiply; /* all that the probes gave */
-    uint64_t random;
-    pp_guess_bench guess; /* no rows: nothing guesses */
-} bench;
-
-static double probe_read(bench *b)
-{
-    const double rate = pippin_probe_read(b->probe);
-    pp_series_add(&b->read, rate);
-    return rate;
-}
-
-static double probe_multiply(bench *b)
-{
-    const double rate = pippin_probe_multiply(b->probe);
-    pp_series_add(&b->multiply, rate);
-    return rate;
-}
-
-/* ---- what is measured ---- */
-
-/* New tokens from `first` on, so that no part of the cache is found again. */
-static void draw(bench *b, int32_t first, int32_t n)
-{
-    const int32_t n_vocab = pippin_model_config(b->loaded.model)->n_vocab;
-    for (int32_t i = first; i < first + n; i++)
-        b->tokens[i] = (int32_t)(pp_random_unit(1, 2, b->random++) * (double)n_vocab);
-}
-
-/* Evaluates the timeline up to n tokens, predictions after the last n_last; *seconds is what it took. */
-static int evaluate(bench *b, int32_t n, int32_t n_last, double *seconds)
-{
-    pippin_error err;
-    const double start = pp_seconds();
-    *seconds = 0;
-    if (pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) != PIPPIN_OK)
-        return pp_failed(&err);
-    *seconds = pp_seconds() - start;
-    return 0;
-}
-
-static int bench_prompt(bench *b, test *t)
-{
-    double seconds;
-    draw(b, 0, t->n);
-    const double before = probe_multiply(b);
-    int code = evaluate(b, t->n, 1, &seconds);
-    if (code) return code;
-    const double peak = (before + probe_multiply(b)) / 2, rate = (double)t->n / seconds;
-    pp_series_add(&t->rate, rate);
-    pp_series_add(&t->peak, rate * t->macs / peak);
-    return 0;
-}
-
-/* The timeline that generation begins at: a few tokens, or many with keys and values that are not computed. */
-static int prepare_generate(bench *b, const test *t)
-{
-    double seconds;
-    if (!t->depth) {
-        draw(b, 0, SHORT + t->n);
-        return evaluate(b, SHORT, 1, &seconds);
-    }
-    pippin_error err;
-    if (pippin_session_fill(b->loaded.session, (size_t)t->depth, 1, &err) != PIPPIN_OK) return pp_failed(&err);
-    memcpy(b->tokens, pippin_session_tokens(b->loaded.session), (size_t)t->depth * sizeof *b->tokens);
-    draw(b, t->depth, t->n);
-    return 0;
-}
-
-static int bench_generate(bench *b, test *t)
-{
-    const int32_t start = t->depth ? t->depth : SHORT;
-    int code = prepare_generate(b, t);
-    double seconds, before = probe_read(b);
-    for (int32_t done = 0; done < t->n && !code; done += PIECE) {
-        const int32_t n = PP_MIN(PIECE, t->n - done);
-        double sum = 0;
-        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, start + done + i, 1, &seconds);
-        if (code) break;
-        const double after = probe_read(b), rate = (double)n / sum;
-        pp_series_add(&t->rate, rate);
-        pp_series_add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
-        before = after;
-    }
-    return code;
-}
-
-/* Passes of n tokens, each between two of one. */
-static int bench_verify(bench *b, test *t)
-{
-    double seconds, one, many;
-    draw(b, 0, SHORT);
-    int code = evaluate(b, SHORT, 1, &seconds);
-    int32_t at = SHORT;
-    for (int i = 0; i < PIECE && at + 1 + t->n <= b->n_ctx && !code; i++) {
-        draw(b, at, 1 + t->n);
-        code = evaluate(b, at + 1, 1, &one);
-        if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
-        if (code) break;
-        at += 1 + t->n;
-        pp_series_add(&t->rate, (double)t->n / many);
-        pp_series_add(&t->ratio, many / one);
-    }
-    return code;
-}
-
-static int run_round(bench *b, int32_t round)
-{
-    int code = 0;
-    if (b->guess.n_row) {
-        probe_read(b);
-        probe_multiply(b);
-        return pp_guess_bench_round(&b->guess);
-    }
-    for (size_t i = 0; i < b->n_test && !code; i++) {
-        test *t = &b->tests[i];
-        pp_progress("round %d of %d: %s", (int)round + 1, (int)b->args->n_round, t->name);
-        switch (t->name[0]) {
-        case 'p': code = bench_prompt(b, t); break;
-        case 't': code = bench_generate(b, t); break;
-        case 'b': code = pp_batch_bench_run(&b->texts, (size_t)t->n, SHORT, PIECE, &t->rate, &t->ratio); break;
-        default: code = bench_verify(b, t);
-        }
-    }
-    return code;
-}
+enum { MAX_CTX = 1 << 20 };
 
 /* ---- preparing ---- */
 
@@ -217,7 +53,7 @@ static double bytes_per_token(const pippin_model *model)
 }
 
 /* Bytes of K and V that a token after n others reads: those of every layer, also where it is another layer's. */
-static double kv_bytes(const bench *b, double n)
+static double kv_bytes(const pp_bench *b, double n)
 {
     const pippin_config *c = pippin_model_config(b->loaded.model);
     const pippin_type type = pippin_session_kv_type(b->loaded.session);
@@ -226,9 +62,9 @@ static double kv_bytes(const bench *b, double n)
     return 2 * n * c->n_layer * c->n_kv_head * (c->d_head * value + scale);
 }
 
-static test *add_test(bench *b, test t, const char *kind)
+static pp_bench_test *add_test(pp_bench *b, pp_bench_test t, const char *kind)
 {
-    test *to = &b->tests[b->n_test++];
+    pp_bench_test *to = &b->tests[b->n_test++];
     *to = t;
     if (t.depth)
         snprintf(to->name, sizeof to->name, "%s%d@%d", kind, (int)t.n, (int)t.depth);
@@ -248,33 +84,34 @@ static int read_numbers(const char *flag, const char *text, size_t n, int32_t hi
                     (int)high);
 }
 
-static void add_tests(bench *b)
+static void add_tests(pp_bench *b)
 {
-    const bench_args *a = b->args;
+    const pp_bench_args *a = b->args;
     const double bytes = bytes_per_token(b->loaded.model), half = 0.5 * a->n_generate;
     pippin_ledger ledger;
     pippin_ledger_compute(pippin_model_config(b->loaded.model), &ledger);
-    add_test(b, (test){.n = a->n_prompt, .macs = (double)ledger.linear_weights_full}, "pp");
-    add_test(b, (test){.n = a->n_generate, .bytes = bytes + kv_bytes(b, SHORT + half)}, "tg");
+    add_test(b, (pp_bench_test){.n = a->n_prompt, .macs = (double)ledger.linear_weights_full}, "pp");
+    add_test(b, (pp_bench_test){.n = a->n_generate, .bytes = bytes + kv_bytes(b, PP_BENCH_SHORT + half)}, "tg");
     for (size_t i = 0; i < b->depths.n; i++) {
         const int32_t depth = b->depths.items[i];
-        add_test(b, (test){.n = a->n_generate, .depth = depth, .bytes = bytes + kv_bytes(b, depth + half)}, "tg");
+        add_test(b, (pp_bench_test){.n = a->n_generate, .depth = depth, .bytes = bytes + kv_bytes(b, depth + half)},
+                 "tg");
     }
-    for (size_t i = 0; i < b->sizes.n; i++) add_test(b, (test){.n = b->sizes.items[i]}, "verify");
-    for (size_t i = 0; i < b->batches.n; i++) add_test(b, (test){.n = b->batches.items[i]}, "batch");
+    for (size_t i = 0; i < b->sizes.n; i++) add_test(b, (pp_bench_test){.n = b->sizes.items[i]}, "verify");
+    for (size_t i = 0; i < b->batches.n; i++) add_test(b, (pp_bench_test){.n = b->batches.items[i]}, "batch");
 }
 
 /* Tokens that the context must hold. */
-static int32_t tokens_needed(const bench *b)
+static int32_t tokens_needed(const pp_bench *b)
 {
-    int32_t most = PP_MAX(b->args->n_prompt, SHORT + b->args->n_generate);
+    int32_t most = PP_MAX(b->args->n_prompt, PP_BENCH_SHORT + b->args->n_generate);
     for (size_t i = 0; i < b->depths.n; i++) most = PP_MAX(most, b->depths.items[i] + b->args->n_generate);
     return most;
 }
 
-static int open_model(bench *b)
+static int open_model(pp_bench *b)
 {
-    const bench_args *a = b->args;
+    const pp_bench_args *a = b->args;
     pippin_model *model;
     pippin_config config;
     pippin_error err;
@@ -299,18 +136,20 @@ static int open_model(bench *b)
     }
     if (code) return code;
     /* No more context than is measured: a session's memory is part of what is reported. */
-    code = pp_load_session(&a->common, model, PP_MAX(tokens_needed(b), SHORT + PIECE * (PIECE + 1)), &b->loaded);
+    code =
+        pp_load_session(&a->common, model,
+                        PP_MAX(tokens_needed(b), PP_BENCH_SHORT + PP_BENCH_PIECE * (PP_BENCH_PIECE + 1)), &b->loaded);
     b->loaded.seconds = pp_seconds() - start;
     return code;
 }
 
-static int prepare_guesses(bench *b)
+static int prepare_guesses(pp_bench *b)
 {
     pp_ids numbers = {0};
     int code = read_numbers("--draft-tokens", b->args->draft_tokens, PP_GUESS_ROWS - 2, 8, &numbers);
     if (!code) code = pp_load_draft(&b->args->common, b->args->draft, b->args->draft_vocab, &b->loaded);
     b->guess.prompt = b->tokens;
-    b->guess.n_prompt = SHORT;
+    b->guess.n_prompt = PP_BENCH_SHORT;
     b->guess.n_generate = (size_t)b->args->n_generate;
     b->guess.acceptance = b->args->acceptance;
     if (!code) pp_guess_bench_init(&b->guess, &b->loaded, &numbers);
@@ -319,7 +158,7 @@ static int prepare_guesses(bench *b)
 }
 
 /* Options that would have no effect. */
-static int check_options(const bench_args *a)
+static int check_options(const pp_bench_args *a)
 {
     const char *given = a->draft_tokens      ? "--draft-tokens"
                         : a->draft_vocab     ? "--draft-vocab"
@@ -329,12 +168,12 @@ static int check_options(const bench_args *a)
     return pp_error(PP_EXIT_USAGE, "%s: found without --draft, expected both; name the model that guesses", given);
 }
 
-static int prepare(bench *b)
+static int prepare(pp_bench *b)
 {
     int code = check_options(b->args);
-    if (!code) code = read_numbers("--verify", b->args->verify, MAX_VERIFY, PIECE, &b->sizes);
-    if (!code) code = read_numbers("--depth", b->args->depth, MAX_DEPTH, MAX_CTX, &b->depths);
-    if (!code) code = read_numbers("--batch", b->args->batch, MAX_BATCH, PP_BATCH_TEXTS, &b->batches);
+    if (!code) code = read_numbers("--verify", b->args->verify, PP_BENCH_MAX_VERIFY, PP_BENCH_PIECE, &b->sizes);
+    if (!code) code = read_numbers("--depth", b->args->depth, PP_BENCH_MAX_DEPTH, MAX_CTX, &b->depths);
+    if (!code) code = read_numbers("--batch", b->args->batch, PP_BENCH_MAX_BATCH, PP_BATCH_TEXTS, &b->batches);
     const int32_t needed = tokens_needed(b);
     if (!code && needed > MAX_CTX)
         code =
@@ -357,7 +196,7 @@ static int prepare(bench *b)
 
 /* ---- results ---- */
 
-static json_t *test_json(const test *t)
+static json_t *test_json(const pp_bench_test *t)
 {
     return json_pack("{s:s, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}", "test", t->name, "tokens_per_second", "min",
                      pp_json_number(pp_series_quantile(&t->rate, 0)), "median",
@@ -368,7 +207,7 @@ static json_t *test_json(const test *t)
                      pp_json_number(pp_series_median(&t->ratio)));
 }
 
-static int report_json(const bench *b, uint64_t peak_rss)
+static int report_json(const pp_bench *b, uint64_t peak_rss)
 {
     const pippin_model *model = b->loaded.model;
     const char *name = pippin_model_config(model)->name;
@@ -392,7 +231,7 @@ static void share_cell(pp_table *table, const pp_series *s, const char *format, 
         pp_cell(table, "%s", "");
 }
 
-static int report_text(const bench *b, uint64_t peak_rss)
+static int report_text(const pp_bench *b, uint64_t peak_rss)
 {
     const pippin_model *model = b->loaded.model;
     pp_print("%s, %s, %s, %d threads; loaded in %.2f s, %s at the peak\n", pippin_model_config(model)->name,
@@ -407,7 +246,7 @@ static int report_text(const bench *b, uint64_t peak_rss)
     static const char *const heads[] = {"test", "tokens/s", "from", "to", "bandwidth", "int8 peak", "time of one"};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) pp_cell(&table, "%s", heads[i]);
     for (size_t i = 0; i < b->n_test; i++) {
-        const test *t = &b->tests[i];
+        const pp_bench_test *t = &b->tests[i];
         pp_cell(&table, "%s", t->name);
         pp_cell(&table, "%.1f", pp_series_median(&t->rate));
         pp_cell(&table, "%.1f", pp_series_quantile(&t->rate, 0));
@@ -419,29 +258,9 @@ static int report_text(const bench *b, uint64_t peak_rss)
     return pp_table_print(&table, b->args->markdown);
 }
 
-/* A prompt that brings the weights in, and the longest timeline that is measured; the memory at most is taken here, before the probe
-   takes its own. */
-static int warm_up(bench *b, uint64_t *peak_rss)
-{
-    double seconds;
-    pippin_error err;
-    int32_t deepest = 0;
-    draw(b, 0, b->args->n_prompt);
-    int code = evaluate(b, b->args->n_prompt, 1, &seconds);
-    for (size_t i = 0; i < b->depths.n; i++) deepest = PP_MAX(deepest, b->depths.items[i]);
-    if (!code && deepest && pippin_session_fill(b->loaded.session, (size_t)deepest, 1, &err) != PIPPIN_OK)
-        code = pp_failed(&err);
-    *peak_rss = pp_peak_rss();
-    if (code) return code;
-    return pippin_probe_create(pippin_session_n_threads(b->loaded.session), b->args->common.cpu, &b->probe, &err) ==
-                   PIPPIN_OK
-               ? 0
-               : pp_failed(&err);
-}
-
 static int run(const void *raw)
 {
-    bench_args args = *(const bench_args *)raw;
+    pp_bench_args args = *(const pp_bench_args *)raw;
     if (!args.n_prompt) args.n_prompt = 512;
     if (!args.n_generate) args.n_generate = 128;
     if (!args.n_round) args.n_round = 3;
@@ -450,13 +269,13 @@ static int run(const void *raw)
     int code = pp_model_path(&args.common, &path);
     args.common.model = path || args.preset ? path : pp_builtin_default();
     if (code) return code;
-    bench *b = pp_alloc_zero(1, sizeof *b);
+    pp_bench *b = pp_alloc_zero(1, sizeof *b);
     if (!b) return pp_no_memory();
     b->args = &args;
     code = prepare(b);
     uint64_t peak_rss;
-    if (!code) code = warm_up(b, &peak_rss);
-    for (int32_t round = 0; round < args.n_round && !code; round++) code = run_round(b, round);
+    if (!code) code = pp_bench_warm_up(b, &peak_rss);
+    for (int32_t round = 0; round < args.n_round && !code; round++) code = pp_bench_round(b, round);
     pp_progress_end();
     if (!code) code = args.common.json ? report_json(b, peak_rss) : report_text(b, peak_rss);
     pippin_probe_free(b->probe);
@@ -486,7 +305,7 @@ const pp_command pp_command_bench = {
         "  pippin bench -m base.gguf -n 32 --depth 4096,32768 --batch 4,16\n"
         "  pippin bench -m base.gguf -d draft.gguf --acceptance 0.7 -n 256",
     .groups = groups,
-    .args_size = sizeof(bench_args),
+    .args_size = sizeof(pp_bench_args),
     .max_operands = 1,
     .operand = pp_options_model,
     .run = run,

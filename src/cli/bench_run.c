@@ -1,0 +1,146 @@
+/* bench_run.c - what is measured, and what memory and multipliers give at best in turns with it. */
+#include <string.h>
+
+#include "cli/bench_run.h"
+
+static double probe_read(pp_bench *b)
+{
+    const double rate = pippin_probe_read(b->probe);
+    pp_series_add(&b->read, rate);
+    return rate;
+}
+
+static double probe_multiply(pp_bench *b)
+{
+    const double rate = pippin_probe_multiply(b->probe);
+    pp_series_add(&b->multiply, rate);
+    return rate;
+}
+
+/* ---- what is measured ---- */
+
+/* New tokens from `first` on, so that no part of the cache is found again. */
+static void draw(pp_bench *b, int32_t first, int32_t n)
+{
+    const int32_t n_vocab = pippin_model_config(b->loaded.model)->n_vocab;
+    for (int32_t i = first; i < first + n; i++)
+        b->tokens[i] = (int32_t)(pp_random_unit(1, 2, b->random++) * (double)n_vocab);
+}
+
+/* Evaluates the timeline up to n tokens, predictions after the last n_last; *seconds is what it took. */
+static int evaluate(pp_bench *b, int32_t n, int32_t n_last, double *seconds)
+{
+    pippin_error err;
+    const double start = pp_seconds();
+    *seconds = 0;
+    if (pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) != PIPPIN_OK)
+        return pp_failed(&err);
+    *seconds = pp_seconds() - start;
+    return 0;
+}
+
+static int bench_prompt(pp_bench *b, pp_bench_test *t)
+{
+    double seconds;
+    draw(b, 0, t->n);
+    const double before = probe_multiply(b);
+    int code = evaluate(b, t->n, 1, &seconds);
+    if (code) return code;
+    const double peak = (before + probe_multiply(b)) / 2, rate = (double)t->n / seconds;
+    pp_series_add(&t->rate, rate);
+    pp_series_add(&t->peak, rate * t->macs / peak);
+    return 0;
+}
+
+/* The timeline that generation begins at: a few tokens, or many with keys and values that are not computed. */
+static int prepare_generate(pp_bench *b, const pp_bench_test *t)
+{
+    double seconds;
+    if (!t->depth) {
+        draw(b, 0, PP_BENCH_SHORT + t->n);
+        return evaluate(b, PP_BENCH_SHORT, 1, &seconds);
+    }
+    pippin_error err;
+    if (pippin_session_fill(b->loaded.session, (size_t)t->depth, 1, &err) != PIPPIN_OK) return pp_failed(&err);
+    memcpy(b->tokens, pippin_session_tokens(b->loaded.session), (size_t)t->depth * sizeof *b->tokens);
+    draw(b, t->depth, t->n);
+    return 0;
+}
+
+static int bench_generate(pp_bench *b, pp_bench_test *t)
+{
+    const int32_t start = t->depth ? t->depth : PP_BENCH_SHORT;
+    int code = prepare_generate(b, t);
+    double seconds, before = probe_read(b);
+    for (int32_t done = 0; done < t->n && !code; done += PP_BENCH_PIECE) {
+        const int32_t n = PP_MIN(PP_BENCH_PIECE, t->n - done);
+        double sum = 0;
+        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, start + done + i, 1, &seconds);
+        if (code) break;
+        const double after = probe_read(b), rate = (double)n / sum;
+        pp_series_add(&t->rate, rate);
+        pp_series_add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
+        before = after;
+    }
+    return code;
+}
+
+/* Passes of n tokens, each between two of one. */
+static int bench_verify(pp_bench *b, pp_bench_test *t)
+{
+    double seconds, one, many;
+    draw(b, 0, PP_BENCH_SHORT);
+    int code = evaluate(b, PP_BENCH_SHORT, 1, &seconds);
+    int32_t at = PP_BENCH_SHORT;
+    for (int i = 0; i < PP_BENCH_PIECE && at + 1 + t->n <= b->n_ctx && !code; i++) {
+        draw(b, at, 1 + t->n);
+        code = evaluate(b, at + 1, 1, &one);
+        if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
+        if (code) break;
+        at += 1 + t->n;
+        pp_series_add(&t->rate, (double)t->n / many);
+        pp_series_add(&t->ratio, many / one);
+    }
+    return code;
+}
+
+int pp_bench_round(pp_bench *b, int32_t round)
+{
+    int code = 0;
+    if (b->guess.n_row) {
+        probe_read(b);
+        probe_multiply(b);
+        return pp_guess_bench_round(&b->guess);
+    }
+    for (size_t i = 0; i < b->n_test && !code; i++) {
+        pp_bench_test *t = &b->tests[i];
+        pp_progress("round %d of %d: %s", (int)round + 1, (int)b->args->n_round, t->name);
+        switch (t->name[0]) {
+        case 'p': code = bench_prompt(b, t); break;
+        case 't': code = bench_generate(b, t); break;
+        case 'b':
+            code = pp_batch_bench_run(&b->texts, (size_t)t->n, PP_BENCH_SHORT, PP_BENCH_PIECE, &t->rate, &t->ratio);
+            break;
+        default: code = bench_verify(b, t);
+        }
+    }
+    return code;
+}
+
+int pp_bench_warm_up(pp_bench *b, uint64_t *peak_rss)
+{
+    double seconds;
+    pippin_error err;
+    int32_t deepest = 0;
+    draw(b, 0, b->args->n_prompt);
+    int code = evaluate(b, b->args->n_prompt, 1, &seconds);
+    for (size_t i = 0; i < b->depths.n; i++) deepest = PP_MAX(deepest, b->depths.items[i]);
+    if (!code && deepest && pippin_session_fill(b->loaded.session, (size_t)deepest, 1, &err) != PIPPIN_OK)
+        code = pp_failed(&err);
+    *peak_rss = pp_peak_rss();
+    if (code) return code;
+    return pippin_probe_create(pippin_session_n_threads(b->loaded.session), b->args->common.cpu, &b->probe, &err) ==
+                   PIPPIN_OK
+               ? 0
+               : pp_failed(&err);
+}
