@@ -2,7 +2,7 @@
 #include "cli/guard.c"
 #include "cli/words.c"
 
-#include "made_text.h"
+#include "tests/made_text.h"
 
 static void expect_guarded(const char *text, const char *answer, const char *expected)
 {

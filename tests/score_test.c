@@ -4,7 +4,7 @@
 #include "cli/scores.c"
 #include "cli/words.c"
 
-#include "made_text.h"
+#include "tests/made_text.h"
 
 /* ---- words ---- */
 
