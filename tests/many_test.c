@@ -204,10 +204,12 @@ static pippin_generate_options options_of(size_t i, pippin_session *draft, answe
                                      .user = a};
 }
 
+/* Two neighbours with the same adapters each, or none; one of them with another scale. */
 static void adapt(pippin_session *s, const cast *c, size_t i)
 {
-    pippin_adapter_use uses[2] = {{c->adapters[i % 3], 1}, {c->adapters[(i + 1) % 3], 0.5f}};
-    OK(pippin_session_set_adapters(s, uses, i % 3, err));
+    const size_t pair = i / 2 % 3;
+    pippin_adapter_use uses[2] = {{c->adapters[pair], i == 5 ? 0.25f : 1}, {c->adapters[(pair + 1) % 3], 0.5f}};
+    OK(pippin_session_set_adapters(s, uses, pair, err));
 }
 
 static void texts_of(const kind *k, int32_t n_batch)

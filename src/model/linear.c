@@ -134,16 +134,25 @@ static void lora_b_task(void *arg, int thread, int n_thread)
     }
 }
 
-/* y += the adapters' parts. Rows of one sequence are adjacent: one run of rows for each sequence, and each of its adapters. */
+static bool same_loras(const pp_sequence *a, const pp_sequence *b)
+{
+    bool same = a->n_lora == b->n_lora;
+    for (int32_t i = 0; same && i < a->n_lora; i++)
+        same = a->loras[i].lora == b->loras[i].lora && a->loras[i].scale == b->loras[i].scale;
+    return same;
+}
+
+/* y += the adapters' parts. One run of rows for those that follow each other with the same adapters, and each of these. */
 static void add_loras(region *r)
 {
     const pp_state *st = r->st;
+    const pp_row *rows = st->s->rows;
     for (int32_t row = 0; row < st->s->n_live; row += r->n_row) {
-        const int32_t sequence = st->s->rows[row].sequence;
+        const pp_sequence *q = &st->pass->sequences[rows[row].sequence];
         r->first_row = row;
-        for (r->n_row = 1; row + r->n_row < st->s->n_live && st->s->rows[row + r->n_row].sequence == sequence;)
+        for (r->n_row = 1;
+             row + r->n_row < st->s->n_live && same_loras(q, &st->pass->sequences[rows[row + r->n_row].sequence]);)
             r->n_row++;
-        const pp_sequence *q = &st->pass->sequences[sequence];
         for (int32_t i = 0; i < q->n_lora; i++) {
             r->lora = &q->loras[i];
             uint64_t work = 0;
