@@ -3,6 +3,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "adapter/adapter.h"
 #include "formats/formats.h"
 #include "tests/support.h"
 
@@ -251,6 +252,88 @@ static void test_refused(void **state)
     assert_int_equal(pippin_memory_used().live_bytes, 0);
 }
 
+/* Every tensor rounded to `type`; from the tensor number `from` on as the f32 that it is then, so that a file may mix them. */
+static void write_rounded(const char *path, pippin_type type, size_t from)
+{
+    pp_tensors t;
+    pp_tensor items[64];
+    void *kept[64];
+    OK(pp_safetensors_open(in_corpus("safetensors/adapter.safetensors"), &t, err));
+    for (size_t i = 0; i < t.n; i++) {
+        const size_t n = t.items[i].n_elem;
+        float *wide = test_calloc(n, sizeof *wide);
+        uint16_t *half = test_calloc(n, sizeof *half);
+        pp_decode_row(t.items[i].type, t.items[i].data, wide, n);
+        pp_encode_row(type, wide, half, n);
+        pp_decode_row(type, half, wide, n);
+        items[i] = t.items[i];
+        items[i].type = i < from ? type : PIPPIN_F32;
+        items[i].data = kept[i] = i < from ? (void *)half : wide;
+        items[i].bytes = pp_type_bytes(items[i].type, n);
+        test_free(i < from ? (void *)wide : half);
+    }
+    OK(pp_safetensors_write(path, items, t.n, t.metadata, t.n_metadata, err));
+    for (size_t i = 0; i < t.n; i++) test_free(kept[i]);
+    pp_tensors_free(&t);
+}
+
+static void expect_same_files(const char *name, const char *other)
+{
+    pp_map a, b;
+    OK(pp_map_open(in_folder(name), &a, err));
+    OK(pp_map_open(in_folder(other), &b, err));
+    assert_int_equal(a.size, b.size);
+    assert_memory_equal(a.data, b.data, a.size);
+    pp_map_close(&a);
+    pp_map_close(&b);
+}
+
+/* Logits of the reference network into a file. */
+static void score_with(pippin_model *m, const pippin_adapter_use *use, const char *name)
+{
+    const int32_t tokens[] = {3, 7, 1, 12};
+    pippin_session *s;
+    OK(pippin_session_create(m, &(pippin_session_options){.n_ctx = 8}, &s, err));
+    OK(pippin_session_set_adapters(s, use, 1, err));
+    OK(pippin_session_score_npy(s, &(pippin_score){.tokens = tokens, .n_tok = 4, .reference = true}, in_folder(name),
+                                err));
+    pippin_session_free(s);
+}
+
+/* Half precision is kept as it is, and is the same adapter as its values in f32: in passes, in the reference, merged and saved. */
+static void test_half(void **state)
+{
+    (void)state;
+    static const pippin_type types[] = {PIPPIN_F16, PIPPIN_BF16};
+    for (size_t i = 0; i < 4; i++) {
+        const pippin_type type = types[i % 2];
+        pippin_model *m = model();
+        pippin_adapter *half, *whole;
+        float out[2][N_VOCAB];
+        write_rounded(in_folder("half.safetensors"), type, i < 2 ? 64 : 3);
+        write_rounded(in_folder("whole.safetensors"), type, 0);
+        OK(pippin_adapter_open(in_folder("half.safetensors"), m, &half, err));
+        OK(pippin_adapter_open(in_folder("whole.safetensors"), m, &whole, err));
+        assert_int_equal(half->lora.type, i < 2 ? type : PIPPIN_F32);
+        assert_int_equal(whole->lora.type, PIPPIN_F32);
+        const pippin_adapter_use uses[] = {{half, 0.5f}, {whole, 0.5f}};
+        for (size_t j = 0; j < 2; j++) {
+            logits_with(m, &uses[j], 1, out[j]);
+            score_with(m, &uses[j], j ? "whole.npy" : "half.npy");
+            OK(pippin_model_save_gguf(m, &(pippin_save_options){.merge = &uses[j], .n_merge = 1},
+                                      in_folder(j ? "whole.gguf" : "half.gguf"), err));
+            OK(pippin_adapter_save(uses[j].adapter, m, in_folder(j ? "whole.saved" : "half.saved"), err));
+        }
+        assert_memory_equal(out[0], out[1], sizeof out[0]);
+        expect_same_files("half.npy", "whole.npy");
+        expect_same_files("half.gguf", "whole.gguf");
+        expect_same_files("half.saved", "whole.saved");
+        pippin_adapter_free(half);
+        pippin_adapter_free(whole);
+        pippin_model_free(m);
+    }
+}
+
 /* Adapters inside a checkpoint are attached; -a none (no_embedded_adapter) is the bare base. */
 static void test_embedded(void **state)
 {
@@ -270,7 +353,8 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_alpha),   cmocka_unit_test(test_names_and_blends),
                                        cmocka_unit_test(test_refused), cmocka_unit_test(test_embedded),
-                                       cmocka_unit_test(test_merge),   cmocka_unit_test(test_cancel)};
+                                       cmocka_unit_test(test_merge),   cmocka_unit_test(test_cancel),
+                                       cmocka_unit_test(test_half)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors", "merged.gguf"};
     for (int i = 0; i < 4; i++) unlink(in_folder(files[i]));

@@ -39,7 +39,7 @@ static pippin_adapter *adapter_of(pippin_model *model, uint64_t seed)
     pippin_adapter *a;
     OK(pp_adapter_new(pippin_model_config(model), 4, 8, seed, &a, err));
     a->model = pippin_model_retain(model);
-    for (size_t i = 0; i < a->n_values; i++) a->values[i] = (float)(pp_random_unit(seed, 5, i) - 0.5) / 4;
+    for (size_t i = 0; i < a->n_values; i++) ((float *)a->values)[i] = (float)(pp_random_unit(seed, 5, i) - 0.5) / 4;
     return a;
 }
 

@@ -47,8 +47,9 @@ typedef struct loader {
     const pp_tensors *t;
     const pippin_config *config;
     pippin_adapter *adapter;
+    pippin_type type; /* of the values as they are kept */
     bool toolkit, zero_a, zero_b;
-    size_t n_used, n_value; /* tensors found; floats handed out */
+    size_t n_used, n_value; /* tensors found; values handed out */
     pippin_status status;
     pippin_error *err;
 } loader;
@@ -65,25 +66,27 @@ static pippin_status fail_shape(loader *l, const pp_tensor *t, int64_t rows, int
 }
 
 /* Copies t [rows][columns] transposed; remembers whether all of it was zero. */
-static const float *transposed(loader *l, const pp_tensor *t, int64_t rows, int64_t columns, bool *zero)
+static const void *transposed(loader *l, const pp_tensor *t, int64_t rows, int64_t columns, bool *zero)
 {
     if (t->n_dim != 2 || t->shape[0] != rows || t->shape[1] != columns || !pp_type_is_weight(t->type) ||
         pp_type_block(t->type) != 1) {
         fail_shape(l, t, rows, columns);
         return NULL;
     }
-    float *to = l->adapter->values + l->n_value;
+    const size_t from_bytes = pp_type_bytes(t->type, 1), to_bytes = pp_type_bytes(l->type, 1);
+    uint8_t *to = (uint8_t *)l->adapter->values + l->n_value * to_bytes;
     l->n_value += t->n_elem;
-    const size_t element = pp_type_bytes(t->type, 1);
     for (size_t r = 0; r < (size_t)rows; r++)
         for (size_t c = 0; c < (size_t)columns; c++) {
-            float *value = to + c * (size_t)rows + r;
-            pp_decode_row(t->type, (const uint8_t *)t->data + (r * (size_t)columns + c) * element, value, 1);
-            if (!isfinite(*value))
+            const uint8_t *from = (const uint8_t *)t->data + (r * (size_t)columns + c) * from_bytes;
+            float value;
+            pp_decode_row(t->type, from, &value, 1);
+            memcpy(to + (c * (size_t)rows + r) * to_bytes, l->type == t->type ? (const void *)from : &value, to_bytes);
+            if (!isfinite(value))
                 l->status = pp_fail(l->err, PIPPIN_E_FORMAT,
                                     "%s: tensor %s: holds NaN or infinity; the training that made it diverged",
                                     l->t->source, t->name);
-            if (*value != 0) *zero = false;
+            if (value != 0) *zero = false;
         }
     return to;
 }
@@ -119,6 +122,18 @@ static float metadata_number(const pp_tensors *t, const char *key)
     return text && sscanf(text, "%f", &value) == 1 && isfinite(value) && value > 0 ? value : 0;
 }
 
+/* F16 or BF16 where all tensors are, else F32. */
+static pippin_type common_type(const pp_tensors *t)
+{
+    pippin_type type = PIPPIN_TYPE_AUTO;
+    for (size_t i = 0; i < t->n; i++) {
+        if (!is_adapter_tensor(t->items[i].name)) continue;
+        if (type != PIPPIN_TYPE_AUTO && type != t->items[i].type) return PIPPIN_F32;
+        type = t->items[i].type;
+    }
+    return type == PIPPIN_F16 || type == PIPPIN_BF16 ? type : PIPPIN_F32;
+}
+
 static pippin_status allocate(loader *l)
 {
     size_t n_value = 0;
@@ -128,9 +143,11 @@ static pippin_status allocate(loader *l)
     l->adapter = pp_alloc_zero(1, sizeof *l->adapter);
     if (!l->adapter) return pp_fail_memory(l->err, l->t->source, sizeof *l->adapter);
     l->adapter->sites = pp_alloc_zero(n_site, sizeof *l->adapter->sites);
-    l->adapter->values = pp_alloc_zero(n_value, sizeof *l->adapter->values);
+    l->adapter->values = pp_alloc_zero(n_value, pp_type_bytes(l->type, 1));
     l->adapter->n_values = n_value;
-    if (!l->adapter->sites || !l->adapter->values) return pp_fail_memory(l->err, l->t->source, n_value * sizeof(float));
+    l->adapter->lora.type = l->type;
+    if (!l->adapter->sites || !l->adapter->values)
+        return pp_fail_memory(l->err, l->t->source, pp_type_bytes(l->type, n_value));
     return PIPPIN_OK;
 }
 
@@ -152,9 +169,10 @@ static void check_all_used(loader *l)
 }
 
 pippin_status pp_adapter_from_tensors(const pp_tensors *t, const pippin_config *config, float alpha, float scale,
-                                      bool drop_zero, pippin_adapter **out, pippin_error *err)
+                                      bool drop_zero, bool wide, pippin_adapter **out, pippin_error *err)
 {
     loader l = {.t = t, .config = config, .zero_a = true, .zero_b = true, .err = err};
+    l.type = wide ? PIPPIN_F32 : common_type(t);
     *out = NULL;
     for (size_t i = 0; i < t->n && !l.toolkit; i++) l.toolkit = strstr(t->items[i].name, ".adapters.") != NULL;
     l.status = allocate(&l);
@@ -193,6 +211,29 @@ void pp_adapter_destroy(pippin_adapter *a)
     pp_free(a);
 }
 
+pippin_adapter *pp_adapter_widened(const pippin_adapter *from, const pippin_config *config)
+{
+    const size_t n_site = (size_t)config->n_layer * PP_N_SITE, element = pp_type_bytes(from->lora.type, 1);
+    pippin_adapter *a = pp_alloc_zero(1, sizeof *a);
+    if (!a) return NULL;
+    *a = (pippin_adapter){.lora = from->lora, .alpha = from->alpha, .n_values = from->n_values};
+    a->lora.type = PIPPIN_F32;
+    a->lora.sites = a->sites = pp_alloc_zero(n_site, sizeof *a->sites);
+    float *values = a->values = pp_alloc(a->n_values * sizeof *values);
+    if (!a->sites || !values) {
+        pp_adapter_destroy(a);
+        return NULL;
+    }
+    pp_decode_row(from->lora.type, from->values, values, a->n_values);
+    for (size_t i = 0; i < n_site; i++) {
+        const pp_lora_site *site = &from->sites[i];
+        if (!site->a) continue;
+        a->sites[i].a = values + (size_t)((const uint8_t *)site->a - (const uint8_t *)from->values) / element;
+        a->sites[i].b = values + (size_t)((const uint8_t *)site->b - (const uint8_t *)from->values) / element;
+    }
+    return a;
+}
+
 /* adapter_config.json beside the file: PEFT's lora_alpha, or mlx-lm's scale, which is alpha / rank. 0: it does not say. */
 static pippin_status read_beside(const char *path, float *alpha, float *scale, pippin_error *err)
 {
@@ -218,7 +259,8 @@ static pippin_status read_beside(const char *path, float *alpha, float *scale, p
     return status;
 }
 
-pippin_status pp_adapter_load(const char *path, const pippin_config *config, pippin_adapter **out, pippin_error *err)
+pippin_status pp_adapter_load(const char *path, const pippin_config *config, bool wide, pippin_adapter **out,
+                              pippin_error *err)
 {
     pp_tensors t;
     float alpha = 0, scale = 0;
@@ -227,7 +269,7 @@ pippin_status pp_adapter_load(const char *path, const pippin_config *config, pip
     pippin_status status = torch ? pp_torch_open(path, &t, err) : pp_safetensors_open(path, &t, err);
     if (status != PIPPIN_OK) return status;
     if (!(metadata_number(&t, "alpha") > 0)) status = read_beside(path, &alpha, &scale, err);
-    if (status == PIPPIN_OK) status = pp_adapter_from_tensors(&t, config, alpha, scale, false, out, err);
+    if (status == PIPPIN_OK) status = pp_adapter_from_tensors(&t, config, alpha, scale, false, wide, out, err);
     pp_tensors_free(&t);
     return status;
 }

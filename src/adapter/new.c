@@ -45,7 +45,7 @@ pippin_status pp_adapter_new(const pippin_config *config, int32_t rank, float al
     pippin_adapter *a = pp_alloc_zero(1, sizeof *a);
     if (a) {
         a->sites = pp_alloc_zero(n_site, sizeof *a->sites);
-        a->values = pp_alloc_zero(n, sizeof *a->values);
+        a->values = pp_alloc_zero(n, sizeof(float));
         a->n_values = n;
     }
     if (!a || !a->sites || !a->values) {
@@ -53,7 +53,7 @@ pippin_status pp_adapter_new(const pippin_config *config, int32_t rank, float al
         return pp_fail_memory(err, "adapter", n * sizeof(float));
     }
     a->alpha = alpha;
-    a->lora = (pp_lora){.rank = rank, .scale = alpha / (float)rank, .sites = a->sites};
+    a->lora = (pp_lora){.rank = rank, .type = PIPPIN_F32, .scale = alpha / (float)rank, .sites = a->sites};
     fill(a, config, seed);
     *out = a;
     return PIPPIN_OK;

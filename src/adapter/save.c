@@ -12,7 +12,7 @@ typedef struct saver {
 } saver;
 
 /* Adds m [rows][columns], transposed. */
-static void add(saver *s, int32_t layer, pp_site site, bool b, const float *m, int64_t rows, int64_t columns)
+static void add(saver *s, int32_t layer, pp_site site, bool b, const void *m, int64_t rows, int64_t columns)
 {
     char name[PP_ADAPTER_NAME];
     pp_tensor t = {
@@ -22,8 +22,11 @@ static void add(saver *s, int32_t layer, pp_site site, bool b, const float *m, i
         s->status = pp_fail_memory(s->err, "adapter", t.bytes);
         return;
     }
+    const pippin_type type = s->adapter->lora.type;
+    const size_t element = pp_type_bytes(type, 1);
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < columns; c++) copy[c * rows + r] = m[r * columns + c];
+        for (int64_t c = 0; c < columns; c++)
+            pp_decode_row(type, (const uint8_t *)m + (size_t)(r * columns + c) * element, &copy[c * rows + r], 1);
     t.data = copy;
     s->status = pp_tensors_own_block(&s->t, copy, s->err);
     pp_adapter_tensor_name(s->config, true, layer, site, b, name);

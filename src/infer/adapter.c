@@ -3,7 +3,7 @@
 
 pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out, pippin_error *err)
 {
-    pippin_status status = pp_adapter_load(path, &model->weights.config, out, err);
+    pippin_status status = pp_adapter_load(path, &model->weights.config, false, out, err);
     if (status == PIPPIN_OK) (*out)->model = pippin_model_retain(model);
     return status;
 }

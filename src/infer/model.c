@@ -48,7 +48,7 @@ static pippin_status open_toolkit(const char *path, pippin_model *m, pippin_erro
     if (status == PIPPIN_OK) status = read_theta(path, &c, err);
     name_after(&c, path);
     if (status == PIPPIN_OK && pp_adapter_present(&tensors))
-        status = pp_adapter_from_tensors(&tensors, &c, 0, 0, true, &m->adapter, err);
+        status = pp_adapter_from_tensors(&tensors, &c, 0, 0, true, true, &m->adapter, err);
     if (status == PIPPIN_OK && m->adapter) {
         c.lora_rank = m->adapter->lora.rank;
         c.lora_alpha = m->adapter->alpha;

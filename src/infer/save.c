@@ -70,15 +70,30 @@ static pippin_status text_create(const pippin_model *model, const pippin_save_op
     return pp_scratch_create(w, &rope, sizes, &c->scratch, err);
 }
 
+/* What is merged, in f32: copies in wide [PP_MAX_LORA] where the adapter has fewer bits. */
+static pippin_status open_merge(const pippin_model *model, const pippin_save_options *o, pp_lora_use *merge,
+                                pippin_adapter **wide, pippin_error *err)
+{
+    pippin_status status = pp_adapters_check(o->merge, o->n_merge, model, merge, err);
+    for (size_t i = 0; i < o->n_merge && status == PIPPIN_OK; i++) {
+        if (merge[i].lora->type == PIPPIN_F32) continue;
+        wide[i] = pp_adapter_widened(o->merge[i].adapter, &model->weights.config);
+        if (!wide[i]) return pp_fail_memory(err, "adapter", o->merge[i].adapter->n_values * sizeof(float));
+        merge[i].lora = &wide[i]->lora;
+    }
+    return status;
+}
+
 pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_save_options *options, const char *path,
                                      pippin_error *err)
 {
     const pippin_save_options o = options ? *options : (pippin_save_options){0};
     pp_lora_use merge[PP_MAX_LORA];
+    pippin_adapter *wide[PP_MAX_LORA] = {0};
     pp_gguf_writer values = {0};
     text t = {0};
     pp_team *team = NULL;
-    pippin_status status = pp_adapters_check(o.merge, o.n_merge, model, merge, err);
+    pippin_status status = open_merge(model, &o, merge, wide, err);
     if (status == PIPPIN_OK) {
         team = pp_team_create(o.n_threads > 0 ? o.n_threads : pp_cpu_count());
         if (!team) status = pp_fail(err, PIPPIN_E_MEMORY, "threads: could not be started; ask for fewer");
@@ -97,5 +112,6 @@ pippin_status pippin_model_save_gguf(const pippin_model *model, const pippin_sav
     pp_gguf_abort(&values);
     text_free(&t);
     pp_team_free(team);
+    for (int i = 0; i < PP_MAX_LORA; i++) pp_adapter_destroy(wide[i]);
     return status;
 }

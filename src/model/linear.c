@@ -92,6 +92,7 @@ static void lora_a_task(void *arg, int thread, int n_thread)
 {
     const region *r = arg;
     const pp_kernels *kernels = r->st->engine->kernels;
+    const pp_matmul_kernel multiply = pp_kernels_matmul(kernels, r->lora->lora->type);
     const int32_t rank = r->lora->lora->rank;
     size_t first, last;
     pp_team_share((size_t)r->n_row, 1, thread, n_thread, &first, &last);
@@ -101,14 +102,14 @@ static void lora_a_task(void *arg, int thread, int n_thread)
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
         if (!site->a) continue;
         float *t = lora_scratch(r, i) + first * (size_t)rank;
-        kernels->matmul_f32(&(pp_matmul){.x = r->jobs[i].x + ((size_t)r->first_row + first) * (size_t)l->n_in,
-                                         .x_stride = (size_t)l->n_in,
-                                         .w = site->a,
-                                         .y = t,
-                                         .y_stride = (size_t)rank,
-                                         .n_tok = (int)(last - first),
-                                         .n_in = l->n_in,
-                                         .n_out = rank});
+        multiply(&(pp_matmul){.x = r->jobs[i].x + ((size_t)r->first_row + first) * (size_t)l->n_in,
+                              .x_stride = (size_t)l->n_in,
+                              .w = site->a,
+                              .y = t,
+                              .y_stride = (size_t)rank,
+                              .n_tok = (int)(last - first),
+                              .n_in = l->n_in,
+                              .n_out = rank});
         kernels->scale(t, r->lora->scale, (int)(last - first) * rank);
     }
 }
@@ -122,7 +123,7 @@ static void lora_b_task(void *arg, int thread, int n_thread)
         const pp_linear *l = linear_of(r->st, &r->jobs[i]);
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
         if (!site->a) continue;
-        const pp_linear b = {.w = site->b, .type = PIPPIN_F32, .n_in = rank, .n_out = l->n_out};
+        const pp_linear b = {.w = site->b, .type = r->lora->lora->type, .n_in = rank, .n_out = l->n_out};
         pp_linear_share(r->st->engine, &b,
                         (pp_matmul){.x = lora_scratch(r, i),
                                     .x_stride = (size_t)rank,

@@ -135,12 +135,13 @@ void pp_rope_init(const pp_weights *w, const pp_rope *rope, double *inv_freq);
 /* ---- LoRA as the block sees it: y += scale * (x A) B, for every site that has one ---- */
 
 typedef struct pp_lora_site {
-    const float *a; /* [rank][n_in]: A transposed, so that the matmul kernel takes it; NULL: site not adapted */
-    const float *b; /* [n_out][rank] */
+    const void *a; /* [rank][n_in]: A transposed, so that the matmul kernel takes it; NULL: site not adapted */
+    const void *b; /* [n_out][rank] */
 } pp_lora_site;
 
 typedef struct pp_lora {
     int32_t rank;
+    pippin_type type;          /* of all A and B: F32, F16 or BF16; what is trained is F32 */
     float scale;               /* alpha / rank */
     const pp_lora_site *sites; /* [n_layer][PP_N_SITE] */
 } pp_lora;
@@ -274,7 +275,7 @@ typedef struct pp_calibration {
 /* What saving works with. */
 typedef struct pp_saving {
     const pippin_save_options *options; /* all but merge, n_merge, calibrate and n_calibrate */
-    const pp_lora_use *merge;           /* [n_merge] */
+    const pp_lora_use *merge;           /* [n_merge] all F32 */
     size_t n_merge;
     const pp_calibration *calibration; /* NULL: by the weights alone */
     const pp_kernels *kernels;

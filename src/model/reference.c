@@ -63,10 +63,16 @@ static void linear(reference *r, float *y, const float *x, const pp_linear *l, i
         const pp_lora *lora = r->loras[i].lora;
         const pp_lora_site *s = &lora->sites[(size_t)layer * PP_N_SITE + (size_t)site];
         if (!s->a) continue;
-        float t[PP_MAX_RANK];
-        for (int32_t j = 0; j < lora->rank; j++) t[j] = (float)dot(x, s->a + (size_t)j * (size_t)l->n_in, l->n_in);
-        for (int32_t o = 0; o < l->n_out; o++)
-            y[o] += r->loras[i].scale * (float)dot(t, s->b + (size_t)o * (size_t)lora->rank, lora->rank);
+        const size_t n_in = (size_t)l->n_in, rank = (size_t)lora->rank;
+        float t[PP_MAX_RANK], row[PP_MAX_RANK];
+        for (size_t j = 0; j < rank; j++) {
+            pp_matrix_decode(lora->type, s->a, n_in, j, 0, n_in, r->row);
+            t[j] = (float)dot(x, r->row, l->n_in);
+        }
+        for (size_t o = 0; o < (size_t)l->n_out; o++) {
+            pp_matrix_decode(lora->type, s->b, rank, o, 0, rank, row);
+            y[o] += r->loras[i].scale * (float)dot(t, row, lora->rank);
+        }
     }
 }
 

@@ -102,7 +102,7 @@ static void merge_row(saver *s, const pp_lora_site *const sites[PP_MAX_LORA], si
         if (!sites[i] || !sites[i]->a) continue;
         memset(s->delta, 0, n_in * sizeof *s->delta);
         for (size_t r = 0; r < rank; r++) {
-            const float b = sites[i]->b[row * rank + r], *a = sites[i]->a + r * n_in;
+            const float *a = (const float *)sites[i]->a + r * n_in, b = ((const float *)sites[i]->b)[row * rank + r];
             for (size_t j = 0; j < n_in; j++) s->delta[j] += b * a[j];
         }
         for (size_t j = 0; j < n_in; j++) to[j] += s->how->merge[i].scale * s->delta[j];

@@ -159,7 +159,7 @@ static pippin_status open_adapter(pp_trainer *t, pippin_error *err)
     pippin_adapter *adapter = NULL;
     pippin_status status;
     if (o->init) {
-        status = pp_adapter_load(o->init, c, &adapter, err);
+        status = pp_adapter_load(o->init, c, true, &adapter, err);
         if (status == PIPPIN_OK && o->rank && o->rank != adapter->lora.rank)
             status = pp_fail(err, PIPPIN_E_ARGUMENT, "rank: %d, but %s has rank %d; leave the rank out", (int)o->rank,
                              o->init, (int)adapter->lora.rank);
