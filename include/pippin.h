@@ -376,9 +376,10 @@ PIPPIN_API void pippin_prompt_free(pippin_prompt *prompt);
  */
 PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out,
                                              pippin_error *err);
-/* Writes a .safetensors file of f32 tensors under the toolkit's names, rank and alpha in its metadata. */
-PIPPIN_API pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, const char *path,
-                                             pippin_error *err);
+/* Writes a .safetensors file of this type, F32, F16 or BF16, under the toolkit's names, rank and alpha in its metadata. AUTO: of
+   the type that the adapter's own file had, F32 where that were several. */
+PIPPIN_API pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, pippin_type type,
+                                             const char *path, pippin_error *err);
 PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);
 PIPPIN_API int32_t pippin_adapter_rank(const pippin_adapter *adapter);
 PIPPIN_API float pippin_adapter_alpha(const pippin_adapter *adapter);

@@ -209,7 +209,7 @@ static void test_names_and_blends(void **state)
     for (int i = 0; i < N_VOCAB; i++) assert_float_equal(other[i], twice[i], 1e-5f);
     /* Saved and opened again: the same, to the bit. */
     pippin_adapter *again;
-    OK(pippin_adapter_save(mlx, m, in_folder("half.safetensors"), err));
+    OK(pippin_adapter_save(mlx, m, PIPPIN_TYPE_AUTO, in_folder("half.safetensors"), err));
     OK(pippin_adapter_open(in_folder("half.safetensors"), m, &again, err));
     assert_float_equal(pippin_adapter_alpha(again), 3, 0);
     logits_with(m, &(pippin_adapter_use){again, 1}, 1, other);
@@ -322,12 +322,18 @@ static void test_half(void **state)
             score_with(m, &uses[j], j ? "whole.npy" : "half.npy");
             OK(pippin_model_save_gguf(m, &(pippin_save_options){.merge = &uses[j], .n_merge = 1},
                                       in_folder(j ? "whole.gguf" : "half.gguf"), err));
-            OK(pippin_adapter_save(uses[j].adapter, m, in_folder(j ? "whole.saved" : "half.saved"), err));
+            OK(pippin_adapter_save(uses[j].adapter, m, type, in_folder(j ? "whole.saved" : "half.saved"), err));
+            OK(pippin_adapter_save(uses[j].adapter, m, PIPPIN_F32, in_folder(j ? "whole.wide" : "half.wide"), err));
         }
         assert_memory_equal(out[0], out[1], sizeof out[0]);
         expect_same_files("half.npy", "whole.npy");
         expect_same_files("half.gguf", "whole.gguf");
         expect_same_files("half.saved", "whole.saved");
+        expect_same_files("half.wide", "whole.wide");
+        OK(pippin_adapter_save(half, m, PIPPIN_TYPE_AUTO, in_folder("own.saved"), err));
+        expect_same_files("own.saved", i < 2 ? "half.saved" : "half.wide");
+        pippin_error failure;
+        assert_int_equal(pippin_adapter_save(half, m, PIPPIN_Q8, in_folder("no.saved"), &failure), PIPPIN_E_ARGUMENT);
         pippin_adapter_free(half);
         pippin_adapter_free(whole);
         pippin_model_free(m);

@@ -169,7 +169,9 @@ learn text.jsonl tuned
 run -m tuned --tokenizer m.model --task text.jsonl >out
 is 'a model that learned the answers' "$(figures exact)" '1.0000'
 
-"$pippin" adapter train -m afm --data text.jsonl -o adapter --max-steps 20 --warmup-steps 1 --learning-rate 2e-2 --rank 4 >/dev/null 2>&1
+adapter() { "$pippin" adapter train -m afm --data text.jsonl -o "$1" --max-steps 20 --warmup-steps 1 --learning-rate 2e-2 --rank 4 "${@:2}" >/dev/null 2>&1; }
+adapter adapter
+adapter half --save-type f16
 run -m afm -a adapter/adapter.safetensors=0 --task text.jsonl -n 12 --save-answers again.jsonl >out
 is 'an adapter without effect' "$(cat again.jsonl)" "$(cat saved.jsonl)"
 run -m afm -a adapter/adapter.safetensors --task text.jsonl -n 12 --save-answers again.jsonl >out
@@ -247,6 +249,9 @@ law 'at a temperature' "${tuned[@]}" --temp 1 --seed 5
 is 'a temperature says something else' "$(cmp -s alone.jsonl greedy.jsonl && echo 'the same answers')" ''
 is 'answers of several lengths' "$(awk '{ print length($0) }' alone.jsonl | sort -u | wc -l | awk '{ print ($1 > 5) }')" 1
 law 'an adapter' -m afm -a adapter/adapter.safetensors --task many.jsonl -n 20
+run -m afm -a half/adapter.safetensors --task many.jsonl -n 20 --save-answers half.jsonl >/dev/null
+is 'an adapter in f16, half the size' "$(($(wc -c <adapter/adapter.safetensors) * 10 > 15 * $(wc -c <half/adapter.safetensors)))" 1
+is 'and not without effect' "$(run -m afm --task many.jsonl -n 20 --save-answers bare.jsonl >/dev/null; cmp -s half.jsonl bare.jsonl && echo 'the same answers')" ''
 law labels -m random2 --task many.jsonl --choices choices.txt -n 40
 law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n 3
 law 'labels by votes' -m random2 --task many.jsonl --choices choices.txt -n 40 --votes 5 --seed 3

@@ -39,8 +39,9 @@ pippin_status pp_adapter_load(const char *path, const pippin_config *config, boo
 /* The same in f32, without the model; NULL without memory. pp_adapter_destroy. */
 pippin_adapter *pp_adapter_widened(const pippin_adapter *adapter, const pippin_config *config) PP_MUST_USE;
 
-/* Writes f32 tensors under the toolkit's names; rank and alpha in the metadata. */
-pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, const char *path,
-                              pippin_error *err);
+/* Writes tensors of this type under the toolkit's names, AUTO: the adapter's own; rank and alpha in the metadata. ARGUMENT for
+   another type than F32, F16 and BF16. */
+pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config *config, pippin_type type,
+                              const char *path, pippin_error *err);
 
 #endif

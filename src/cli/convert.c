@@ -52,7 +52,7 @@ static int save_adapter(const convert_args *args, const pippin_model *model, cha
     if (!*path) return pp_no_memory();
     if (!args->force && pp_path_exists(*path))
         return pp_error(PP_EXIT_FAILURE, "%s: exists already; use --force to overwrite it", *path);
-    return pippin_adapter_save(adapter, model, *path, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
+    return pippin_adapter_save(adapter, model, PIPPIN_TYPE_AUTO, *path, &err) == PIPPIN_OK ? 0 : pp_failed(&err);
 }
 
 /* What --merge means: the adapters that were named, else the one inside. */

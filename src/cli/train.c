@@ -124,6 +124,7 @@ static pippin_train_options options_of(const pp_train_args *a, job j, watch *w)
         .lora_dropout = a->lora_dropout,
         .activation_checkpointing = a->checkpointing,
         .qat = a->qat,
+        .save_type = a->save_type,
         .continuations = a->continuations,
         .sampling = {.temperature = a->temperature, .seed = a->seed},
         .distill_loss = is(a->loss, "forward-kl") ? PIPPIN_DISTILL_FORWARD_KL : PIPPIN_DISTILL_REVERSE_KL,

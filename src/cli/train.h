@@ -12,7 +12,7 @@ typedef struct pp_train_args {
     int32_t epochs, max_steps, batch_size, accumulation, max_length, eval_every, checkpoint_every, rank, continuations;
     double temperature, rate, warmup_epochs, warmup_steps, weight_decay, clip, dropout, lora_dropout, alpha;
     bool pack, fixed, checkpointing, resume;
-    pippin_type qat;
+    pippin_type qat, save_type;
     uint64_t seed;
 } pp_train_args;
 

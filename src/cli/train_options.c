@@ -62,6 +62,8 @@ const pp_option pp_options_train_adapter[] = {
      .help = "share of the adapter's inputs that is left out (default: 0)"},
     {PP_OPT_TEXT("init", "ADAPTER", AT(init)), .files = PP_ADAPTER_FILES,
      .help = "start from this adapter; its rank and alpha hold"},
+    {PP_OPT_TYPE("save-type", AT(save_type), "f32|f16|bf16"),
+     .help = "of the adapter's file: f32 (default), or f16 or bf16, half the size on disk and in memory"},
     {0}};
 
 const pp_option pp_options_train_preset[] = {

@@ -8,10 +8,10 @@ pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_
     return status;
 }
 
-pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, const char *path,
-                                  pippin_error *err)
+pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, pippin_type type,
+                                  const char *path, pippin_error *err)
 {
-    return pp_adapter_save(adapter, &model->weights.config, path, err);
+    return pp_adapter_save(adapter, &model->weights.config, type, path, err);
 }
 
 void pippin_adapter_free(pippin_adapter *adapter)
