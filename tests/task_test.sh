@@ -285,6 +285,8 @@ holds 'agreement, as text' "$(cat out)" 'top-1 agreement of tuned.gguf: 1.0000'
 refused 'guesses of labels' 2 '--draft: found with --choices' -m afm --task many.jsonl --choices choices.txt -d afm
 refused 'agreement by votes' 2 '--against: found with --votes' -m afm --task many.jsonl --guard --votes 3 --against afm
 refused 'guesses of a text' 2 '--draft: found without --task' -m afm --text text.jsonl -d afm
+refused 'votes of a text' 2 '--votes: found without --task' -m afm --text text.jsonl --against afm --votes 3
+refused 'agreement of a file' 2 '--against: found with --answers' --task many.jsonl --answers greedy.jsonl --against afm
 refused 'guesses of a file' 2 '--lookup: found with --answers' --task many.jsonl --answers greedy.jsonl --lookup
 sed 's/700/640/' afm/config.json >less.json
 "$pippin" init --preset less.json -o less >/dev/null 2>&1

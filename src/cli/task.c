@@ -74,7 +74,6 @@ static const char *of_model(const pp_task_args *t)
            : t->talk.template        ? "--template"
            : t->talk.draft           ? "--draft"
            : t->talk.lookup          ? "--lookup"
-           : t->against              ? "--against"
                                      : NULL;
 }
 
@@ -87,7 +86,6 @@ static const char *of_task(const pp_task_args *t)
            : t->errors  ? "--errors"
            : t->answers ? "--answers"
            : t->compare ? "--compare"
-           : t->against ? NULL /* of a text, then */
                         : of_model(t);
 }
 
@@ -119,7 +117,10 @@ int pp_task_check(const pp_task_args *t)
         const int code = pp_talk_check(&t->talk);
         return code ? code : pp_require_model(&t->talk.common);
     }
-    const char *spare = t->talk.common.model ? "--model" : t->talk.common.adapters.n ? "--adapter" : of_model(t);
+    const char *spare = t->talk.common.model        ? "--model"
+                        : t->talk.common.adapters.n ? "--adapter"
+                        : t->against                ? "--against"
+                                                    : of_model(t);
     if (!spare) return 0;
     return pp_error(PP_EXIT_USAGE,
                     "%s: found with --answers, which take a model's place, expected one of them; "
