@@ -139,7 +139,7 @@ for n_ctx in 4096 60; do
 import json, math
 a, b = json.load(open("out")), json.load(open("eval.json"))
 print(a["documents"] - len(b["documents"]), a["cut"] - b["cut"], a["tokens"] - b["tokens"],
-      round(a["bytes"] - b["nll"] / math.log(2) / b["bits_per_byte"], 3), 1 < a["bits_per_byte"] < b["bits_per_byte"])
+      round(abs(a["bytes"] - b["nll"] / math.log(2) / b["bits_per_byte"]), 3), 1 < a["bits_per_byte"] < b["bits_per_byte"])
 END
     is "what eval predicts is predicted, context of $n_ctx" "$(cat said) $(grep -c '"cut": 0,' out)" "0 0 0 0.0 True $((n_ctx > 60))"
 done
