@@ -45,7 +45,7 @@ bool pp_words_of(const char *text, bool joined, pp_words *out)
     return true;
 }
 
-bool pp_word_same(pp_word a, pp_word b) { return a.n == b.n && memcmp(a.text, b.text, a.n) == 0; }
+bool pp_word_same(pp_word a, pp_word b) { return a.n == b.n && (!a.n || memcmp(a.text, b.text, a.n) == 0); }
 
 bool pp_word_alike(pp_word a, pp_word b)
 {
