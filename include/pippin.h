@@ -376,8 +376,8 @@ PIPPIN_API void pippin_prompt_free(pippin_prompt *prompt);
  */
 PIPPIN_API pippin_status pippin_adapter_open(const char *path, pippin_model *model, pippin_adapter **out,
                                              pippin_error *err);
-/* Writes a .safetensors file of this type, F32, F16 or BF16, under the toolkit's names, rank and alpha in its metadata. AUTO: of
-   the type that the adapter's own file had, F32 where that were several. */
+/* Writes a .safetensors file of this type, F32, F16 or BF16, under the toolkit's names, rank and alpha in its metadata. AUTO: as
+   the adapter is held, which is F16 or BF16 where all tensors of a file of its own are, else F32. */
 PIPPIN_API pippin_status pippin_adapter_save(const pippin_adapter *adapter, const pippin_model *model, pippin_type type,
                                              const char *path, pippin_error *err);
 PIPPIN_API void pippin_adapter_free(pippin_adapter *adapter);

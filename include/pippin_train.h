@@ -84,11 +84,10 @@ typedef struct pippin_train_options {
     int32_t n_threads;         /* 0: one a core */
 
     /* of adapters */
-    int32_t rank;     /* 0: 32, or the initial adapter's */
-    float alpha;      /* 0: rank / 2, or the initial adapter's */
-    const char *init; /* an adapter file to start from; NULL: a new one without effect */
-    pippin_type
-        save_type; /* of its file: F32, F16 or BF16; AUTO: F32, as it is trained. What goes on from a checkpoint is F32. */
+    int32_t rank;          /* 0: 32, or the initial adapter's */
+    float alpha;           /* 0: rank / 2, or the initial adapter's */
+    const char *init;      /* an adapter file to start from; NULL: a new one without effect */
+    pippin_type save_type; /* of its file: F32, F16 or BF16; AUTO: F32, as it is trained and as checkpoints hold it */
 
     /* Called after each step, each evaluation, and between batches and a teacher's tokens (event NULL). Non-zero stops after
        writing a checkpoint, or before the first step without one. */

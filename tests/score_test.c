@@ -281,11 +281,10 @@ static void test_intervals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words), cmocka_unit_test(test_distance),   cmocka_unit_test(test_common),
-        cmocka_unit_test(test_align), cmocka_unit_test(test_align_laws),
-
-        cmocka_unit_test(test_rouge), cmocka_unit_test(test_labels),     cmocka_unit_test(test_corrections),
-        cmocka_unit_test(test_json),  cmocka_unit_test(test_references), cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_words),      cmocka_unit_test(test_distance),    cmocka_unit_test(test_common),
+        cmocka_unit_test(test_align),      cmocka_unit_test(test_align_laws),  cmocka_unit_test(test_rouge),
+        cmocka_unit_test(test_labels),     cmocka_unit_test(test_corrections), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_intervals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

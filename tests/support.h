@@ -44,6 +44,17 @@ static inline const char *path_in(const char *folder, const char *name)
     return p;
 }
 
+static inline void assert_same_files(const char *folder, const char *a, const char *b)
+{
+    pp_map x, y;
+    OK(pp_map_open(path_in(folder, a), &x, err));
+    OK(pp_map_open(path_in(folder, b), &y, err));
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    pp_map_close(&x);
+    pp_map_close(&y);
+}
+
 /* A small AFM: 3 full layers and 2 that reuse, odd sizes, 4 heads on 2 K/V heads. */
 static inline pippin_config small_afm(void)
 {

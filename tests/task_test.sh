@@ -259,10 +259,12 @@ law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
 
 # Votes of corrections: without chance what one answer says, guarded; with it what enough of them say.
 law 'corrections by votes' "${tuned[@]}" --guard --votes 5 --share 0.2 --temp 0.7 --seed 3
-run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl --guard -n 20 >out
-once=$(figures corrected damaged sentences_right)
-run -m afm -a adapter/adapter.safetensors --tokenizer m.model --task fix.jsonl --guard -n 20 --votes 3 --temp 1e-6 >out
-is 'corrections: votes without chance' "$(figures corrected damaged sentences_right)" "$once"
+learn fix.jsonl fixer
+for votes in '' '--votes 3 --temp 1e-6' '--votes 3 --temp 1e-6 --share 1'; do
+    # shellcheck disable=SC2086
+    run -m fixer --tokenizer m.model --task fix.jsonl --guard $votes >out
+    is "corrections of a model that learned them: ${votes:-one answer}" "$(figures corrected damaged sentences_right)" '1.0000 0.0000 1.0000'
+done
 # Guesses: the same answers in fewer passes; what one model says is what the same model finds likeliest.
 for options in '-d tuned --draft-tokens 3' '--lookup --draft-tokens 2' '-d tuned --draft-vocab 64'; do
     # shellcheck disable=SC2086

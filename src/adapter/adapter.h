@@ -16,6 +16,12 @@ struct pippin_adapter {
     pippin_model *model; /* kept alive by an adapter that was opened by itself; NULL inside a model */
 };
 
+/* What an adapter's values may be, in memory and in a file of pippin's. */
+static inline bool pp_adapter_holds(pippin_type type)
+{
+    return type == PIPPIN_F32 || type == PIPPIN_F16 || type == PIPPIN_BF16;
+}
+
 /* Does this file hold adapter tensors at all? */
 bool pp_adapter_present(const pp_tensors *t);
 /*

@@ -131,7 +131,7 @@ static pippin_type common_type(const pp_tensors *t)
         if (type != PIPPIN_TYPE_AUTO && type != t->items[i].type) return PIPPIN_F32;
         type = t->items[i].type;
     }
-    return type == PIPPIN_F16 || type == PIPPIN_BF16 ? type : PIPPIN_F32;
+    return pp_adapter_holds(type) ? type : PIPPIN_F32;
 }
 
 static pippin_status allocate(loader *l)

@@ -50,7 +50,7 @@ pippin_status pp_adapter_save(const pippin_adapter *adapter, const pippin_config
                               const char *path, pippin_error *err)
 {
     saver s = {.adapter = adapter, .config = config, .type = type ? type : adapter->lora.type, .err = err};
-    if (s.type != PIPPIN_F32 && s.type != PIPPIN_F16 && s.type != PIPPIN_BF16)
+    if (!pp_adapter_holds(s.type))
         return pp_fail(err, PIPPIN_E_ARGUMENT, "adapter: type %s, expected f32, f16 or bf16", pippin_type_name(type));
     const int32_t rank = adapter->lora.rank;
     s.status = pp_tensors_init(&s.t, path, err);

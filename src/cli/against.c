@@ -13,6 +13,22 @@ void pp_against_close(pp_against *a)
     *a = (pp_against){0};
 }
 
+int pp_against_check(const pippin_model *model, const char *path, const pippin_model *own, const char *own_path)
+{
+    const int32_t found = pippin_model_config(model)->n_vocab, wanted = pippin_model_config(own)->n_vocab;
+    if (found == wanted) return 0;
+    return pp_error(PP_EXIT_FAILURE, "%s: has %d ids, expected the %d of %s; only models of one vocabulary compare",
+                    path, (int)found, (int)wanted, own_path);
+}
+
+int32_t pp_likeliest(const float *logits, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
 int pp_against_open(pp_against *a, const pp_common *common, const char *path, const pp_loaded *model)
 {
     pp_common other = *common;
@@ -22,10 +38,8 @@ int pp_against_open(pp_against *a, const pp_common *common, const char *path, co
     const size_t n_ctx = (size_t)pippin_session_n_ctx(model->session);
     int code = pp_load(&other, (int32_t)n_ctx, &a->other);
     if (code) return code;
-    const int32_t found = pippin_model_config(a->other.model)->n_vocab;
-    if (found != a->n_vocab)
-        return pp_error(PP_EXIT_FAILURE, "%s: has %d ids, expected the %d of %s; only models of one vocabulary compare",
-                        path, (int)found, (int)a->n_vocab, common->model);
+    code = pp_against_check(a->other.model, path, model->model, common->model);
+    if (code) return code;
     a->rows = pp_alloc(n_ctx * (size_t)a->n_vocab * sizeof *a->rows);
     return a->rows ? 0
                    : pp_error(PP_EXIT_FAILURE,
@@ -40,9 +54,7 @@ void pp_against_keep(pp_against *a, size_t i, const float *logits)
 static double log_sum(const float *x, int32_t n, int32_t *best)
 {
     double sum = 0;
-    *best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (x[i] > x[*best]) *best = i;
+    *best = pp_likeliest(x, n);
     for (int32_t i = 0; i < n; i++) sum += exp((double)(x[i] - x[*best]));
     return (double)x[*best] + log(sum);
 }

@@ -16,6 +16,10 @@ typedef struct pp_against {
     bool no_memory;
 } pp_against;
 
+/* Have both the same number of ids? 0, or an exit code after a message. */
+int pp_against_check(const pippin_model *model, const char *path, const pippin_model *own, const char *own_path);
+int32_t pp_likeliest(const float *logits, int32_t n); /* the first of the largest */
+
 /* Means over tokens, in nats. p: the other model's, the reference; q: the first one's. */
 typedef struct pp_against_result {
     double kl, kl_median, kl_99, kl_max; /* KL(p || q) */

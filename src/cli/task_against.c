@@ -1,15 +1,8 @@
 /* task_against.c - how often a draft finds likeliest what a model says: the answers of a task, token for token. */
 #include <string.h>
 
+#include "cli/against.h"
 #include "cli/task_answer.h"
-
-static int32_t likeliest(const float *logits, int32_t n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
 
 int pp_answer_against(pp_answerer *a, size_t row, const int32_t *ids, const pippin_generate_result *r)
 {
@@ -26,7 +19,7 @@ int pp_answer_against(pp_answerer *a, size_t row, const int32_t *ids, const pipp
     for (size_t i = n_prompt; i < n_prompt + n && status == PIPPIN_OK && !pp_interrupted(); i++) {
         status = pippin_session_sync(a->against, text, i, &err);
         if (status != PIPPIN_OK) break;
-        q->n_same += likeliest(pippin_session_logits(a->against), n_vocab) == text[i];
+        q->n_same += pp_likeliest(pippin_session_logits(a->against), n_vocab) == text[i];
         q->n_compared++;
     }
     pp_free(text);

@@ -1,6 +1,7 @@
 /* task_answer.c - a model answers the rows of a task, several at once: freely, or with labels (task_labels.c). */
 #include <string.h>
 
+#include "cli/against.h"
 #include "cli/task_answer.h"
 #include "cli/words.h"
 
@@ -242,15 +243,6 @@ static int answer_freely(pp_answerer *a)
 
 /* ---- all rows ---- */
 
-static int check_vocabulary(const pp_answerer *a)
-{
-    const int32_t found = pippin_model_config(pippin_session_model(a->against))->n_vocab,
-                  wanted = pippin_model_config(a->loaded.model)->n_vocab;
-    if (found == wanted) return 0;
-    return pp_error(PP_EXIT_FAILURE, "%s: has %d ids, expected the %d of %s; only models of one vocabulary compare",
-                    a->task->against, (int)found, (int)wanted, a->task->talk.common.model);
-}
-
 /* Texts that guesses are made for come one by one: a draft knows one text. */
 static int load_rest(pp_answerer *a)
 {
@@ -263,7 +255,8 @@ static int load_rest(pp_answerer *a)
     if (!code) code = pp_talk_load_draft(&t->talk, &a->loaded);
     if (!code && t->against) code = pp_load_draft(common, t->against, t->talk.draft_vocab, &other);
     a->against = other.draft;
-    if (!code && other.draft) code = check_vocabulary(a);
+    if (!code && other.draft)
+        code = pp_against_check(pippin_session_model(other.draft), t->against, a->loaded.model, common->model);
     return code;
 }
 

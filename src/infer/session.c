@@ -230,7 +230,7 @@ const bool *pp_session_list(pippin_session *s, int32_t n_tok)
     if (!s->head_groups) return NULL;
     const size_t first = PP_HEAD_GROUPS(s->n_shortlist), n_group = PP_HEAD_GROUPS(s->model->weights.config.n_vocab);
     for (size_t i = 0; i < n_group; i++) s->head_groups[i] = i < first;
-    for (int32_t i = 0; i < n_tok; i++) s->head_groups[s->tokens[i] / PP_HEAD_GROUP] = true;
+    for (int32_t i = 0; i < n_tok; i++) s->head_groups[s->tokens[i] / PP_GRAIN] = true;
     return s->head_groups;
 }
 

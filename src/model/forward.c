@@ -206,13 +206,13 @@ static void listed_task(void *arg, int thread, int n_thread)
         if (!listed) {
             size_t from, to;
             pp_team_share(end - group, 1, thread, n_thread, &from, &to);
-            leave_out(&a->m, (group + from) * PP_HEAD_GROUP, PP_MIN((group + to) * PP_HEAD_GROUP, n_out));
+            leave_out(&a->m, (group + from) * PP_GRAIN, PP_MIN((group + to) * PP_GRAIN, n_out));
             continue;
         }
         const size_t from = PP_MAX(first, seen), to = PP_MIN(last, seen + end - group);
         if (from < to)
-            pp_linear_part(a->engine, head, a->m, (group + from - seen) * PP_HEAD_GROUP,
-                           PP_MIN((group + to - seen) * PP_HEAD_GROUP, n_out));
+            pp_linear_part(a->engine, head, a->m, (group + from - seen) * PP_GRAIN,
+                           PP_MIN((group + to - seen) * PP_GRAIN, n_out));
         seen += end - group;
     }
 }
@@ -229,7 +229,7 @@ static void multiply_head(const pp_engine *e, const bool *groups, size_t first, 
         .m = {.x = e->scratch->h + first * n_in, .x_stride = n_in, .y = y, .y_stride = (size_t)l->n_out, .n_tok = n}};
     for (size_t i = 0; groups && i < n_group; i++) a.n_listed += groups[i];
     pp_linear_input(e, l, a.m.x, n);
-    pp_team_run_worth(e->team, (uint64_t)n * n_in * a.n_listed * PP_HEAD_GROUP, groups ? listed_task : head_task, &a);
+    pp_team_run_worth(e->team, (uint64_t)n * n_in * a.n_listed * PP_GRAIN, groups ? listed_task : head_task, &a);
 }
 
 const float *pp_forward_logits(const pp_engine *e, const pp_pass *pass, int32_t first, int32_t n)

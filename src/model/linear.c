@@ -6,9 +6,6 @@
 
 #include "model/forward.h"
 
-/* Outputs that stay together on one thread: a whole tile of any kernel. */
-enum { GRAIN = 32 };
-
 typedef struct region {
     const pp_state *st;
     const pp_job *jobs;
@@ -46,7 +43,7 @@ void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t 
 void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
 {
     size_t first, last;
-    pp_team_share((size_t)l->n_out, GRAIN, thread, n_thread, &first, &last);
+    pp_team_share((size_t)l->n_out, PP_GRAIN, thread, n_thread, &first, &last);
     pp_linear_part(e, l, m, first, last);
 }
 
@@ -55,7 +52,7 @@ static void then_task(void *arg, int thread, int n_thread)
 {
     const region *r = arg;
     size_t first, last;
-    pp_team_share((size_t)linear_of(r->st, r->jobs)->n_out, GRAIN, thread, n_thread, &first, &last);
+    pp_team_share((size_t)linear_of(r->st, r->jobs)->n_out, PP_GRAIN, thread, n_thread, &first, &last);
     if (first < last) r->then(r->st, first, last);
 }
 

@@ -217,13 +217,13 @@ typedef struct pp_sequence {
     const pp_lora_use *loras; /* [n_lora] */
     int32_t n_lora;
     const atomic_int *cancel; /* polled once a layer; may be NULL */
-    /* [PP_HEAD_GROUPS(n_vocab)] which rows of the head are computed for it, in groups; logits of the others are -INFINITY. NULL: all. */
+    /* [PP_HEAD_GROUPS(n_vocab)] which rows of the head are computed for it, in groups of PP_GRAIN; logits of the others are -INFINITY. NULL: all. */
     const bool *head_groups;
 } pp_sequence;
 
-/* Rows of the head that come together: a whole tile of any kernel. */
-enum { PP_HEAD_GROUP = 32 };
-#define PP_HEAD_GROUPS(n_vocab) (((size_t)(n_vocab) + PP_HEAD_GROUP - 1) / PP_HEAD_GROUP)
+/* Outputs of a linear layer that stay together: a whole tile of any kernel. */
+enum { PP_GRAIN = 32 };
+#define PP_HEAD_GROUPS(n_vocab) (((size_t)(n_vocab) + PP_GRAIN - 1) / PP_GRAIN)
 
 typedef struct pp_pass {
     const pp_row *rows; /* [n_row] */

@@ -49,7 +49,7 @@ static pippin_status check_options(pp_job_kind kind, const pippin_train_options 
     if (!o->data) return pp_fail(err, PIPPIN_E_ARGUMENT, "data: none given, expected a .jsonl, a .txt or a folder");
     if (o->qat && o->qat != PIPPIN_Q2 && o->qat != PIPPIN_Q4)
         return pp_fail(err, PIPPIN_E_UNSUPPORTED, "qat: %s, expected q2 or q4", pippin_type_name(o->qat));
-    if (o->save_type && o->save_type != PIPPIN_F32 && o->save_type != PIPPIN_F16 && o->save_type != PIPPIN_BF16)
+    if (o->save_type && !pp_adapter_holds(o->save_type))
         return pp_fail(err, PIPPIN_E_UNSUPPORTED, "save type: %s, expected f32, f16 or bf16",
                        pippin_type_name(o->save_type));
     if (!o->output) return pp_fail(err, PIPPIN_E_ARGUMENT, "output: none given, expected the folder to write into");

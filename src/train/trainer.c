@@ -194,7 +194,8 @@ static pippin_status write_adapter(const pp_trainer *t, pippin_error *err)
 {
     char *path = pp_path_join(t->options.output, "adapter.safetensors");
     if (!path) return pp_fail_memory(err, t->options.output, 256);
-    const pippin_status status = pp_adapter_save(t->params.adapter, &t->model->weights.config, t->options.save_type, path, err);
+    const pippin_status status =
+        pp_adapter_save(t->params.adapter, &t->model->weights.config, t->options.save_type, path, err);
     pp_free(path);
     return status;
 }
