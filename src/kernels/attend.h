@@ -5,11 +5,14 @@
  * sums, added to those of the blocks before it: what a query gets depends on its q and on the keys and values that it sees, not
  * on the other queries or on where the keys lie; and many keys lose no more accuracy than few.
  *
- * All queries of a call pass over a block together, so that it is read once for all of them. Four keys, or a strip of all values,
- * that more queries read than a tile has are widened to float before, into the L1 cache. Widening is exact and a pair of rows
+ * All queries of a call pass over a block together, so that it is read once for all of them. Where there are many of them,
+ * four keys, or a strip of all values, are widened to float before, into the L1 cache. Widening is exact and a pair of rows
  * has one order of additions, so a query alone gets the same bits.
  */
-enum { MIX_VECTORS = 4 }; /* of each query, that add up values at the same time */
+enum {
+    MIX_VECTORS = 4, /* of each query, that add up values at the same time */
+    WIDEN_FROM = 12  /* queries that make it worth to widen once, and not each time that it is read */
+};
 
 /* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
 typedef struct queries {
@@ -81,7 +84,7 @@ INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const
     const void *wide[QUAD];
     for (int o = 0; o < QUAD; o++) wide[o] = h->wide + (size_t)o * d_head;
     for (int j = 0; j < n; j += QUAD) {
-        if (type == PIPPIN_F32 || n_query <= TILE_TOKENS) {
+        if (type == PIPPIN_F32 || n_query < WIDEN_FROM) {
             score_quad(type, h, g, n_query, b, j, b->k + j);
             continue;
         }
@@ -163,7 +166,7 @@ INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, 
 {
     const int width = lanes == LANES ? n_vec * LANES : lanes;
     const void *wide[PP_ATTEND_BLOCK];
-    if (type == PIPPIN_F32 || n_query <= TILE_HEADS) {
+    if (type == PIPPIN_F32 || n_query < WIDEN_FROM) {
         mix_tiles(type, n_vec, lanes, h, g, n_query, &(values){b->v, (size_t)d, n}, d);
         return;
     }
