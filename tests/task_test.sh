@@ -265,6 +265,35 @@ for votes in '' '--votes 3 --temp 1e-6' '--votes 3 --temp 1e-6 --share 1'; do
     run -m fixer --tokenizer m.model --task fix.jsonl --guard $votes >out
     is "corrections of a model that learned them: ${votes:-one answer}" "$(figures corrected damaged sentences_right)" '1.0000 0.0000 1.0000'
 done
+# The same by generate, in the user's hands.
+fixed() { "$pippin" generate -m fixer --tokenizer m.model --system 'Do it.' "$@" 2>err </dev/null; }
+for votes in '' '--votes 3 --temp 1e-6' '--votes 9 --temp 1e-6 --share 1' '-d fixer' '--lookup'; do
+    # shellcheck disable=SC2086
+    is "generate --guard $votes" "$(fixed --guard $votes -p 'A crae of of teh code.')" 'A crate of the code.'
+    # shellcheck disable=SC2086
+    is "generate --guard $votes: what it knows nothing of" "$(fixed --guard $votes -p ' Wxyzwxyz   kjhgkjhg ')" ' Wxyzwxyz   kjhgkjhg '
+done
+is 'and without it' "$(fixed -n 20 -p ' Wxyzwxyz   kjhgkjhg ' | grep -c Wxyzwxyz)" 0
+is 'generate --guard: a text of nothing' "$(fixed --guard -p '')" ''
+fixed --guard --votes 4 --json -p 'It is.' >out
+is 'generate --guard: JSON' "$(grep -c '"text": "It is.", "tokens": \[\]' out) $(($(number completion_tokens) >= 12))" '1 1'
+printf '[{"role":"system","content":"Do it."},{"role":"user","content":"It was."}]' >talk.json
+is 'generate --guard: messages' "$("$pippin" generate -m fixer --tokenizer m.model --guard --messages talk.json 2>&1)" 'It was.'
+printf '[{"role":"user","content":"It was."},{"role":"assistant","content":"It is"}]' >talk.json
+# misused NAME CODE PART ARGUMENTS...
+misused() {
+    local name=$1 wanted=$2 part=$3 code=0
+    shift 3
+    fixed "$@" >/dev/null || code=$?
+    is "$name: exit code, lines" "$code $(grep -cF -- "$part" err) of $(wc -l <err | tr -d ' ')" "$wanted 1 of 1"
+}
+misused 'votes without a guard' 2 '--votes: found without --guard' --votes 3 -p a
+misused 'a share without votes' 2 '--share: found without --votes' --guard --share 0.5 -p a
+misused 'guesses of votes' 2 '--lookup: found with --votes' --guard --votes 2 --lookup -p a
+misused 'a guard of ids' 2 '--echo: found with --guard' --guard --echo -p a
+fixed() { "$pippin" generate -m fixer --tokenizer m.model "$@" 2>err </dev/null; }
+misused 'a guard of no words' 1 '--guard: found messages whose last is not' --guard --messages talk.json
+
 # Guesses: the same answers in fewer passes; what one model says is what the same model finds likeliest.
 for options in '-d tuned --draft-tokens 3' '--lookup --draft-tokens 2' '-d tuned --draft-vocab 64'; do
     # shellcheck disable=SC2086

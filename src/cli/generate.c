@@ -3,10 +3,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/talk.h"
+#include "cli/generate_guard.h"
 
 typedef struct generate_args {
     pp_talk talk;
+    pp_guarding guard;
     const char *prompt, *file, *tokens, *messages;
     int32_t logprobs;
     bool echo, count_tokens, show_prompt, verbose;
@@ -27,6 +28,16 @@ static const pp_option prompt_options[] = {
      .help = "the prompt as it is, without chat template; what models without one do anyway"},
     {0}};
 
+static const pp_option guard_options[] = {
+    {PP_OPT_FLAG("guard", AT(guard.on)),
+     .help = "the answer may only put the user's words right: single words nearly alike, and one said twice may go; "
+             "it is printed when it is whole"},
+    {PP_OPT_INT("votes", "N", AT(guard.votes), 1, 1000),
+     .help = "with --guard, draw N answers by their probability at --temp (default: 1) and take the corrections that "
+             "enough of them have"},
+    {PP_OPT_REAL("share", "X", AT(guard.share), 0, 1), .help = "of --votes that a correction needs (default: 0.3)"},
+    {0}};
+
 static const pp_option output_options[] = {
     {PP_OPT_FLAG("echo", AT(echo)), .help = "put the prompt before the continuation"},
     {PP_OPT_INT("logprobs", "K", AT(logprobs), 1, PIPPIN_MAX_LOGPROBS),
@@ -38,6 +49,28 @@ static const pp_option output_options[] = {
     {0}};
 
 /* ---- the prompt ---- */
+
+static int check_guard(const generate_args *args)
+{
+    const pp_guarding *g = &args->guard;
+    const pp_talk *t = &args->talk;
+    if ((g->votes && !g->on) || (g->share > 0 && !g->votes))
+        return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
+                        g->votes ? "--votes" : "--share", g->votes ? "--guard" : "--votes");
+    if (g->votes && (t->draft || t->lookup))
+        return pp_error(PP_EXIT_USAGE,
+                        "%s: found with --votes, whose answers are drawn together, expected one of them; leave one out",
+                        t->draft ? "--draft" : "--lookup");
+    const char *other = args->tokens     ? "--tokens"
+                        : args->echo     ? "--echo"
+                        : args->logprobs ? "--logprobs"
+                        : t->raw         ? "--raw"
+                                         : NULL;
+    if (!g->on || !other) return 0;
+    return pp_error(PP_EXIT_USAGE,
+                    "%s: found with --guard, which puts a user's words right, expected one of them; leave one out",
+                    other);
+}
 
 /* Options that would have no effect together are slips. */
 static int check_options(const generate_args *args)
@@ -68,7 +101,7 @@ static int check_options(const generate_args *args)
     if (args->messages && t->system)
         return pp_error(PP_EXIT_USAGE,
                         "--system: found with --messages, expected one of them; put it into the messages");
-    return 0;
+    return check_guard(args);
 }
 
 /* Reads what does not need the model, so that a slip shows before a large file is opened. */
@@ -171,26 +204,26 @@ static json_t *to_json(const answer *a, const pippin_generate_result *r, double 
     json_t *timings =
         json_pack("{s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:I, s:I}", "load_ms", 1e3 * load_seconds, "prompt_n",
                   (json_int_t)n_read, "prompt_ms", 1e3 * r->prompt_seconds, "prompt_per_second",
-                  rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)a->n, "predicted_ms",
-                  1e3 * r->generate_seconds, "predicted_per_second", rate(a->n, r->generate_seconds), "draft_n",
-                  (json_int_t)r->n_drafted, "draft_n_accepted", (json_int_t)r->n_accepted);
+                  rate(n_read, r->prompt_seconds), "predicted_n", (json_int_t)r->n_generated, "predicted_ms",
+                  1e3 * r->generate_seconds, "predicted_per_second", rate(r->n_generated, r->generate_seconds),
+                  "draft_n", (json_int_t)r->n_drafted, "draft_n_accepted", (json_int_t)r->n_accepted);
     json_t *o = json_pack("{s:o, s:o, s:s, s:{s:I, s:I, s:I}, s:o, s:I}", "text",
                           a->has_text ? pp_json_text(a->text.bytes, a->text.n) : json_null(), "tokens",
                           pp_json_ids(a->ids, a->n), "finish_reason", reasons[r->finish], "usage", "prompt_tokens",
                           (json_int_t)r->n_prompt, "cached_tokens", (json_int_t)r->n_cached, "completion_tokens",
-                          (json_int_t)a->n, "timings", timings, "peak_rss_bytes", (json_int_t)pp_peak_rss());
+                          (json_int_t)r->n_generated, "timings", timings, "peak_rss_bytes", (json_int_t)pp_peak_rss());
     if (o && a->logprobs) json_object_set(o, "logprobs", a->logprobs);
     return o;
 }
 
-static void print_footer(const answer *a, const pippin_generate_result *r, double load_seconds)
+static void print_footer(const pippin_generate_result *r, double load_seconds)
 {
     const size_t n_read = r->n_prompt - r->n_cached;
     fprintf(stderr,
             "pippin: loaded in %.2f s; prompt %zu tokens, %.1f tokens/s; generated %zu tokens, %.1f tokens/s%s; "
             "peak memory %s\n",
-            load_seconds, r->n_prompt, rate(n_read, r->prompt_seconds), a->n, rate(a->n, r->generate_seconds),
-            pp_talk_guesses(r).text, pp_size(pp_peak_rss()).text);
+            load_seconds, r->n_prompt, rate(n_read, r->prompt_seconds), r->n_generated,
+            rate(r->n_generated, r->generate_seconds), pp_talk_guesses(r).text, pp_size(pp_peak_rss()).text);
 }
 
 static int generate(const generate_args *args, const pp_loaded *loaded, const pp_prompt *p, answer *a)
@@ -212,11 +245,32 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pp
     if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) return pp_failed(&err);
     if (a->no_memory) return pp_no_memory();
     if (!a->streams) code = pp_print_json(to_json(a, &result, loaded->seconds));
-    if (args->verbose) print_footer(a, &result, loaded->seconds);
+    if (args->verbose) print_footer(&result, loaded->seconds);
     return pp_interrupted() ? PP_EXIT_INTERRUPTED : code;
 }
 
-static int start(const generate_args *args, pippin_model *model, double open_seconds, const pp_prompt *p)
+/* --guard: not before all answers are over is there a text. */
+static int generate_guarded(const generate_args *args, const char *words, pp_loaded *loaded, const pp_prompt *p,
+                            answer *a)
+{
+    pippin_generate_result result = {.n_prompt = p->ids.n};
+    char *text;
+    int code = pp_guard_generate(&args->talk, &args->guard, words, p, loaded, &text, &result);
+    if (code) return code;
+    emit_text(a, text, strlen(text));
+    pp_free(text);
+    if (a->no_memory) return pp_no_memory();
+    if (a->streams)
+        pp_print("\n");
+    else
+        code = pp_print_json(to_json(a, &result, loaded->seconds));
+    if (args->verbose) print_footer(&result, loaded->seconds);
+    return code;
+}
+
+/* `words`: what --guard lets an answer put right, else NULL. */
+static int start(const generate_args *args, pippin_model *model, double open_seconds, const char *words,
+                 const pp_prompt *p)
 {
     pp_loaded loaded;
     int code = pp_load_session(&args->talk.common, model, 0, &loaded);
@@ -230,7 +284,10 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     answer a = {.streams = !args->talk.common.json, .has_text = pippin_model_tokenizer(loaded.model) != NULL};
     a.ids = pp_alloc_zero((size_t)pippin_session_n_ctx(loaded.session) + 1, sizeof *a.ids);
     if (args->logprobs) a.logprobs = json_array();
-    code = a.ids && (a.logprobs || !args->logprobs) ? generate(args, &loaded, p, &a) : pp_no_memory();
+    if (!a.ids || (args->logprobs && !a.logprobs))
+        code = pp_no_memory();
+    else
+        code = words ? generate_guarded(args, words, &loaded, p, &a) : generate(args, &loaded, p, &a);
     json_decref(a.logprobs);
     pp_free(a.ids);
     pp_free(a.text.bytes);
@@ -270,8 +327,10 @@ static int run(const void *raw)
     const generate_args *args = raw;
     pp_prompt p;
     pippin_model *model = NULL;
+    char *words = NULL;
     int code = pp_require_model(&args->talk.common);
     if (!code) code = read_prompt(args, &p);
+    if (!code && args->guard.on) code = pp_guard_words(&p, &words);
     if (code) return code;
     const double opening = pp_seconds();
     code = pp_load_model(&args->talk.common, &model);
@@ -281,16 +340,25 @@ static int run(const void *raw)
         if (!code) code = tell_prompt(args, model, &p);
         pippin_model_free(model);
     } else
-        code = start(args, model, open_seconds, &p);
+        code = start(args, model, open_seconds, words, &p);
     pp_prompt_free(&p);
+    pp_free(words);
     return code;
 }
 
-static const pp_option_group groups[] = {
-    {"Prompt", prompt_options},        {NULL, pp_options_template},     {"Sampling", pp_options_length},
-    {NULL, pp_options_sampling},       {"Model", pp_options_model},     {NULL, pp_options_tokenizer},
-    {NULL, pp_options_session},        {"Guessing", pp_options_draft},  {"Output", output_options},
-    {"Computing", pp_options_compute}, {"General", pp_options_general}, {0}};
+static const pp_option_group groups[] = {{"Prompt", prompt_options},
+                                         {NULL, pp_options_template},
+                                         {"Sampling", pp_options_length},
+                                         {NULL, pp_options_sampling},
+                                         {"Model", pp_options_model},
+                                         {NULL, pp_options_tokenizer},
+                                         {NULL, pp_options_session},
+                                         {"Guessing", pp_options_draft},
+                                         {"Corrections", guard_options},
+                                         {"Output", output_options},
+                                         {"Computing", pp_options_compute},
+                                         {"General", pp_options_general},
+                                         {0}};
 
 const pp_command pp_command_generate = {
     .name = "generate",
@@ -304,10 +372,12 @@ const pp_command pp_command_generate = {
         "Without tokenizer the prompt is given as --tokens, and ids are printed. Ctrl-C stops and keeps what "
         "is there (exit code 130). With --draft or --lookup tokens are guessed, and one pass of the model checks "
         "several: "
-        "the answer is the one that it would be without, where it is sampled one by the same law.\n\n"
+        "the answer is the one that it would be without, where it is sampled one by the same law. With --guard the "
+        "answer is the user's text with corrections alone: it is computed whole and then printed.\n\n"
         "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60\n"
         "  pippin generate -m base.gguf -d draft.gguf -p \"What is a graft?\" --verbose\n"
-        "  pippin generate -m base.gguf --lookup -f report.txt --system \"Correct the spelling.\"",
+        "  pippin generate -m base.gguf --lookup -f report.txt --system \"Correct the spelling.\"\n"
+        "  pippin generate -a proofread --system \"Correct the errors.\" --guard -p \"Teh end.\"",
     .groups = groups,
     .args_size = sizeof(generate_args),
     .run = run,

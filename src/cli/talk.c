@@ -89,6 +89,16 @@ pippin_generate_options pp_talk_generate(const pp_talk *t, const pp_loaded *load
     return o;
 }
 
+bool pp_gather(pp_buffer *text, const pippin_token_event *event)
+{
+    bool room = true;
+    for (size_t i = 0; i < event->n_bytes && room; i++) {
+        const char *c = event->text[i] ? event->text + i : "\xef\xbf\xbd";
+        room = pp_append(text, c, event->text[i] ? 1 : 3);
+    }
+    return room;
+}
+
 pp_remark pp_talk_guesses(const pippin_generate_result *r)
 {
     pp_remark note = {""};

@@ -50,6 +50,8 @@ int pp_talk_check(const pp_talk *talk);
 int pp_talk_load_draft(const pp_talk *talk, pp_loaded *loaded);
 /* What the options say of a generation: length, sampling, what stops it, what guesses. */
 pippin_generate_options pp_talk_generate(const pp_talk *talk, const pp_loaded *loaded, const pp_prompt *prompt);
+/* Adds a token's text; where it has a byte of 0, U+FFFD, so that the whole is a text of C's. False without memory. */
+bool pp_gather(pp_buffer *text, const pippin_token_event *event);
 /* "; 60 of 80 guesses right, 3.0 tokens a pass", or nothing where none were checked. */
 pp_remark pp_talk_guesses(const pippin_generate_result *result);
 /* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */

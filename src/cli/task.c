@@ -1,5 +1,4 @@
 /* task.c - eval --task: options, and the way from rows to answers to figures. */
-#include <math.h>
 #include <string.h>
 
 #include "cli/task.h"
@@ -126,12 +125,6 @@ int pp_task_check(const pp_task_args *t)
                     "%s: found with --answers, which take a model's place, expected one of them; "
                     "leave one out",
                     spare);
-}
-
-size_t pp_task_least(const pp_task_args *t)
-{
-    const size_t least = (size_t)ceil((t->share > 0 ? t->share : 0.3) * t->votes);
-    return PP_MAX(least, 1);
 }
 
 /* ---- what the metric needs of the rows ---- */

@@ -19,7 +19,6 @@ extern const pp_option pp_options_task[];
 /* 0 or PP_EXIT_USAGE: options of tasks without a task, and those that have no effect together. */
 int pp_task_check(const pp_task_args *task);
 int pp_task_run(const pp_task_args *task);
-size_t pp_task_least(const pp_task_args *task); /* of its votes, how many are enough; 1 or more */
 
 /* ---- rows (task_rows.c): what is read from files, a line each; all that fails does so after a message ---- */
 

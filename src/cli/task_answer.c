@@ -126,11 +126,7 @@ typedef struct writing {
 static int on_token(void *user, const pippin_token_event *event)
 {
     writing *w = user;
-    for (size_t i = 0; i < event->n_bytes && !w->no_memory; i++) {
-        /* A text of C ends at a 0; U+FFFD stands for it. */
-        const char *c = event->text[i] ? event->text + i : "\xef\xbf\xbd";
-        w->no_memory = !pp_append(&w->text, c, event->text[i] ? 1 : 3);
-    }
+    w->no_memory = !pp_gather(&w->text, event);
     return w->no_memory || pp_interrupted();
 }
 
@@ -164,48 +160,39 @@ static pippin_generation begin(pp_answerer *a, size_t number, pippin_session *se
 /* ---- votes ---- */
 
 /* A row's answers so far. */
-typedef struct ballot {
-    char **answers; /* [n_try] guarded */
-    size_t row, n, n_tok;
+typedef struct voting {
+    pp_ballot ballot;
+    size_t row, n_tok;
     bool cut;
-} ballot;
-
-static void forget(ballot *b)
-{
-    for (size_t i = 0; i < b->n; i++) pp_free(b->answers[i]);
-    *b = (ballot){.answers = b->answers};
-}
+} voting;
 
 /* Takes one more answer of the row; the last of them decides. */
-static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp_buffer *text, ballot *b)
+static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp_buffer *text, voting *v)
 {
     const char *user = a->rows->items[row].user;
-    const size_t votes = n_try(a);
-    if (b->row != row) forget(b); /* one that Ctrl-C left */
-    b->row = row;
-    char *answer = pp_strndup(text->bytes ? text->bytes : "", text->n);
-    b->answers[b->n] = answer ? pp_guard(user, answer) : NULL;
-    pp_free(answer);
-    if (!b->answers[b->n]) return pp_no_memory();
-    b->n_tok += g->result.n_generated;
-    b->cut |= g->result.finish == PIPPIN_FINISH_LENGTH;
-    if (++b->n < votes) return 0;
-    char *elected = pp_guard_elect(user, b->answers, votes, pp_task_least(a->task));
+    if (v->row != row || v->ballot.n == v->ballot.room) {
+        pp_ballot_empty(&v->ballot);
+        *v = (voting){.ballot = v->ballot, .row = row};
+    }
+    if (!pp_ballot_add(&v->ballot, user, text->bytes, text->n)) return pp_no_memory();
+    v->n_tok += g->result.n_generated;
+    v->cut |= g->result.finish == PIPPIN_FINISH_LENGTH;
+    if (v->ballot.n < v->ballot.room) return 0;
+    char *elected = pp_ballot_elect(&v->ballot, user, pp_ballot_least(a->task->share, a->task->votes));
     const pp_buffer out = {.bytes = elected, .n = elected ? strlen(elected) : 0};
-    const int code = elected ? pp_answer_keep(a, row, &out, b->n_tok, b->cut) : pp_no_memory();
+    const int code = elected ? pp_answer_keep(a, row, &out, v->n_tok, v->cut) : pp_no_memory();
     pp_free(elected);
-    forget(b);
     return code;
 }
 
 /* ---- any text, of all rows ---- */
 
-static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w, ballot *b)
+static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w, voting *v)
 {
     if (w->no_memory) return pp_no_memory();
     if (g->status != PIPPIN_OK && g->status != PIPPIN_E_CANCELLED) return pp_failed(&g->error);
     if (g->result.finish == PIPPIN_FINISH_CANCELLED) return 0; /* a part of an answer is none */
-    if (a->task->votes) return vote(a, row, g, &w->text, b);
+    if (a->task->votes) return vote(a, row, g, &w->text, v);
     a->questions[row].n_drafted = g->result.n_drafted;
     a->questions[row].n_accepted = g->result.n_accepted;
     const int code = a->against ? pp_answer_against(a, row, w->ids, &g->result) : 0;
@@ -218,8 +205,8 @@ static int answer_freely(pp_answerer *a)
     writing writings[PP_MAX_TOGETHER] = {0};
     pippin_generation jobs[PP_MAX_TOGETHER];
     pippin_error err;
-    ballot b = {.answers = pp_alloc_zero(n_try(a), sizeof *b.answers)};
-    int code = b.answers ? 0 : pp_no_memory();
+    voting v = {0};
+    int code = pp_ballot_open(&v.ballot, n_try(a)) ? 0 : pp_no_memory();
     for (size_t i = 0; !code && i < a->loaded.n_together; i++) {
         writings[i].ids = pp_alloc_zero(a->max_tokens, sizeof *writings[i].ids);
         if (!writings[i].ids) code = pp_no_memory();
@@ -228,7 +215,7 @@ static int answer_freely(pp_answerer *a)
         const size_t n = PP_MIN(a->rows->n * n_try(a) - first, a->loaded.n_together);
         for (size_t i = 0; i < n; i++) jobs[i] = begin(a, first + i, a->loaded.together[i], &writings[i]);
         if (pippin_generate_many(jobs, n, &err) != PIPPIN_OK) code = pp_failed(&err);
-        for (size_t i = 0; !code && i < n; i++) code = finish(a, (first + i) / n_try(a), &jobs[i], &writings[i], &b);
+        for (size_t i = 0; !code && i < n; i++) code = finish(a, (first + i) / n_try(a), &jobs[i], &writings[i], &v);
         first += n;
         pp_answer_tell(a);
     }
@@ -236,8 +223,7 @@ static int answer_freely(pp_answerer *a)
         pp_free(writings[i].text.bytes);
         pp_free(writings[i].ids);
     }
-    forget(&b);
-    pp_free(b.answers);
+    pp_ballot_close(&v.ballot);
     return code;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/task_answer.h"
+#include "cli/words.h"
 
 /* Where a row is answered. */
 typedef struct place {
@@ -139,7 +140,8 @@ static int finish(labeller *l, place *p, bool cut)
         pp_choices_count(choices, &p->answer, p->votes);
         p->n = 0;
         if (++p->n_vote < task->votes) return pp_choices_begin(choices, &p->answer) ? 0 : pp_no_memory();
-        if (!pp_choices_elect(choices, p->votes, (uint32_t)pp_task_least(task), &p->answer)) return pp_no_memory();
+        if (!pp_choices_elect(choices, p->votes, (uint32_t)pp_ballot_least(task->share, task->votes), &p->answer))
+            return pp_no_memory();
     }
     p->busy = false;
     return pp_answer_keep(l->a, p->row, &p->answer.text, p->n_tok, p->cut);
