@@ -72,6 +72,10 @@ is 'a slip' "$(grep -c 'did you mean /stats' "$scratch/err")" 1
 is 'messages of commands' "$(grep -cE '/nothing: not a command|nowhere.json|nowhere.pt|/reset' "$scratch/err")" 4
 say "$(printf 'word %.0s' {1..200})"
 is 'a full context: both numbers, what to do' "$(grep -cE '[0-9]+.*128.*/reset' "$scratch/err")" 1
+words=' Wxyzwxyz   kjhgkjhg'
+say /guard '/guard on' "$words" "/save $scratch/on.json" '/guard off' /reset "$words" "/save $scratch/off.json"
+is 'a guarded answer of one that knows nothing' "$(grep -cxF -- "$words" "$scratch/out") $(grep -cF -- "$words" "$scratch/on.json")" '1 2'
+is 'and a free one' "$(grep -cF -- "$words" "$scratch/off.json") $(grep -c 'may only put your words right' "$scratch/err")" '1 1'
 is 'no history from a pipe' "$([ -e "$scratch/state/pippin/history" ] && echo kept)" ''
 
 # ---- Ctrl-C stops the answer only ----

@@ -3,7 +3,7 @@
 
 #include "model/model.h"
 
-/* afm-*: docs/MODEL.md; mini: recipes/README.md; llama-3.2-3b and qwen2.5-3b: the config.json that their makers publish. */
+/* afm-*: docs/MODEL.md; mini*: recipes/README.md; llama-3.2-3b and qwen2.5-3b: the config.json that their makers publish. */
 static const pippin_config presets[] = {
     {.name = "afm-base",
      PP_AFM,
@@ -41,6 +41,16 @@ static const pippin_config presets[] = {
      .n_reuse = 3,
      .lora_rank = 32,
      .lora_alpha = 16},
+    {.name = "mini-draft",
+     PP_AFM,
+     .n_vocab = 4096,
+     .d_model = 48,
+     .n_head = 3,
+     .n_kv_head = 1,
+     .d_head = 16,
+     .d_ffn = 128,
+     .n_layer = 5,
+     .n_ctx_train = 512},
     {.name = "llama-3.2-3b",
      .arch = PIPPIN_ARCH_LLAMA,
      .n_vocab = 128256,
@@ -97,7 +107,8 @@ pippin_status pippin_config_preset(const char *name, pippin_config *out, pippin_
             return PIPPIN_OK;
         }
     return pp_fail(err, PIPPIN_E_ARGUMENT,
-                   "preset %s: unknown, expected afm-base, afm-draft, mini, llama-3.2-3b or qwen2.5-3b", name);
+                   "preset %s: unknown, expected afm-base, afm-draft, mini, mini-draft, llama-3.2-3b or qwen2.5-3b",
+                   name);
 }
 
 /* ---- the check ---- */
