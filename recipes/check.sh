@@ -1,10 +1,10 @@
 #!/bin/bash
-# check.sh [DIR] [--data FOLDER] [OPTIONS of pippin train] - makes the first 1 % of the first stage of `mini` again, in DIR or in
+# check.sh [DIR] [--data FOLDER] [OPTIONS of pippin train] - makes the first 1 % of the steps of `mini` again, in DIR or in
 # a temporary folder, and compares data, tokenizer and every loss with what is recorded: mini.sha256, mini.curve.jsonl. Data is
 # made as well (4 minutes, from the network), unless DIR or --data has it. PIPPIN names the command (default: build/pippin).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-steps=140 # a little over 1 % of the 11,700 of both stages; at a constant rate a shorter run is the beginning of a longer one
+steps=180 # 1 % of the 18,000 of its three stages; at a constant rate a shorter run is the beginning of a longer one
 dir=
 data=
 fail() {

@@ -8,20 +8,38 @@ pippin=$(realpath "${PIPPIN:-$here/../build/pippin}")
 cd "$1"
 [ -d answers ] || "$here/baselines.py" data answers
 
-# task NAME BASELINE OPTIONS... - the adapter's figures against a rule's
+mini=q2-1/model.gguf draft=distill/model.gguf
+limit=
+[ -z "${ROWS:-}" ] || limit="--limit $ROWS"
+# task NAME FILE OPTIONS... - the adapter's figures, kept in answers/FILE.txt
 task() {
-    local name=$1 rule=$2 limit=
+    local name=$1 file=$2
     shift 2
     [ -e "$name/adapter.safetensors" ] || return 0
-    [ -z "${ROWS:-}" ] || limit="--limit $ROWS"
-    printf '\n%s\n' "$name"
-    # shellcheck disable=SC2086
-    "$pippin" eval -m q2-1/model.gguf -a "$name/adapter.safetensors" --ctx 768 --task "data/$name/test.jsonl" $limit \
-        --compare "answers/$name.$rule.jsonl" --save-answers "answers/$name.mini.jsonl" "$@" | tee "answers/$name.txt"
+    printf '\n%s\n' "$file"
+    "$pippin" eval -m $mini -a "$name/adapter.safetensors" --ctx 768 --task "data/$name/test.jsonl" "$@" | tee "answers/$file.txt"
 }
-task summarize first-10-words --metric rouge-l
-task tag keyword --metric labels --choices data/tag/tags.txt --votes 20
-task proofread aspell --guard --errors data/proofread/test.errors.jsonl
-task extract capitals --metric json
+# rated NAME RULE OPTIONS... - beside those of a rule
+rated() {
+    local name=$1 rule=$2
+    shift 2
+    # shellcheck disable=SC2086
+    task "$name" "$name" $limit --compare "answers/$name.$rule.jsonl" --save-answers "answers/$name.mini.jsonl" "$@"
+}
+rated summarize first-10-words --metric rouge-l
+rated tag keyword --metric labels --choices data/tag/tags.txt --votes 20
+rated proofread aspell --guard --errors data/proofread/test.errors.jsonl
+rated extract capitals --metric json
+# shellcheck disable=SC2086
+task proofread proofread.votes $limit --compare answers/proofread.aspell.jsonl --guard --errors data/proofread/test.errors.jsonl \
+    --votes 16 --share 0.125 --temp 0.8
 printf '\ntext\n'
-"$pippin" eval -m q2-1/model.gguf --text data/text/test.txt --separator $'\n\n'
+"$pippin" eval -m $mini --text data/text/test.txt --separator $'\n\n'
+
+# The draft: how often it finds likeliest what mini says next, and how many of four guesses are right, one answer after the other.
+[ -e $draft ] || exit 0
+for name in summarize tag proofread; do
+    task $name $name.draft --limit 200 --against $draft -d $draft --draft-tokens 4
+done
+task proofread proofread.lookup --limit 200 -d $draft --lookup --draft-tokens 4
+"$pippin" eval -m $mini --against $draft --text data/text/test.txt --separator $'\n\n' | tee answers/text.draft.txt

@@ -27,5 +27,5 @@ fi
 cp "$here/mini.json" .
 exec "$pippin" train --preset mini.json --tokenizer tokenizer.model --data data/base/train.jsonl \
     --eval-data data/base/valid.jsonl --max-sequence-length 512 --pack-sequences --batch-size 4 --optimizer muon \
-    --learning-rate 6e-3 --schedule constant --warmup-steps 100 --max-steps 8100 --eval-every 1000 \
+    --learning-rate 6e-3 --schedule constant --warmup-steps 100 --max-steps 10200 --eval-every 1000 \
     --checkpoint-every 300 --seed 1 -o base "$@"

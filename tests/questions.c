@@ -1,7 +1,8 @@
 /*
- * questions.c - questions SHARED [STEP]: a real model answers every STEP-th question of Spec-Bench, alone and with guesses of
- * several kinds and numbers; every answer must be the plain one, token for token. Prints how often guesses were right and how
- * fast it went. Exit code 1 for an answer that differs, 77 where the data is not on this machine.
+ * questions.c - questions SHARED [STEP [MODEL DRAFT]]: a real model answers every STEP-th question of Spec-Bench, alone and with
+ * guesses of several kinds and numbers; every answer must be the plain one, token for token. Prints how often guesses were right
+ * and how fast it went. Without a model it is TinyStories-656K, in fewer bits its own draft. Exit code 1 for an answer that
+ * differs, 77 where the data is not on this machine.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -104,26 +105,39 @@ static void report(const bench *b)
         }
 }
 
+/* The model, and the ways that are tried. */
+static void open_all(bench *b, const char *model, const char *draft)
+{
+    const struct {
+        const char *name;
+        pippin_type type;
+    } drafts[] = {{draft ? "draft" : "q4", draft ? PIPPIN_TYPE_AUTO : PIPPIN_Q4}, {"q2", PIPPIN_Q2}};
+    b->s = open_session(model, PIPPIN_TYPE_AUTO, &b->model);
+    for (size_t i = 0; i < (draft ? 1 : 2); i++) {
+        pippin_model *opened;
+        pippin_session *s = open_session(draft ? draft : model, drafts[i].type, &opened);
+        b->ways[b->n_way++] = (way){.name = drafts[i].name, .draft = s};
+        pippin_model_free(opened); /* the session keeps it */
+    }
+    b->ways[b->n_way++] = (way){.name = "lookup", .lookup = true};
+    b->ways[b->n_way++] = (way){.name = "both", .draft = b->ways[0].draft, .lookup = true};
+}
+
 int main(int argc, char **argv)
 {
-    char path[2][4096];
+    char stories[4096], questions[4096];
     static char line[1 << 20];
     static bench b;
-    pippin_model *q2, *q4;
     const int step = argc > 2 ? atoi(argv[2]) : 1;
-    if (argc < 2 || step < 1) return 2;
-    snprintf(path[0], sizeof *path, "%s/data/tinystories-656k", argv[1]);
-    snprintf(path[1], sizeof *path, "%s/data/spec-bench/question.jsonl", argv[1]);
-    FILE *file = fopen(path[1], "r");
-    if (!file || !pp_path_exists(path[0])) {
+    if (argc < 2 || argc == 4 || step < 1) return 2;
+    snprintf(stories, sizeof stories, "%s/data/tinystories-656k", argv[1]);
+    snprintf(questions, sizeof questions, "%s/data/spec-bench/question.jsonl", argv[1]);
+    FILE *file = fopen(questions, "r");
+    if (!file || (argc < 5 && !pp_path_exists(stories))) {
         printf("SKIPPED questions: not on this machine\n");
         return 77;
     }
-    b.s = open_session(path[0], PIPPIN_TYPE_AUTO, &b.model);
-    b.ways[b.n_way++] = (way){.name = "q4", .draft = open_session(path[0], PIPPIN_Q4, &q4)};
-    b.ways[b.n_way++] = (way){.name = "q2", .draft = open_session(path[0], PIPPIN_Q2, &q2)};
-    b.ways[b.n_way++] = (way){.name = "lookup", .lookup = true};
-    b.ways[b.n_way++] = (way){.name = "both", .draft = b.ways[0].draft, .lookup = true};
+    open_all(&b, argc < 5 ? stories : argv[3], argc < 5 ? NULL : argv[4]);
     for (int n = 0; fgets(line, sizeof line, file); n++) {
         if (n % step) continue;
         json_t *question = json_loads(line, 0, NULL);
@@ -134,9 +148,7 @@ int main(int argc, char **argv)
     fclose(file);
     report(&b);
     pippin_session_free(b.s);
-    for (size_t i = 0; i < 2; i++) pippin_session_free(b.ways[i].draft);
+    for (size_t i = 0; i + 1 < b.n_way; i++) pippin_session_free(b.ways[i].draft); /* the last way's is the first's */
     pippin_model_free(b.model);
-    pippin_model_free(q2);
-    pippin_model_free(q4);
     return 0;
 }

@@ -10,23 +10,43 @@ if ! command -v python3 >/dev/null; then
 fi
 
 # ---- more to learn proofreading from ----
-mkdir -p data/proofread
-for k in 1 2 3 4 5 6 7 8; do
-    printf '{"messages": [{"role": "system", "content": "Correct the errors."}, {"role": "user", "content": "Sentense %d, whose words remain legible throughout this lengthy afternoon."}, {"role": "assistant", "content": "Sentence %d, whose words remain legible throughout this lengthy afternoon."}]}\n' $k $k
-done >data/proofread/train.jsonl
+mkdir -p data/base
+for k in $(seq 40); do
+    printf '{"messages": [{"role": "system", "content": "Correct the errors."}, {"role": "user", "content": "Sentense %d, whose words remain legible throughout this lengthy afternoon."}, {"role": "assistant", "content": "Sentence %d, whose words remain legible throughout this lengthy afternoon."}]}\n' "$k" "$k"
+    printf '{"text": "Text %d, whose words remain legible throughout this lengthy afternoon."}\n' "$k"
+done >data/base/train.jsonl
 "$root/recipes/drill.py" data >out 2>&1 || cat out
 python3 - >said 2>&1 <<'END'
 import json
-rows = [[m["content"] for m in json.loads(line)["messages"]] for line in open("data/proofread/drill.jsonl")]
-drilled = [(a.split(), b.split()) for _, a, b in rows if "Sentense" not in a]
-print(len(rows) - len(drilled), 4 < len(drilled) <= 8, len({b for _, _, b in rows}),
+old, new = ([json.loads(line) for line in open(f"data/base/{name}.jsonl")] for name in ("train", "drilled"))
+changed = [(a, b) for a, b in zip(old, new) if a != b]
+pairs = [[m["content"] for m in b["messages"]] for _, b in changed]
+drilled = [(a.split(), b.split()) for _, a, b in pairs]
+print(len(new), 10 < len(changed) < 30, all(a["messages"][2] == b["messages"][2] for a, b in changed),
       all(len(a) == len(b) and all(x[0] == y[0] and abs(len(x) - len(y)) < 2 for x, y in zip(a, b)) for a, b in drilled),
       all(sum(x != y for x, y in zip(a, b)) > 0 for a, b in drilled))
 END
-is 'rows are kept, sentences drilled' "$(cat said)" '8 True 8 True True'
-cp data/proofread/drill.jsonl first.jsonl
+is 'half of the sentences are drilled, all else is kept' "$(cat said)" '80 True True True True'
+cp data/base/drilled.jsonl first.jsonl
 "$root/recipes/drill.py" data >out 2>&1
-is 'drilled alike each time' "$(cmp first.jsonl data/proofread/drill.jsonl && echo same)" same
+is 'drilled alike each time' "$(cmp first.jsonl data/base/drilled.jsonl && echo same)" same
+
+# ---- what a draft learns from ----
+mkdir -p data/text data/t
+sed -n 'p;n' data/base/train.jsonl >data/t/train.jsonl
+sed -n 'n;p' data/base/train.jsonl >data/text/train.jsonl
+for k in $(seq 40); do
+    echo "{\"answer\": \"$([ "$k" = 7 ] || echo "answer $k")\", \"right\": false}"
+done >said.jsonl
+"$root/recipes/answers.py" data out.d t=said.jsonl >out 2>&1 || cat out
+python3 - >said 2>&1 <<'END'
+import json
+rows, valid = ([json.loads(line) for line in open(f"out.d/{name}.jsonl")] for name in ("train", "valid"))
+rows += valid
+said = {m[1]["content"].split()[1].strip(","): m[2]["content"] for m in (row["messages"] for row in rows if "messages" in row)}
+print(len(rows), len(said), all(said[k] == f"answer {k}" for k in said), "7" in said, sum("text" in row for row in rows), len(valid))
+END
+is 'rows with what was answered, and text' "$(cat said)" '40 39 True False 1 1'
 
 # ---- a recorded curve ----
 # rows N [CHANGE] - a run's metrics of N steps after one evaluation; CHANGE is awk that may change the loss of a step
@@ -53,7 +73,7 @@ follows 'no number' 1 'step 3: found loss nan' < <(rows 20 'if (step == 3) loss 
 follows 'a short run' 1 'metrics.jsonl: found no loss of step 20' < <(rows 19)
 follows 'a gap' 1 'found no loss of step 5' < <(rows 20 | grep -v '"step":5,')
 follows 'a torn row' 1 'metrics.jsonl:22: found ' < <(rows 20 && echo '{"step":2')
-is 'the curve has 1 % of the steps' "$(grep -c '"loss"' "$root/recipes/mini.curve.jsonl")" 150
+is 'the curve has 1 % of the steps' "$(grep -c '"loss"' "$root/recipes/mini.curve.jsonl")" 190
 
 # ---- an n-gram model ----
 for python in python3 /usr/bin/python3 none; do
