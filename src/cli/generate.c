@@ -325,15 +325,14 @@ static int tell_prompt(const generate_args *args, const pippin_model *model, con
 static int run(const void *raw)
 {
     const generate_args *args = raw;
-    pp_prompt p;
+    pp_prompt p = {0};
     pippin_model *model = NULL;
     char *words = NULL;
     int code = pp_require_model(&args->talk.common);
     if (!code) code = read_prompt(args, &p);
     if (!code && args->guard.on) code = pp_guard_words(&p, &words);
-    if (code) return code;
     const double opening = pp_seconds();
-    code = pp_load_model(&args->talk.common, &model);
+    if (!code) code = pp_load_model(&args->talk.common, &model);
     const double open_seconds = pp_seconds() - opening;
     if (!code) code = tokenize_prompt(args, model, &p);
     if (code || args->count_tokens || args->show_prompt) {
