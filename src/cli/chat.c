@@ -69,6 +69,7 @@ static int correct(pp_chat *c, const char *words, const pp_prompt *p)
     pp_interrupt_cancels(NULL);
     if (text && !pp_append(&c->answer, text, strlen(text))) code = pp_no_memory();
     if (text) pp_print("%s\n", text);
+    c->broken |= !pp_flush();
     pp_free(text);
     return code == PP_EXIT_INTERRUPTED ? 0 : code;
 }
