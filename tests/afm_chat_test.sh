@@ -51,7 +51,8 @@ printf 'What is pippin? It is an apple grown from seed.' >text
 text_ids=$(printf '1 ' && spm_encode --model=m.model --output_format=id <text 2>/dev/null)
 "$pippin" logits -m afm --tokens "$(tr ' ' , <<<"$text_ids")" -o text.npy >/dev/null 2>&1
 scored=$("$pippin" eval -m afm --text text --json | grep -o '"nll": [0-9.]*' | head -1 | tr -dc '0-9.')
-by_hand=$(python3 - $text_ids <<'END'
+if command -v python3 >/dev/null; then
+    by_hand=$(python3 - $text_ids <<'END'
 import math, struct, sys
 ids = list(map(int, sys.argv[1:]))
 data = open("text.npy", "rb").read()
@@ -59,8 +60,11 @@ rows = struct.unpack(f"<{len(ids) * 900}f", data[-len(ids) * 3600:])
 row = lambda i: rows[900 * i : 900 * (i + 1)]
 print(sum(math.log(sum(map(math.exp, row(i)))) - row(i)[ids[i + 1]] for i in range(len(ids) - 1)))
 END
-)
-is 'a score is that behind EOS' "$(awk -v a="$scored" -v b="$by_hand" 'BEGIN { print (a > 0 && (a - b)^2 < 1e-6) }')" 1
+    )
+    is 'a score is that behind EOS' "$(awk -v a="$scored" -v b="$by_hand" 'BEGIN { print (a > 0 && (a - b)^2 < 1e-6) }')" 1
+else
+    skip 'a score by hand: no python3'
+fi
 # Learned is one target more, EOS behind the text; a loss is that before the step, so that both runs see the same weights.
 echo '{"text": "What is pippin? It is an apple grown from seed."}' >text.jsonl
 echo "{\"tokens\": [$(sed 's/ /, /g' <<<"$text_ids"), 1]}" >ids.jsonl
