@@ -41,7 +41,7 @@ draft)
     ;;
 answers)
     mkdir -p answers
-    for job in summarize:52000 tag:26000 proofread:10000; do
+    for job in summarize:52633 tag:26000 proofread:10000; do
         task=${job%:*}
         [ -e "answers/$task.train.jsonl" ] || "$pippin" eval -m q2-1/model.gguf -a "$task/adapter.safetensors" --ctx 1024 \
             --task "data/$task/train.jsonl" --limit "${job#*:}" --metric exact --batch-size 16 \
