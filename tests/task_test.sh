@@ -291,8 +291,16 @@ misused 'votes without a guard' 2 '--votes: found without --guard' --votes 3 -p 
 misused 'a share without votes' 2 '--share: found without --votes' --guard --share 0.5 -p a
 misused 'guesses of votes' 2 '--lookup: found with --votes' --guard --votes 2 --lookup -p a
 misused 'a guard of ids' 2 '--echo: found with --guard' --guard --echo -p a
+for seed in 1 2 3 4 5 6; do
+    drawn=(-n 40 --guard --votes 5 --share 0.2 --temp 3 --seed $seed)
+    run -m fixer --tokenizer m.model --task fix.jsonl --limit 1 "${drawn[@]}" --save-answers voted.jsonl >out
+    said voted.jsonl >>measured
+    fixed "${drawn[@]}" -p 'A crae of of teh code.' >>got
+done
+is 'generate gives what eval measures' "$(cat got)" "$(cat measured)"
+is 'and seeds say several things' "$(($(sort -u got | wc -l) > 1))" 1
 fixed() { "$pippin" generate -m fixer --tokenizer m.model "$@" 2>err </dev/null; }
-misused 'a guard of no words' 1 '--guard: found messages whose last is not' --guard --messages talk.json
+misused 'a guard of no words' 1 'guard: found messages whose last is not' --guard --messages talk.json
 
 # Guesses: the same answers in fewer passes; what one model says is what the same model finds likeliest.
 for options in '-d tuned --draft-tokens 3' '--lookup --draft-tokens 2' '-d tuned --draft-vocab 64'; do

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/chat.h"
-#include "cli/generate_guard.h"
+#include "cli/correct.h"
 #include "cli/lines.h"
 
 typedef struct chat_args {
@@ -39,68 +39,65 @@ static int tell_failure(const pp_chat *c, const pippin_error *err)
                     (int)pippin_session_n_ctx(c->loaded.session));
 }
 
-/*
- * A Ctrl-C that came when the answer before had just ended waits in the session for the next call: nobody means it any more, so
- * what it stops begins again.
- */
-static pippin_status speak(pp_chat *c, const pp_prompt *p, pippin_error *err)
+/* The user's last words, with corrections alone, when they are whole. */
+static pippin_status correct(pp_chat *c, const char *words, const pp_prompt *p, pippin_error *err)
+{
+    char *text;
+    const pippin_status status = pp_correct(c->talk, 0, 0, words, p, &c->loaded, &text, &c->last, err);
+    if (status != PIPPIN_OK) return status;
+    pp_write(text, strlen(text));
+    c->broken |= !pp_append(&c->answer, text, strlen(text));
+    pp_free(text);
+    return status;
+}
+
+/* The answer as it comes. */
+static pippin_status say(pp_chat *c, const pp_prompt *p, pippin_error *err)
 {
     pippin_generate_options options = pp_talk_generate(c->talk, &c->loaded, p);
     options.on_token = on_token;
     options.user = c;
+    return pippin_generate(c->loaded.session, p->ids.items, p->ids.n, &options, NULL, 0, &c->last, err);
+}
+
+/*
+ * A Ctrl-C that came when the answer before had just ended waits in the session for the next call: nobody means it any more, so
+ * what it stops begins again. `words`: what the answer may put right, NULL where it is free.
+ */
+static pippin_status speak(pp_chat *c, const char *words, const pp_prompt *p, pippin_error *err)
+{
     pippin_status status;
     pp_interrupt_handled();
     pp_interrupt_cancels(c->loaded.session);
-    do status = pippin_generate(c->loaded.session, p->ids.items, p->ids.n, &options, NULL, 0, &c->last, err);
+    do status = words ? correct(c, words, p, err) : say(c, p, err);
     while (status == PIPPIN_E_CANCELLED && !pp_interrupted() && !c->broken);
     pp_interrupt_cancels(NULL);
     return status;
 }
 
-/* The user's last words, with corrections alone, when they are whole. */
-static int correct(pp_chat *c, const char *words, const pp_prompt *p)
-{
-    char *text = NULL;
-    int code;
-    pp_interrupt_handled();
-    pp_interrupt_cancels(c->loaded.session);
-    do code = pp_guard_generate(c->talk, &(pp_guarding){.on = true}, words, p, &c->loaded, &text, &c->last);
-    while (code == PP_EXIT_INTERRUPTED && !pp_interrupted());
-    pp_interrupt_cancels(NULL);
-    if (text && !pp_append(&c->answer, text, strlen(text))) code = pp_no_memory();
-    if (text) pp_print("%s\n", text);
-    c->broken |= !pp_flush();
-    pp_free(text);
-    return code == PP_EXIT_INTERRUPTED ? 0 : code;
-}
-
-/* The answer as it comes. */
-static int say(pp_chat *c, const pp_prompt *p)
-{
-    pippin_error err;
-    const int n_ctx = pippin_session_n_ctx(c->loaded.session);
-    const pippin_status status = speak(c, p, &err);
-    if (status == PIPPIN_OK || c->answer.n) pp_print("\n");
-    pp_flush();
-    if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED) return tell_failure(c, &err);
-    if (status == PIPPIN_OK && c->last.finish == PIPPIN_FINISH_LENGTH &&
-        c->last.n_prompt + c->last.n_generated >= (size_t)n_ctx)
-        fprintf(stderr, "The context of %d tokens is full; /reset begins a new conversation.\n", n_ctx);
-    return 0;
-}
-
 /* 0, or an exit code after a message. What there is of an answer that was stopped is in c->answer. */
 static int answer(pp_chat *c)
 {
-    pp_prompt talk = {.is_messages = true}, p = {0};
+    pp_buffer text = {0};
+    pp_prompt p = {0};
+    pippin_error err;
     char *words = NULL;
+    const int n_ctx = pippin_session_n_ctx(c->loaded.session);
     c->answer.n = 0;
-    int code = pp_json_dump(c->messages, JSON_COMPACT, &talk.text) ? 0 : pp_no_memory();
-    if (!code && c->guards) code = pp_guard_words(&talk, &words);
-    if (!code)
-        code = pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, talk.text.bytes, talk.text.n, &p);
-    if (!code) code = words ? correct(c, words, &p) : say(c, &p);
-    pp_prompt_free(&talk);
+    int code = c->guards ? pp_correct_words(c->messages, &words) : 0;
+    if (!code && !pp_json_dump(c->messages, JSON_COMPACT, &text)) code = pp_no_memory();
+    if (!code) code = pp_prompt_render(pippin_model_tokenizer(c->loaded.model), c->kind, text.bytes, text.n, &p);
+    pp_free(text.bytes);
+    if (!code) {
+        const pippin_status status = speak(c, words, &p, &err);
+        if (status == PIPPIN_OK || c->answer.n) pp_print("\n");
+        c->broken |= !pp_flush();
+        if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED)
+            code = tell_failure(c, &err);
+        else if (status == PIPPIN_OK && c->last.finish == PIPPIN_FINISH_LENGTH &&
+                 c->last.n_prompt + c->last.n_generated >= (size_t)n_ctx)
+            fprintf(stderr, "The context of %d tokens is full; /reset begins a new conversation.\n", n_ctx);
+    }
     pp_prompt_free(&p);
     pp_free(words);
     return code;
@@ -200,17 +197,9 @@ static int run(const void *raw)
     return code;
 }
 
-static const pp_option_group groups[] = {{"Conversation", pp_options_template},
-                                         {NULL, own_options},
-                                         {"Sampling", pp_options_length},
-                                         {NULL, pp_options_sampling},
-                                         {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},
-                                         {NULL, pp_options_session},
-                                         {"Guessing", pp_options_draft},
-                                         {"Computing", pp_options_compute},
-                                         {"General", pp_options_help},
-                                         {0}};
+static const pp_option_group groups[] = {
+    {"Conversation", pp_options_template}, {NULL, own_options},          PP_TALK_GROUPS,
+    {"Computing", pp_options_compute},     {"General", pp_options_help}, {0}};
 
 const pp_command pp_command_chat = {
     .name = "chat",

@@ -292,7 +292,7 @@ enum { PP_MAX_TOGETHER = 16 };
 typedef struct pp_loaded {
     pippin_model *model;
     pippin_session *session;
-    pippin_session *together[PP_MAX_TOGETHER]; /* [n_together] the session, and those of pp_load_together */
+    pippin_session *together[PP_MAX_TOGETHER]; /* [n_together] the session first, then those of pp_load_together */
     size_t n_together;
     pp_adapters adapters;
     pippin_session *draft; /* of the model that guesses; NULL: none */

@@ -3,14 +3,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/generate_guard.h"
+#include "cli/correct.h"
 
 typedef struct generate_args {
     pp_talk talk;
-    pp_guarding guard;
     const char *prompt, *file, *tokens, *messages;
-    int32_t logprobs;
-    bool echo, count_tokens, show_prompt, verbose;
+    int32_t logprobs, votes;
+    double share;
+    bool guard, echo, count_tokens, show_prompt, verbose;
 } generate_args;
 
 #define AT(field) offsetof(generate_args, field)
@@ -29,13 +29,13 @@ static const pp_option prompt_options[] = {
     {0}};
 
 static const pp_option guard_options[] = {
-    {PP_OPT_FLAG("guard", AT(guard.on)),
+    {PP_OPT_FLAG("guard", AT(guard)),
      .help = "the answer may only put the user's words right: single words nearly alike, and one said twice may go; "
              "it is printed when it is whole"},
-    {PP_OPT_INT("votes", "N", AT(guard.votes), 1, 1000),
+    {PP_OPT_INT("votes", "N", AT(votes), 1, 1000),
      .help = "with --guard, draw N answers by their probability at --temp (default: 1) and take the corrections that "
              "enough of them have"},
-    {PP_OPT_REAL("share", "X", AT(guard.share), 0, 1), .help = "of --votes that a correction needs (default: 0.3)"},
+    {PP_OPT_REAL("share", "X", AT(share), 0, 1), .help = "of --votes that a correction needs (default: 0.3)"},
     {0}};
 
 static const pp_option output_options[] = {
@@ -52,12 +52,11 @@ static const pp_option output_options[] = {
 
 static int check_guard(const generate_args *args)
 {
-    const pp_guarding *g = &args->guard;
     const pp_talk *t = &args->talk;
-    if ((g->votes && !g->on) || (g->share > 0 && !g->votes))
+    if ((args->votes && !args->guard) || (args->share > 0 && !args->votes))
         return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
-                        g->votes ? "--votes" : "--share", g->votes ? "--guard" : "--votes");
-    if (g->votes && (t->draft || t->lookup))
+                        args->votes ? "--votes" : "--share", args->votes ? "--guard" : "--votes");
+    if (args->votes && (t->draft || t->lookup))
         return pp_error(PP_EXIT_USAGE,
                         "%s: found with --votes, whose answers are drawn together, expected one of them; leave one out",
                         t->draft ? "--draft" : "--lookup");
@@ -66,7 +65,7 @@ static int check_guard(const generate_args *args)
                         : args->logprobs ? "--logprobs"
                         : t->raw         ? "--raw"
                                          : NULL;
-    if (!g->on || !other) return 0;
+    if (!args->guard || !other) return 0;
     return pp_error(PP_EXIT_USAGE,
                     "%s: found with --guard, which puts a user's words right, expected one of them; leave one out",
                     other);
@@ -120,6 +119,17 @@ static int read_prompt(const generate_args *args, pp_prompt *out)
                         "prompt: found none, expected -p TEXT, -f FILE, --messages FILE, --tokens IDS, or text "
                         "on stdin");
     return pp_read_all(file ? file : "-", &out->text);
+}
+
+/* What --guard lets an answer put right. */
+static int read_words(const pp_prompt *p, char **out)
+{
+    json_error_t at;
+    if (!p->is_messages) return pp_correct_text(p->text.bytes, p->text.n, out);
+    json_t *root = json_loadb(p->text.bytes, p->text.n, 0, &at);
+    const int code = pp_correct_words(json_is_object(root) ? json_object_get(root, "messages") : root, out);
+    json_decref(root);
+    return code;
 }
 
 static int tokenize_prompt(const generate_args *args, const pippin_model *model, pp_prompt *p)
@@ -250,13 +260,18 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pp
 }
 
 /* --guard: not before all answers are over is there a text. */
-static int generate_guarded(const generate_args *args, const char *words, pp_loaded *loaded, const pp_prompt *p,
-                            answer *a)
+static int correct(const generate_args *args, const char *words, pp_loaded *loaded, const pp_prompt *p, answer *a)
 {
+    enum { TOGETHER = 8 };
     pippin_generate_result result = {.n_prompt = p->ids.n};
+    pippin_error err;
     char *text;
-    int code = pp_guard_generate(&args->talk, &args->guard, words, p, loaded, &text, &result);
+    int code = pp_load_together(&args->talk.common, PP_MIN((size_t)args->votes, TOGETHER), loaded);
     if (code) return code;
+    const pippin_status status =
+        pp_correct(&args->talk, args->votes, args->share, words, p, loaded, &text, &result, &err);
+    if (status == PIPPIN_E_CANCELLED) return PP_EXIT_INTERRUPTED;
+    if (status != PIPPIN_OK) return pp_failed(&err);
     emit_text(a, text, strlen(text));
     pp_free(text);
     if (a->no_memory) return pp_no_memory();
@@ -287,7 +302,7 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     if (!a.ids || (args->logprobs && !a.logprobs))
         code = pp_no_memory();
     else
-        code = words ? generate_guarded(args, words, &loaded, p, &a) : generate(args, &loaded, p, &a);
+        code = words ? correct(args, words, &loaded, p, &a) : generate(args, &loaded, p, &a);
     json_decref(a.logprobs);
     pp_free(a.ids);
     pp_free(a.text.bytes);
@@ -330,7 +345,7 @@ static int run(const void *raw)
     char *words = NULL;
     int code = pp_require_model(&args->talk.common);
     if (!code) code = read_prompt(args, &p);
-    if (!code && args->guard.on) code = pp_guard_words(&p, &words);
+    if (!code && args->guard) code = read_words(&p, &words);
     const double opening = pp_seconds();
     if (!code) code = pp_load_model(&args->talk.common, &model);
     const double open_seconds = pp_seconds() - opening;
@@ -347,12 +362,7 @@ static int run(const void *raw)
 
 static const pp_option_group groups[] = {{"Prompt", prompt_options},
                                          {NULL, pp_options_template},
-                                         {"Sampling", pp_options_length},
-                                         {NULL, pp_options_sampling},
-                                         {"Model", pp_options_model},
-                                         {NULL, pp_options_tokenizer},
-                                         {NULL, pp_options_session},
-                                         {"Guessing", pp_options_draft},
+                                         PP_TALK_GROUPS,
                                          {"Corrections", guard_options},
                                          {"Output", output_options},
                                          {"Computing", pp_options_compute},

@@ -192,6 +192,11 @@ void pp_ballot_close(pp_ballot *b)
     *b = (pp_ballot){0};
 }
 
+void pp_ballot_heat(int32_t n_vote, pippin_sampling *sampling)
+{
+    if (n_vote && !(sampling->temperature > 0)) sampling->temperature = 1;
+}
+
 size_t pp_ballot_least(double share, int32_t n_vote)
 {
     const double least = ceil((share > 0 ? share : 0.3) * n_vote);

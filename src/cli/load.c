@@ -136,7 +136,7 @@ static int choose_rope(const pp_common *common, pippin_session_options *options)
 int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx, pp_loaded *out)
 {
     const double start = pp_seconds();
-    *out = (pp_loaded){.model = model};
+    *out = (pp_loaded){.model = model, .n_together = 1};
     pippin_session_options options = {.n_ctx = common->n_ctx ? common->n_ctx : n_ctx,
                                       .n_threads = common->n_threads,
                                       .kv_type = common->kv_type,
@@ -149,7 +149,7 @@ int pp_load_session(const pp_common *common, pippin_model *model, int32_t n_ctx,
     if (code)
         pp_unload(out);
     else
-        pp_interrupt_cancels(out->session);
+        pp_interrupt_cancels(out->together[0] = out->session);
     out->seconds = pp_seconds() - start;
     return code;
 }
@@ -183,8 +183,6 @@ int pp_load_together(const pp_common *common, size_t n, pp_loaded *loaded)
 {
     int code = 0;
     n = PP_MIN(n, (size_t)pippin_session_n_logits(loaded->session));
-    loaded->together[0] = loaded->session;
-    loaded->n_together = 1;
     while (!code && loaded->n_together < n) code = load_beside(common, loaded);
     return code;
 }

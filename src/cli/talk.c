@@ -89,14 +89,21 @@ pippin_generate_options pp_talk_generate(const pp_talk *t, const pp_loaded *load
     return o;
 }
 
-bool pp_gather(pp_buffer *text, const pippin_token_event *event)
+int pp_gather(void *gathered, const pippin_token_event *event)
 {
-    bool room = true;
-    for (size_t i = 0; i < event->n_bytes && room; i++) {
+    pp_gathered *g = gathered;
+    for (size_t i = 0; i < event->n_bytes && !g->no_memory; i++) {
         const char *c = event->text[i] ? event->text + i : "\xef\xbf\xbd";
-        room = pp_append(text, c, event->text[i] ? 1 : 3);
+        g->no_memory = !pp_append(&g->text, c, event->text[i] ? 1 : 3);
     }
-    return room;
+    return g->no_memory || pp_interrupted();
+}
+
+pippin_status pp_gathered_status(const pp_gathered *g, const pippin_generation *job, pippin_error *err)
+{
+    if (g->no_memory) return pp_fail_memory(err, "an answer", g->text.n);
+    if (job->status != PIPPIN_OK) *err = job->error;
+    return job->result.finish == PIPPIN_FINISH_CANCELLED && job->status == PIPPIN_OK ? PIPPIN_E_CANCELLED : job->status;
 }
 
 pp_remark pp_talk_guesses(const pippin_generate_result *r)

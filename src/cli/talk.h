@@ -50,8 +50,26 @@ int pp_talk_check(const pp_talk *talk);
 int pp_talk_load_draft(const pp_talk *talk, pp_loaded *loaded);
 /* What the options say of a generation: length, sampling, what stops it, what guesses. */
 pippin_generate_options pp_talk_generate(const pp_talk *talk, const pp_loaded *loaded, const pp_prompt *prompt);
-/* Adds a token's text; where it has a byte of 0, U+FFFD, so that the whole is a text of C's. False without memory. */
-bool pp_gather(pp_buffer *text, const pippin_token_event *event);
+
+/* An answer as it comes. Where a token has a byte of 0 the text has U+FFFD, so that the whole is a text of C's. */
+typedef struct pp_gathered {
+    pp_buffer text;
+    bool no_memory;
+} pp_gathered;
+
+/* What a generation calls for each token, its user a pp_gathered; stops at Ctrl-C. */
+int pp_gather(void *gathered, const pippin_token_event *event);
+/* How it went: CANCELLED too where there is a part of an answer. */
+pippin_status pp_gathered_status(const pp_gathered *gathered, const pippin_generation *job, pippin_error *err);
+
+/* Groups that generate and chat have alike. */
+#define PP_TALK_GROUPS                                                                                                 \
+    {"Sampling", pp_options_length}, {NULL, pp_options_sampling}, {"Model", pp_options_model},                         \
+        {NULL, pp_options_tokenizer}, {NULL, pp_options_session},                                                      \
+    {                                                                                                                  \
+        "Guessing", pp_options_draft                                                                                   \
+    }
+
 /* "; 60 of 80 guesses right, 3.0 tokens a pass", or nothing where none were checked. */
 pp_remark pp_talk_guesses(const pippin_generate_result *result);
 /* The template that the options and the tokenizer mean; NONE: prompts are text as it is. */

@@ -115,20 +115,12 @@ static void count(const pp_answerer *a, pp_answered *out)
 
 /* ---- any text ---- */
 
-/* An answer as it comes. */
+/* An answer that is written. */
 typedef struct writing {
     pippin_generate_options options;
-    pp_buffer text;
+    pp_gathered answer;
     int32_t *ids; /* [max_tokens] */
-    bool no_memory;
 } writing;
-
-static int on_token(void *user, const pippin_token_event *event)
-{
-    writing *w = user;
-    w->no_memory = !pp_gather(&w->text, event);
-    return w->no_memory || pp_interrupted();
-}
 
 static size_t n_try(const pp_answerer *a) { return a->task->votes ? (size_t)a->task->votes : 1; }
 
@@ -144,11 +136,11 @@ static pippin_generation begin(pp_answerer *a, size_t number, pippin_session *se
         o->n_stop_ids = 0;
     }
     o->max_tokens = a->max_tokens;
-    o->on_token = on_token;
-    o->user = w;
+    o->on_token = pp_gather;
+    o->user = &w->answer;
     o->sampling.seed += number;
-    if (a->task->votes && !(o->sampling.temperature > 0)) o->sampling.temperature = 1;
-    w->text.n = 0;
+    pp_ballot_heat(a->task->votes, &o->sampling);
+    w->answer.text.n = 0;
     return (pippin_generation){.session = session,
                                .prompt = p->ids.items,
                                .n_prompt = p->ids.n,
@@ -170,7 +162,7 @@ typedef struct voting {
 static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp_buffer *text, voting *v)
 {
     const char *user = a->rows->items[row].user;
-    if (v->row != row || v->ballot.n == v->ballot.room) {
+    if (v->row != row) { /* the one before is elected, or Ctrl-C left it */
         pp_ballot_empty(&v->ballot);
         *v = (voting){.ballot = v->ballot, .row = row};
     }
@@ -189,15 +181,16 @@ static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp
 
 static int finish(pp_answerer *a, size_t row, const pippin_generation *g, const writing *w, voting *v)
 {
-    if (w->no_memory) return pp_no_memory();
-    if (g->status != PIPPIN_OK && g->status != PIPPIN_E_CANCELLED) return pp_failed(&g->error);
-    if (g->result.finish == PIPPIN_FINISH_CANCELLED) return 0; /* a part of an answer is none */
-    if (a->task->votes) return vote(a, row, g, &w->text, v);
+    pippin_error err;
+    const pippin_status status = pp_gathered_status(&w->answer, g, &err);
+    if (status == PIPPIN_E_CANCELLED) return 0; /* a part of an answer is none */
+    if (status != PIPPIN_OK) return pp_failed(&err);
+    if (a->task->votes) return vote(a, row, g, &w->answer.text, v);
     a->questions[row].n_drafted = g->result.n_drafted;
     a->questions[row].n_accepted = g->result.n_accepted;
     const int code = a->against ? pp_answer_against(a, row, w->ids, &g->result) : 0;
     if (code) return code;
-    return pp_answer_keep(a, row, &w->text, g->result.n_generated, g->result.finish == PIPPIN_FINISH_LENGTH);
+    return pp_answer_keep(a, row, &w->answer.text, g->result.n_generated, g->result.finish == PIPPIN_FINISH_LENGTH);
 }
 
 static int answer_freely(pp_answerer *a)
@@ -220,7 +213,7 @@ static int answer_freely(pp_answerer *a)
         pp_answer_tell(a);
     }
     for (size_t i = 0; i < PP_MAX_TOGETHER; i++) {
-        pp_free(writings[i].text.bytes);
+        pp_free(writings[i].answer.text.bytes);
         pp_free(writings[i].ids);
     }
     pp_ballot_close(&v.ballot);

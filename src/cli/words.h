@@ -66,6 +66,8 @@ bool pp_ballot_add(pp_ballot *ballot, const char *text, const char *answer, size
 char *pp_ballot_elect(const pp_ballot *ballot, const char *text, size_t least) PP_MUST_USE;
 void pp_ballot_empty(pp_ballot *ballot);
 void pp_ballot_close(pp_ballot *ballot);
+/* Votes are drawn: at temperature 1 where none was chosen. */
+void pp_ballot_heat(int32_t n_vote, pippin_sampling *sampling);
 /* What --share of --votes is in answers: 1 or more; a share of 0 is the default. */
 size_t pp_ballot_least(double share, int32_t n_vote);
 
