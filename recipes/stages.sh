@@ -35,8 +35,7 @@ q2 | bf16)
     exec "$pippin" train -m longer $whole --schedule cosine --max-steps 3600 --eval-every 600 -o "$stage-$seed" "$@"
     ;;
 draft)
-    cp "$here/mini-draft.json" .
-    exec "$pippin" train --preset mini-draft.json --tokenizer tokenizer.model $whole --learning-rate 1e-2 --schedule constant \
+    exec "$pippin" train --preset mini-draft --tokenizer tokenizer.model $whole --learning-rate 1e-2 --schedule constant \
         --max-steps 4000 --eval-every 1000 -o draft "$@"
     ;;
 answers)
@@ -51,7 +50,6 @@ answers)
         proofread=answers/proofread.train.jsonl
     ;;
 imitate)
-    grep -q _name_or_path draft/config.json || sed -i 's/"model_type"/"_name_or_path": "mini-draft",\n  &/' draft/config.json
     exec "$pippin" train -m draft --data answers/draft $rows --optimizer muon --learning-rate 1e-2 --schedule constant \
         --warmup-steps 100 --max-steps 8000 --epochs 20 --eval-every 1000 --checkpoint-every 2000 -o imitate "$@"
     ;;

@@ -106,9 +106,7 @@ pippin_status pippin_config_preset(const char *name, pippin_config *out, pippin_
             *out = presets[i];
             return PIPPIN_OK;
         }
-    return pp_fail(err, PIPPIN_E_ARGUMENT,
-                   "preset %s: unknown, expected afm-base, afm-draft, mini, mini-draft, llama-3.2-3b or qwen2.5-3b",
-                   name);
+    return pp_fail(err, PIPPIN_E_ARGUMENT, "preset %s: unknown, expected one of pippin_preset_name's", name);
 }
 
 /* ---- the check ---- */
