@@ -12,7 +12,9 @@
 typedef struct machine {
     double pass[PP_MAX_DRAFT + 2]; /* seconds by tokens */
     double guess;                  /* seconds of one */
-    double read;                   /* seconds of a token that the draft did not see */
+    double read;                   /* seconds of a token that the draft did not see, */
+    size_t n_prompt;               /* and so many there are before the first */
+    int n_hoped;                   /* tokens that were asked for beyond those that come */
     double noise;
     uint64_t n_random;
 } machine;
@@ -34,10 +36,12 @@ static double noisy(machine *m, double seconds)
 static double run(machine *m, pp_pace *pace, pp_odds *odds, double a, int n, int32_t fixed)
 {
     double seconds = 0;
-    size_t unread = 1;
+    size_t unread = m->n_prompt + 1;
     for (int done = 0; done < n;) {
         const int32_t most = PP_MIN(n - done - 1, PP_MAX_DRAFT);
-        const int32_t k = fixed ? PP_MIN(fixed, most) : pp_pace_choose(pace, odds, most, unread, (size_t)(n - done));
+        const int32_t k = fixed
+                              ? PP_MIN(fixed, most)
+                              : pp_pace_choose(pace, odds, most, unread, (size_t)done, (size_t)(n - done + m->n_hoped));
         if (k && unread > 2) {
             const double each = noisy(m, m->read);
             seconds += each * (double)unread;
@@ -146,6 +150,41 @@ static void test_a_hiccup(void **state)
     assert_true(run(&m, &pace, &odds, 0, 300, 0) < 1.05 * 300);
 }
 
+/*
+ * A draft that has to read the prompt first, which may cost more than it wins before the answer ends; where it ends nobody knows,
+ * only that 2,000 tokens were asked for. No more than that reading is lost, and no more than it by not having read at once.
+ */
+static void test_reading_first(void **state)
+{
+    (void)state;
+    static const int lengths[] = {8, 32, 64, 256, 1024};
+    enum { ROUNDS = 50 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (size_t n_prompt = 32; n_prompt <= 4096; n_prompt *= 2) {
+            machine m = make_machine(0.05, 0, 0.04);
+            pp_pace pace = {0}, unused = {0};
+            pp_odds odds = {0}, none = {0};
+            double found = 0, guessed = 0;
+            const double plain = lengths[i], reading = 0.03 * (double)n_prompt;
+            m.read = 0.03;
+            m.n_prompt = n_prompt;
+            m.n_hoped = 2000 - lengths[i];
+            run(&m, &pace, &odds, 0.8, lengths[i], 0); /* what reading costs is not known before */
+            for (int round = 0; round < ROUNDS; round++) {
+                found += run(&m, &pace, &odds, 0.8, lengths[i], 0) / ROUNDS;
+                guessed += run(&m, &unused, &none, 0.8, lengths[i], 3) / ROUNDS;
+            }
+            const double lost = found - fmin(plain, guessed);
+            if (!(lost <= fmin(reading, plain) + 0.05 * plain))
+                fail_msg("%d tokens after %zu: %g, plain %g, three guesses %g: lost %g", lengths[i], n_prompt, found,
+                         plain, guessed, lost);
+            if (reading > 2 * plain && !(found <= 1.04 * plain))
+                fail_msg("%d tokens after %zu: %g, though they take %g alone and reading %g", lengths[i], n_prompt,
+                         found, plain, reading);
+        }
+    }
+}
+
 /* ---- lookup ---- */
 
 static int32_t continuation_of(const int32_t *t, int n, int at, int i)
@@ -186,8 +225,8 @@ static void test_lookup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_right), cmocka_unit_test(test_finds_the_best),
-                                       cmocka_unit_test(test_turns), cmocka_unit_test(test_a_hiccup),
-                                       cmocka_unit_test(test_lookup)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_right),   cmocka_unit_test(test_finds_the_best),
+                                       cmocka_unit_test(test_turns),         cmocka_unit_test(test_a_hiccup),
+                                       cmocka_unit_test(test_reading_first), cmocka_unit_test(test_lookup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  * pace.c - how many tokens to guess. With independent guesses of which a share a is right, a pass that checks k of them gives
  * 1 + a + .. + a^k tokens; what it costs is measured, for each k by itself, and so is what a guess costs. The k with the most
  * tokens a second is taken, 0 where none is faster than without, and then one guess is tried now and then. A draft that has much
- * of the text to read first is asked where that will come back.
+ * of the text to read first is asked once that would have come back.
  */
 #include "infer/speculate.h"
 
@@ -69,15 +69,19 @@ static bool may_try(const pp_pace *p, pp_odds *o, double reading)
     return cost * TRY_SHARE <= o->idle * plain || o->idle >= RARELY;
 }
 
-int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_wanted)
+int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_done, size_t n_wanted)
 {
     o->trying = false;
     if (most < 1 || p->n_seen[1] < 2) return 0; /* what guesses are held against must be known */
     const double reading = o->reading * (double)n_unread;
     const int32_t best = best_of(p, o, most);
-    /* What is won, a token, by those tokens that are wanted still. */
-    const double won = (p->seconds[1] - 1 / rate(p, o, best)) * (double)n_wanted;
-    if (best > 0 && won >= reading) {
+    if (best > 0) {
+        /*
+         * What is won by the tokens that may come: where an answer ends is not known, so as many as came already. What is paid
+         * for once it could have been won before costs at most twice what the better of both ways does, as in hiring skis.
+         */
+        const double won = (p->seconds[1] - 1 / rate(p, o, best)) * (double)PP_MIN(n_done, n_wanted);
+        if (won < reading) return 0;
         o->idle = 0;
         o->wait = FIRST_WAIT;
         return refreshed(o, best, PP_MIN(most, PP_MAX_DRAFT));

@@ -39,14 +39,14 @@ static int32_t most_guesses(const pippin_session *s, size_t n_wanted)
 }
 
 /* As many as were asked for, or as pay; where others share the pass, its time does not say what pays. */
-static int32_t how_many(const pp_speculation *sp, const pp_source *source, const pp_history *text, size_t n_wanted,
+static int32_t how_many(const pp_speculation *sp, const pp_source *source, const pp_prefix *prefix, size_t n_wanted,
                         bool alone)
 {
     const int32_t most = most_guesses(sp->s, n_wanted), fixed = sp->options->draft_tokens;
     if (fixed) return PP_MIN(fixed, most);
     if (!alone) return 0;
-    const size_t n_unread = source->draft ? pp_draft_unread(source->draft, text) : 0;
-    return pp_pace_choose(&sp->s->pace, source->odds, most, n_unread, n_wanted);
+    const size_t n_unread = source->draft ? pp_draft_unread(source->draft, &prefix->text) : 0;
+    return pp_pace_choose(&sp->s->pace, source->odds, most, n_unread, (size_t)prefix->index, n_wanted);
 }
 
 /* Asks the sources in turn until one has guesses. */
@@ -57,7 +57,7 @@ static pippin_status ask(pp_speculation *sp, int32_t n_tok, uint64_t index, size
     pp_draft *d = &sp->draft;
     for (int32_t i = 0; i < sp->n_source; i++) {
         pp_source *source = &sp->sources[i];
-        const int32_t k = how_many(sp, source, &prefix.text, n_wanted, alone);
+        const int32_t k = how_many(sp, source, &prefix, n_wanted, alone);
         if (k == 0) continue;
         pippin_status status = source->guess(source, &prefix, k, d, err);
         if (status != PIPPIN_OK) return status;

@@ -33,8 +33,8 @@ typedef struct pp_odds {
     bool trying;            /* the last answer was such a try */
 } pp_odds;
 
-/* How many tokens to guess now, 0 .. most, where the source has so many tokens to read first and so many are wanted still. */
-int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_wanted);
+/* How many tokens to guess now, 0 .. most, where the source has n_unread to read first, n_done came and n_wanted are wanted still. */
+int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unread, size_t n_done, size_t n_wanted);
 void pp_pace_saw_pass(pp_pace *p, int32_t n_tok, double seconds);
 void pp_pace_saw_guesses(pp_odds *o, int32_t n, double seconds);
 void pp_pace_saw_reading(pp_odds *o, double seconds); /* of a token */
