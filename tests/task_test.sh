@@ -256,6 +256,10 @@ law labels -m random2 --task many.jsonl --choices choices.txt -n 40
 law 'labels that were cut' -m random2 --task many.jsonl --choices choices.txt -n 3
 law 'labels by votes' -m random2 --task many.jsonl --choices choices.txt -n 40 --votes 5 --seed 3
 law 'a small context' -m afm --task many.jsonl --choices choices.txt --ctx 64
+cp -r afm short
+sed 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 16/' afm/config.json >short/config.json
+run -m short --task many.jsonl -n 40 --ctx 128 >out
+is 'texts longer than the training, said once for all' "$(grep -c 'longer than the 16 tokens' err) of $(wc -l <err | tr -d ' ')" '1 of 1'
 
 # Votes of corrections: without chance what one answer says, guarded; with it what enough of them say.
 law 'corrections by votes' "${tuned[@]}" --guard --votes 5 --share 0.2 --temp 0.7 --seed 3
@@ -287,10 +291,11 @@ misused() {
     fixed "$@" >/dev/null || code=$?
     is "$name: exit code, lines" "$code $(grep -cF -- "$part" err) of $(wc -l <err | tr -d ' ')" "$wanted 1 of 1"
 }
-misused 'votes without a guard' 2 '--votes: found without --guard' --votes 3 -p a
 misused 'a share without votes' 2 '--share: found without --votes' --guard --share 0.5 -p a
 misused 'guesses of votes' 2 '--lookup: found with --votes' --guard --votes 2 --lookup -p a
+misused 'a share of free answers' 2 '--share: found without --guard' --votes 3 --share 0.5 -p a
 misused 'a guard of ids' 2 '--echo: found with --guard' --guard --echo -p a
+misused 'votes of an echo' 2 '--echo: found with --votes' --votes 3 --echo -p a
 for seed in 1 2 3 4 5 6; do
     drawn=(-n 40 --guard --votes 5 --share 0.2 --temp 3 --seed $seed)
     run -m fixer --tokenizer m.model --task fix.jsonl --limit 1 "${drawn[@]}" --save-answers voted.jsonl >out
@@ -298,6 +303,25 @@ for seed in 1 2 3 4 5 6; do
     fixed "${drawn[@]}" -p 'A crae of of teh code.' >>got
 done
 is 'generate gives what eval measures' "$(cat got)" "$(cat measured)"
+
+# Votes of free answers: of several the one that has most in common with the others.
+law 'free answers by votes' "${tuned[@]}" --votes 5 --temp 0.7 --seed 3
+run "${tuned[@]}" --votes 3 --temp 1e-6 --save-answers voted.jsonl >out
+is 'free votes without chance' "$(cat voted.jsonl)" "$(cat greedy.jsonl)"
+rm got measured
+for seed in 1 2 3 4 5 6; do
+    drawn=(-n 40 --votes 7 --temp 1.2 --seed $seed)
+    run -m fixer --tokenizer m.model --task fix.jsonl --limit 1 "${drawn[@]}" --save-answers voted.jsonl >out
+    said voted.jsonl >>measured
+    fixed "${drawn[@]}" -p 'A crae of of teh code.' >>got
+    for one in 0 1 2 3 4 5 6; do fixed -n 40 --temp 1.2 --seed $((seed + one)) -p 'A crae of of teh code.'; done >drawn$seed
+    is "the elected is one of those that were drawn, seed $seed" "$(grep -cxF -- "$(tail -1 got)" drawn$seed | awk '{ print ($1 > 0) }')" 1
+done
+is 'generate --votes gives what eval measures' "$(cat got)" "$(cat measured)"
+is 'and is not always the first' "$(for seed in 1 2 3 4 5 6; do head -1 drawn$seed; done | cmp -s - got && echo 'always')" ''
+fixed --votes 4 --temp 1 -n 3 --json -p 'It is.' >out
+is 'generate --votes: JSON' "$(grep -c '"tokens": \[\], "finish_reason": "length"' out) $(number completion_tokens)" '1 12'
+is 'generate --votes --raw' "$(fixed --raw --votes 3 --temp 1e-6 -n 8 -p 'A crate' | head -1)" "$(fixed --raw -n 8 -p 'A crate' | head -1)"
 is 'and seeds say several things' "$(($(sort -u got | wc -l) > 1))" 1
 fixed() { "$pippin" generate -m fixer --tokenizer m.model "$@" 2>err </dev/null; }
 misused 'a guard of no words' 1 'guard: found messages whose last is not' --guard --messages talk.json
@@ -330,7 +354,7 @@ refused 'guesses of a file' 2 '--lookup: found with --answers' --task many.jsonl
 sed 's/700/640/' afm/config.json >less.json
 "$pippin" init --preset less.json -o less >/dev/null 2>&1
 refused 'a draft of another vocabulary' 1 'less: has 640 ids, expected the 700 of tuned' "${tuned[@]}" --against less
-refused 'votes of free text' 2 '--votes: found without --choices or --guard' -m afm --task text.jsonl --votes 4
+refused 'a share of free answers' 2 '--share: found without --choices or --guard' -m afm --task text.jsonl --votes 4 --share 0.5
 refused 'a share of no votes' 2 '--share' -m afm --task many.jsonl --choices choices.txt --share 0.5
 { head -1 text.jsonl; sed 's/"system"/"tool"/' text.jsonl | head -1; } >bad.jsonl
 refused 'a conversation that is none' 1 'bad.jsonl:2: messages[0]' -m afm --task bad.jsonl

@@ -4,7 +4,7 @@
 Uses Python's standard library alone. Speed does not depend on the weights, so blocks are drawn as they are stored: random codes,
 and scales that keep activations finite. The embedding is q4_0 in every file, as it is 4 bits in pippin's q2 and q4. AFM goes as
 qwen3 with 56 full layers: other programs know nothing of layers that reuse keys and values. There is no vocabulary inside.
-usage: tools/peer_model.py afm|llama3b|qwen3b iq2_bn|q2_k|q4_0 OUT.gguf
+usage: tools/peer_model.py afm|llama3b|qwen3b iq2_bn|tq2_0|q2_k|q4_0 OUT.gguf
 """
 import random
 import struct
@@ -17,9 +17,10 @@ SHAPES = {
 }
 D_HEAD = 128
 ALIGN = 32
-F32, Q4_0, Q2_K, IQ2_BN = 0, 2, 10, 135  # 135: a type of ik_llama.cpp, a scale a row and three levels
-FILE_TYPES = {"q4_0": (Q4_0, 2), "q2_k": (Q2_K, 10), "iq2_bn": (IQ2_BN, 129)}
-# Codes of two bits, four a byte, of which the highest is not used: IQ2_BN's levels are -1, 0 and 1.
+F32, Q4_0, Q2_K, TQ2_0, IQ2_BN = 0, 2, 10, 35, 135
+# The last two have three levels: of llama.cpp with a scale for each 256, of ik_llama.cpp with a scale for each row.
+FILE_TYPES = {"q4_0": (Q4_0, 2), "q2_k": (Q2_K, 10), "tq2_0": (TQ2_0, 37), "iq2_bn": (IQ2_BN, 129)}
+# Codes of two bits, four a byte, of which the highest is not used: levels are -1, 0 and 1.
 TERNARY = bytes(sum(min(b >> s & 3, 2) << s for s in (0, 2, 4, 6)) for b in range(256))
 
 
@@ -31,7 +32,7 @@ def put_halves(blocks, at, step, value):
 
 
 def size(kind, n_in, n_out):
-    row = {F32: 4 * n_in, Q4_0: n_in // 32 * 18, Q2_K: n_in // 256 * 84, IQ2_BN: 4 + n_in // 4}
+    row = {F32: 4 * n_in, Q4_0: n_in // 32 * 18, Q2_K: n_in // 256 * 84, TQ2_0: n_in // 256 * 66, IQ2_BN: 4 + n_in // 4}
     return row[kind] * n_out
 
 
@@ -44,6 +45,9 @@ def draw(rng, kind, n_in, n_out):
     elif kind == Q2_K:  # 16 scales and minima of 4 bits, 64 bytes of codes, the scale of each; minima are centred
         put_halves(data, 80, 84, 0.002)
         put_halves(data, 82, 84, 0.003)
+    elif kind == TQ2_0:  # 64 bytes of codes before a scale
+        data = bytearray(data.translate(TERNARY))
+        put_halves(data, 64, 66, 0.025)
     else:
         data = bytearray(data.translate(TERNARY))
         row = size(kind, n_in, 1)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/chat.h"
-#include "cli/correct.h"
 #include "cli/lines.h"
+#include "cli/settle.h"
 
 typedef struct chat_args {
     pp_talk talk;
@@ -43,7 +43,7 @@ static int tell_failure(const pp_chat *c, const pippin_error *err)
 static pippin_status correct(pp_chat *c, const char *words, const pp_prompt *p, pippin_error *err)
 {
     char *text;
-    const pippin_status status = pp_correct(c->talk, 0, 0, words, p, &c->loaded, &text, &c->last, err);
+    const pippin_status status = pp_settle(c->talk, 0, 0, words, p, &c->loaded, &text, &c->last, err);
     if (status != PIPPIN_OK) return status;
     pp_write(text, strlen(text));
     c->broken |= !pp_append(&c->answer, text, strlen(text));

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/correct.h"
+#include "cli/settle.h"
 
 typedef struct generate_args {
     pp_talk talk;
@@ -28,14 +28,15 @@ static const pp_option prompt_options[] = {
      .help = "the prompt as it is, without chat template; what models without one do anyway"},
     {0}};
 
-static const pp_option guard_options[] = {
+static const pp_option vote_options[] = {
     {PP_OPT_FLAG("guard", AT(guard)),
      .help = "the answer may only put the user's words right: single words nearly alike, and one said twice may go; "
              "it is printed when it is whole"},
     {PP_OPT_INT("votes", "N", AT(votes), 1, 1000),
-     .help = "with --guard, draw N answers by their probability at --temp (default: 1) and take the corrections that "
-             "enough of them have"},
-    {PP_OPT_REAL("share", "X", AT(share), 0, 1), .help = "of --votes that a correction needs (default: 0.3)"},
+     .help = "draw N answers by their probability at --temp (default: 1) and print the one that has most in common "
+             "with the others, or with --guard the corrections that enough of them have"},
+    {PP_OPT_REAL("share", "X", AT(share), 0, 1),
+     .help = "with --guard, the share of --votes that a correction needs (default: 0.3)"},
     {0}};
 
 static const pp_option output_options[] = {
@@ -50,25 +51,26 @@ static const pp_option output_options[] = {
 
 /* ---- the prompt ---- */
 
-static int check_guard(const generate_args *args)
+/* An answer that is computed whole. */
+static int check_whole(const generate_args *args)
 {
     const pp_talk *t = &args->talk;
-    if ((args->votes && !args->guard) || (args->share > 0 && !args->votes))
-        return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
-                        args->votes ? "--votes" : "--share", args->votes ? "--guard" : "--votes");
+    if (args->share > 0 && (!args->votes || !args->guard))
+        return pp_error(PP_EXIT_USAGE, "--share: found without %s, expected it with that; pass both",
+                        args->votes ? "--guard" : "--votes");
     if (args->votes && (t->draft || t->lookup))
         return pp_error(PP_EXIT_USAGE,
                         "%s: found with --votes, whose answers are drawn together, expected one of them; leave one out",
                         t->draft ? "--draft" : "--lookup");
-    const char *other = args->tokens     ? "--tokens"
-                        : args->echo     ? "--echo"
-                        : args->logprobs ? "--logprobs"
-                        : t->raw         ? "--raw"
-                                         : NULL;
-    if (!args->guard || !other) return 0;
+    if (args->guard && t->raw)
+        return pp_error(PP_EXIT_USAGE,
+                        "--raw: found with --guard, which puts a user's words right, expected one of them; leave one "
+                        "out");
+    const char *other = args->tokens ? "--tokens" : args->echo ? "--echo" : args->logprobs ? "--logprobs" : NULL;
+    if ((!args->guard && !args->votes) || !other) return 0;
     return pp_error(PP_EXIT_USAGE,
-                    "%s: found with --guard, which puts a user's words right, expected one of them; leave one out",
-                    other);
+                    "%s: found with %s, whose answer is a text of its own, expected one of them; leave one out", other,
+                    args->guard ? "--guard" : "--votes");
 }
 
 /* Options that would have no effect together are slips. */
@@ -100,7 +102,7 @@ static int check_options(const generate_args *args)
     if (args->messages && t->system)
         return pp_error(PP_EXIT_USAGE,
                         "--system: found with --messages, expected one of them; put it into the messages");
-    return check_guard(args);
+    return check_whole(args);
 }
 
 /* Reads what does not need the model, so that a slip shows before a large file is opened. */
@@ -259,8 +261,8 @@ static int generate(const generate_args *args, const pp_loaded *loaded, const pp
     return pp_interrupted() ? PP_EXIT_INTERRUPTED : code;
 }
 
-/* --guard: not before all answers are over is there a text. */
-static int correct(const generate_args *args, const char *words, pp_loaded *loaded, const pp_prompt *p, answer *a)
+/* --guard, --votes: not before all answers are over is there a text. */
+static int settle(const generate_args *args, const char *words, pp_loaded *loaded, const pp_prompt *p, answer *a)
 {
     enum { TOGETHER = 8 };
     pippin_generate_result result = {.n_prompt = p->ids.n};
@@ -269,7 +271,7 @@ static int correct(const generate_args *args, const char *words, pp_loaded *load
     int code = pp_load_together(&args->talk.common, PP_MIN((size_t)args->votes, TOGETHER), loaded);
     if (code) return code;
     const pippin_status status =
-        pp_correct(&args->talk, args->votes, args->share, words, p, loaded, &text, &result, &err);
+        pp_settle(&args->talk, args->votes, args->share, words, p, loaded, &text, &result, &err);
     if (status == PIPPIN_E_CANCELLED) return PP_EXIT_INTERRUPTED;
     if (status != PIPPIN_OK) return pp_failed(&err);
     emit_text(a, text, strlen(text));
@@ -302,7 +304,7 @@ static int start(const generate_args *args, pippin_model *model, double open_sec
     if (!a.ids || (args->logprobs && !a.logprobs))
         code = pp_no_memory();
     else
-        code = words ? correct(args, words, &loaded, p, &a) : generate(args, &loaded, p, &a);
+        code = words || args->votes ? settle(args, words, &loaded, p, &a) : generate(args, &loaded, p, &a);
     json_decref(a.logprobs);
     pp_free(a.ids);
     pp_free(a.text.bytes);
@@ -363,7 +365,7 @@ static int run(const void *raw)
 static const pp_option_group groups[] = {{"Prompt", prompt_options},
                                          {NULL, pp_options_template},
                                          PP_TALK_GROUPS,
-                                         {"Corrections", guard_options},
+                                         {"Corrections and votes", vote_options},
                                          {"Output", output_options},
                                          {"Computing", pp_options_compute},
                                          {"General", pp_options_general},
@@ -382,7 +384,9 @@ const pp_command pp_command_generate = {
         "is there (exit code 130). With --draft or --lookup tokens are guessed, and one pass of the model checks "
         "several: "
         "the answer is the one that it would be without, where it is sampled one by the same law. With --guard the "
-        "answer is the user's text with corrections alone: it is computed whole and then printed.\n\n"
+        "answer is the user's text with corrections alone, and with --votes it is one of several: it is computed whole "
+        "and "
+        "then printed, without token ids.\n\n"
         "  pippin generate -m stories260K.bin --tokenizer tok512.bin -p \"Once upon a time\" -n 60\n"
         "  pippin generate -m base.gguf -d draft.gguf -p \"What is a graft?\" --verbose\n"
         "  pippin generate -m base.gguf --lookup -f report.txt --system \"Correct the spelling.\"\n"

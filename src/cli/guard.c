@@ -1,5 +1,4 @@
 /* guard.c - what may be trusted of a proofreader's answers: what one of them puts right, and what several agree on. */
-#include <math.h>
 #include <string.h>
 
 #include "cli/words.h"
@@ -155,50 +154,4 @@ char *pp_guard_elect(const char *text, char *const *answers, size_t n, size_t le
     pp_free(links);
     pp_free(readings);
     return out;
-}
-
-/* ---- answers, one after the other ---- */
-
-bool pp_ballot_open(pp_ballot *b, size_t n_answer)
-{
-    *b = (pp_ballot){.answers = pp_alloc_zero(n_answer, sizeof *b->answers), .room = n_answer};
-    return b->answers != NULL;
-}
-
-bool pp_ballot_add(pp_ballot *b, const char *text, const char *answer, size_t n_bytes)
-{
-    char *own = pp_strndup(answer ? answer : "", n_bytes);
-    char *guarded = own && b->n < b->room ? pp_guard(text, own) : NULL;
-    pp_free(own);
-    if (guarded) b->answers[b->n++] = guarded;
-    return guarded != NULL;
-}
-
-char *pp_ballot_elect(const pp_ballot *b, const char *text, size_t least)
-{
-    return pp_guard_elect(text, b->answers, b->n, least);
-}
-
-void pp_ballot_empty(pp_ballot *b)
-{
-    for (size_t i = 0; i < b->n; i++) pp_free(b->answers[i]);
-    b->n = 0;
-}
-
-void pp_ballot_close(pp_ballot *b)
-{
-    pp_ballot_empty(b);
-    pp_free(b->answers);
-    *b = (pp_ballot){0};
-}
-
-void pp_ballot_heat(int32_t n_vote, pippin_sampling *sampling)
-{
-    if (n_vote && !(sampling->temperature > 0)) sampling->temperature = 1;
-}
-
-size_t pp_ballot_least(double share, int32_t n_vote)
-{
-    const double least = ceil((share > 0 ? share : 0.3) * n_vote);
-    return least > 1 ? (size_t)least : 1;
 }

@@ -21,9 +21,10 @@ const pp_option pp_options_task[] = {
          "right answers keep to it"},
     {PP_OPT_INT("votes", "N", AT(votes), 1, 1000),
      .help =
-         "with --choices or --guard, answer each row N times, drawing tokens by their probability at --temp (default: "
-         "1), and keep the labels, or the corrections, that enough of the answers have (default: one answer, of the "
-         "likeliest tokens)"},
+         "answer each row N times, drawing tokens by their probability at --temp (default: 1), and keep the answer "
+         "that "
+         "has most in common with the others; with --choices the labels, or with --guard the corrections, that enough "
+         "of the answers have (default: one answer, of the likeliest tokens)"},
     {PP_OPT_REAL("share", "X", AT(share), 0, 1),
      .help = "of --votes: the share of answers that a label or a correction needs (default: 0.3)"},
     {PP_OPT_FLAG("guard", AT(guard)),
@@ -100,9 +101,9 @@ int pp_task_check(const pp_task_args *t)
     if ((t->guard || t->errors) && strcmp(metric, "corrections") != 0)
         return pp_error(PP_EXIT_USAGE, "%s: found with --metric %s, expected corrections; leave one out",
                         t->guard ? "--guard" : "--errors", metric);
-    if ((t->votes && !t->choices && !t->guard) || (t->share > 0 && !t->votes))
-        return pp_error(PP_EXIT_USAGE, "%s: found without %s, expected it with that; pass both",
-                        t->votes ? "--votes" : "--share", t->votes ? "--choices or --guard" : "--votes");
+    if (t->share > 0 && (!t->votes || (!t->choices && !t->guard)))
+        return pp_error(PP_EXIT_USAGE, "--share: found without %s, expected it with that; pass both",
+                        t->votes ? "--choices or --guard" : "--votes");
     if (t->choices && ((t->talk.temperature > 0 && !t->votes) || t->talk.stops.n))
         return pp_error(PP_EXIT_USAGE,
                         "%s: found with --choices, which takes the likeliest label, expected one of them; "

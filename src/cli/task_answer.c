@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "cli/against.h"
+#include "cli/ballot.h"
 #include "cli/task_answer.h"
-#include "cli/words.h"
 
 /* ---- prompts ---- */
 
@@ -161,7 +161,7 @@ typedef struct voting {
 /* Takes one more answer of the row; the last of them decides. */
 static int vote(pp_answerer *a, size_t row, const pippin_generation *g, const pp_buffer *text, voting *v)
 {
-    const char *user = a->rows->items[row].user;
+    const char *user = a->task->guard ? a->rows->items[row].user : NULL; /* what may be put right */
     if (v->row != row) { /* the one before is elected, or Ctrl-C left it */
         pp_ballot_empty(&v->ballot);
         *v = (voting){.ballot = v->ballot, .row = row};

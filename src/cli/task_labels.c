@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/ballot.h"
 #include "cli/task_answer.h"
-#include "cli/words.h"
 
 /* Where a row is answered. */
 typedef struct place {

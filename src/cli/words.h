@@ -54,21 +54,4 @@ char *pp_guard(const char *text, const char *answer) PP_MUST_USE;
    its own, the first of equals, if at least `least` of them do. NULL without memory; free with pp_free. */
 char *pp_guard_elect(const char *text, char *const *answers, size_t n, size_t least) PP_MUST_USE;
 
-/* Answers to one text, guarded as they come. */
-typedef struct pp_ballot {
-    char **answers; /* [room] */
-    size_t n, room;
-} pp_ballot;
-
-bool pp_ballot_open(pp_ballot *ballot, size_t n_answer);                                     /* false without memory */
-bool pp_ballot_add(pp_ballot *ballot, const char *text, const char *answer, size_t n_bytes); /* the same */
-/* pp_guard_elect of them. */
-char *pp_ballot_elect(const pp_ballot *ballot, const char *text, size_t least) PP_MUST_USE;
-void pp_ballot_empty(pp_ballot *ballot);
-void pp_ballot_close(pp_ballot *ballot);
-/* Votes are drawn: at temperature 1 where none was chosen. */
-void pp_ballot_heat(int32_t n_vote, pippin_sampling *sampling);
-/* What --share of --votes is in answers: 1 or more; a share of 0 is the default. */
-size_t pp_ballot_least(double share, int32_t n_vote);
-
 #endif

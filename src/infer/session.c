@@ -258,8 +258,8 @@ pippin_status pp_session_check_tokens(const pippin_session *s, const int32_t *to
 void pp_session_remark(pippin_session *s, int32_t position)
 {
     const int32_t trained = s->model->weights.config.n_ctx_train;
-    if (s->remarked || trained == 0 || position < trained || s->rope.scaling != PIPPIN_ROPE_SCALING_NONE) return;
-    s->remarked = true;
+    if (s->work->remarked || trained == 0 || position < trained || s->rope.scaling != PIPPIN_ROPE_SCALING_NONE) return;
+    s->work->remarked = true;
     pp_log("context: the text is longer than the %d tokens that the model was trained on, and its positions are not "
            "stretched; a rope scaling, such as yarn, is for that",
            (int)trained);

@@ -14,6 +14,7 @@ typedef struct pp_workspace {
     pp_row *rows;    /* [n_batch] of the next pass */
     uint64_t n_pass; /* so far: logits are those of one, and gone with the next */
     uint64_t n_call; /* so far, of several sessions */
+    bool remarked;   /* pp_session_remark has spoken */
 } pp_workspace;
 
 pippin_status pp_workspace_create(const pippin_model *model, const pp_rope *rope, pp_scratch_sizes sizes,
@@ -42,8 +43,7 @@ struct pippin_session {
     pp_sampler sampler;
     pp_stream stream;
     size_t n_reused;
-    uint64_t call; /* the workspace's, that it takes part in */
-    bool remarked;
+    uint64_t call;  /* the workspace's, that it takes part in */
     double seconds; /* of all passes that it took part in, with their logits */
     pippin_session
         *leader;        /* while it guesses for another: whose threads it takes, and whose cancel request it heeds */
@@ -54,7 +54,7 @@ struct pippin_session {
 
 /* Are its last logits still those of the last pass? */
 bool pp_session_has_logits(const pippin_session *s);
-/* Logs once that a position is beyond those of training, where nothing stretches them. */
+/* Logs that a position is beyond those of training, where nothing stretches them: once for all that share a workspace. */
 void pp_session_remark(pippin_session *s, int32_t position);
 
 /* Makes tokens [n_tok], of which the last n_last are to be evaluated anyhow, the timeline; those that it has already stay. */

@@ -1,8 +1,8 @@
-/* correct.c - an answer that may only put the user's own words right: one, or what several agree on (guard.c). */
+/* settle.c - answers that are computed whole: corrections of the user's words, one (guard.c) or what several come to (ballot.c). */
 #include <string.h>
 
-#include "cli/correct.h"
-#include "cli/words.h"
+#include "cli/ballot.h"
+#include "cli/settle.h"
 
 int pp_correct_text(const char *words, size_t n, char **out)
 {
@@ -46,18 +46,19 @@ static pippin_status add_answers(const pippin_generate_options *options, const p
         const pippin_generate_result *r = &jobs[i].result;
         status = pp_gathered_status(&texts[i], &jobs[i], err);
         if (status == PIPPIN_OK && !pp_ballot_add(ballot, words, texts[i].text.bytes, texts[i].text.n))
-            status = pp_fail_memory(err, "a corrected text", texts[i].text.n);
+            status = pp_fail_memory(err, "an answer", texts[i].text.n);
         if (first + i == 0)
             *sum = *r;
         else
             sum->n_generated += r->n_generated;
+        if (r->finish == PIPPIN_FINISH_LENGTH) sum->finish = r->finish;
     }
     for (size_t i = 0; i < n; i++) pp_free(texts[i].text.bytes);
     return status;
 }
 
-pippin_status pp_correct(const pp_talk *talk, int32_t n_vote, double share, const char *words, const pp_prompt *p,
-                         const pp_loaded *loaded, char **out, pippin_generate_result *sum, pippin_error *err)
+pippin_status pp_settle(const pp_talk *talk, int32_t n_vote, double share, const char *words, const pp_prompt *p,
+                        const pp_loaded *loaded, char **out, pippin_generate_result *sum, pippin_error *err)
 {
     const double start = pp_seconds();
     const size_t n_answer = (size_t)PP_MAX(n_vote, 1);
@@ -67,14 +68,14 @@ pippin_status pp_correct(const pp_talk *talk, int32_t n_vote, double share, cons
     if (!pp_ballot_open(&ballot, n_answer)) return pp_fail_memory(err, "answers", n_answer * sizeof *ballot.answers);
     pippin_generate_options options = pp_talk_generate(talk, loaded, p);
     options.on_token = pp_gather;
-    if (!options.max_tokens) options.max_tokens = 2 * p->ids.n + 16; /* more is no correction */
+    if (words && !options.max_tokens) options.max_tokens = 2 * p->ids.n + 16; /* more is no correction */
     pp_ballot_heat(n_vote, &options.sampling);
     while (status == PIPPIN_OK && ballot.n < n_answer)
         status =
             add_answers(&options, p, words, loaded, PP_MIN(n_answer - ballot.n, loaded->n_together), &ballot, sum, err);
     sum->generate_seconds = pp_seconds() - start - sum->prompt_seconds;
     if (status == PIPPIN_OK) *out = pp_ballot_elect(&ballot, words, pp_ballot_least(share, n_vote));
-    if (status == PIPPIN_OK && !*out) status = pp_fail_memory(err, "a corrected text", strlen(words));
+    if (status == PIPPIN_OK && !*out) status = pp_fail_memory(err, "an answer", p->text.n);
     pp_ballot_close(&ballot);
     return status;
 }
