@@ -24,8 +24,7 @@ END
         --user_defined_symbols='<turn_start>,<turn_end>,<n>,<executable_start>,<executable_end>' >spm.log 2>&1
     rm spm.txt
 fi
-cp "$here/mini.json" .
-exec "$pippin" train --preset mini.json --tokenizer tokenizer.model --data data/base/train.jsonl \
+exec "$pippin" train --preset mini --tokenizer tokenizer.model --data data/base/train.jsonl \
     --eval-data data/base/valid.jsonl --max-sequence-length 512 --pack-sequences --batch-size 4 --optimizer muon \
     --learning-rate 6e-3 --schedule constant --warmup-steps 100 --max-steps 10200 --eval-every 1000 \
     --checkpoint-every 300 --seed 1 -o base "$@"

@@ -28,7 +28,6 @@ whole="--data data/base/drilled.jsonl --eval-data data/base/valid.jsonl $rows --
 case $stage in
 longer)
     [ -e data/base/drilled.jsonl ] || "$here/drill.py" data
-    grep -q _name_or_path base/config.json || sed -i 's/"model_type"/"_name_or_path": "mini",\n  &/' base/config.json
     exec "$pippin" train -m base $whole --seed 3 --schedule constant --max-steps 4200 --eval-every 1000 -o longer "$@"
     ;;
 q2 | bf16)
