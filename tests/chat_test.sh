@@ -76,6 +76,13 @@ words=' Wxyzwxyz   kjhgkjhg'
 say /guard '/guard on' "$words" "/save $scratch/on.json" '/guard off' /reset "$words" "/save $scratch/off.json"
 is 'a guarded answer of one that knows nothing' "$(grep -cxF -- "$words" "$scratch/out") $(grep -cF -- "$words" "$scratch/on.json")" '1 2'
 is 'and a free one' "$(grep -cF -- "$words" "$scratch/off.json") $(grep -c 'may only put your words right' "$scratch/err")" '1 1'
+# By votes what generate says by as many; without them what it was before.
+voted=$("$pippin" generate -m "$model" -n 6 --temp 1 --ctx 128 --votes 3 -p Hello 2>/dev/null)
+say Hello /votes '/votes 0' '/votes 5 2' '/votes 3 x' '/votes 3' /reset Hello '/votes off' /reset Hello
+is 'an answer by votes' "$(cat "$scratch/out")" "$first$newline$voted$newline$first"
+is 'how votes are asked for' "$(grep -c '^/votes N' "$scratch/err") $(grep -c 'answer is what several come to' "$scratch/err")" '4 1'
+say '/votes 3 0.5' '/guard on' "$words"
+is 'guarded answers by votes' "$(cat "$scratch/out")" "$words"
 is 'no history from a pipe' "$([ -e "$scratch/state/pippin/history" ] && echo kept)" ''
 
 # ---- Ctrl-C stops the answer only ----

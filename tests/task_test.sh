@@ -318,6 +318,11 @@ for seed in 1 2 3 4 5 6; do
     is "the elected is one of those that were drawn, seed $seed" "$(grep -cxF -- "$(tail -1 got)" drawn$seed | awk '{ print ($1 > 0) }')" 1
 done
 is 'generate --votes gives what eval measures' "$(cat got)" "$(cat measured)"
+for seed in 1 2 3 4 5 6; do
+    printf '/votes 7\nA crae of of teh code.\n' |
+        "$pippin" chat -m fixer --tokenizer m.model --system 'Do it.' -n 40 --temp 1.2 --seed $seed 2>/dev/null
+done >chatted
+is 'and so does chat' "$(cat chatted)" "$(cat got)"
 is 'and is not always the first' "$(for seed in 1 2 3 4 5 6; do head -1 drawn$seed; done | cmp -s - got && echo 'always')" ''
 fixed --votes 4 --temp 1 -n 3 --json -p 'It is.' >out
 is 'generate --votes: JSON' "$(grep -c '"tokens": \[\], "finish_reason": "length"' out) $(number completion_tokens)" '1 12'

@@ -39,11 +39,11 @@ static int tell_failure(const pp_chat *c, const pippin_error *err)
                     (int)pippin_session_n_ctx(c->loaded.session));
 }
 
-/* The user's last words, with corrections alone, when they are whole. */
-static pippin_status correct(pp_chat *c, const char *words, const pp_prompt *p, pippin_error *err)
+/* What the votes say, or a guarded answer, when it is whole. */
+static pippin_status settle(pp_chat *c, const char *words, const pp_prompt *p, pippin_error *err)
 {
     char *text;
-    const pippin_status status = pp_settle(c->talk, 0, 0, words, p, &c->loaded, &text, &c->last, err);
+    const pippin_status status = pp_settle(c->talk, c->votes, c->share, words, p, &c->loaded, &text, &c->last, err);
     if (status != PIPPIN_OK) return status;
     pp_write(text, strlen(text));
     c->broken |= !pp_append(&c->answer, text, strlen(text));
@@ -69,7 +69,7 @@ static pippin_status speak(pp_chat *c, const char *words, const pp_prompt *p, pi
     pippin_status status;
     pp_interrupt_handled();
     pp_interrupt_cancels(c->loaded.session);
-    do status = words ? correct(c, words, p, err) : say(c, p, err);
+    do status = words || c->votes ? settle(c, words, p, err) : say(c, p, err);
     while (status == PIPPIN_E_CANCELLED && !pp_interrupted() && !c->broken);
     pp_interrupt_cancels(NULL);
     return status;

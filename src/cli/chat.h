@@ -12,9 +12,11 @@ typedef struct pp_chat {
     pp_adapters adapters; /* those of /adapter, in place of the options' */
     pippin_generate_result last;
     pp_buffer answer;
-    bool guards; /* answers may only put the user's words right */
-    bool broken; /* no memory, or nobody reads the answer */
-    bool failed; /* something that was asked for could not be done */
+    bool guards;   /* answers may only put the user's words right */
+    int32_t votes; /* answers that one comes from, or 0 */
+    double share;  /* of them that a correction needs; 0: the default */
+    bool broken;   /* no memory, or nobody reads the answer */
+    bool failed;   /* something that was asked for could not be done */
 } pp_chat;
 
 bool pp_chat_push(json_t *messages, const char *role, const char *text, size_t n); /* false without memory */

@@ -111,6 +111,23 @@ static void do_guard(pp_chat *c, const char *text)
     pp_chat_note(on ? "Answers put your words right and do nothing else." : "Answers are free.");
 }
 
+static void do_votes(pp_chat *c, const char *text)
+{
+    const size_t n = strcspn(text, " \t");
+    const char *share = text + n + strspn(text + n, " \t");
+    int64_t votes = 0;
+    double least = 0;
+    const bool off = strcmp(text, "off") == 0, good = pp_parse_int(text, n, 1, 1000, &votes);
+    if (!off && (!good || (*share && (!pp_parse_real(share, &least) || least <= 0 || least > 1)))) {
+        pp_chat_note("/votes N [SHARE]|off: an answer comes from N of 1 to 1000 that are drawn; SHARE, up to 1, is for "
+                     "/guard on");
+        return;
+    }
+    c->votes = (int32_t)votes;
+    c->share = least;
+    pp_chat_note(off ? "An answer is one answer." : "An answer is what several come to.");
+}
+
 static void do_save(pp_chat *c, const char *path)
 {
     pp_buffer text = {0};
@@ -192,6 +209,7 @@ static const struct {
     {"/system", "TEXT: what the model is told before the conversation; nothing: the template's own words", do_system},
     {"/adapter", "FILE[=S]|none: attach a LoRA adapter, or drop it", do_adapter},
     {"/guard", "on|off: answers are your words with corrections alone", do_guard},
+    {"/votes", "N [SHARE]|off: of N answers the one most like the others, guarded what a share has (0.3)", do_votes},
     {"/reset", "a new conversation", do_reset},
     {"/save", "FILE: write the conversation as JSON", do_save},
     {"/load", "FILE: go on with a saved one", do_load},
