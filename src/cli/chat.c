@@ -95,7 +95,7 @@ static int answer(pp_chat *c)
         if (status != PIPPIN_OK && status != PIPPIN_E_CANCELLED)
             code = tell_failure(c, &err);
         else if (status == PIPPIN_OK && c->last.finish == PIPPIN_FINISH_LENGTH &&
-                 c->last.n_prompt + c->last.n_generated >= (size_t)n_ctx)
+                 pippin_session_n_tok(c->loaded.session) >= (size_t)n_ctx)
             fprintf(stderr, "The context of %d tokens is full; /reset begins a new conversation.\n", n_ctx);
     }
     pp_prompt_free(&p);
