@@ -33,6 +33,8 @@ rated extract capitals --metric json
 # shellcheck disable=SC2086
 task proofread proofread.votes $limit --compare answers/proofread.aspell.jsonl --guard --errors data/proofread/test.errors.jsonl \
     --votes 16 --share 0.125 --temp 0.8
+# shellcheck disable=SC2086
+task summarize summarize.votes $limit --compare answers/summarize.first-10-words.jsonl --metric rouge-l --votes 16 --temp 0.5
 printf '\ntext\n'
 "$pippin" eval -m $mini --text data/text/test.txt --separator $'\n\n'
 

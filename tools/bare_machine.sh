@@ -1,7 +1,8 @@
 #!/bin/bash
 # bare_machine.sh FOLDER [REPOSITORY] - proves that a clean clone is enough on a bare Debian 12: makes one in FOLDER with
 # debootstrap, puts a clone of REPOSITORY (this one) in, installs make and git there, and runs `make demo` twice and
-# `make test`. Needs root and debootstrap. Packages come from where this machine's apt gets them.
+# `make test`; with RECIPE=1 in its place the recipe: 1 % of the steps of `mini` made again from the packages on
+# (recipes/check.sh). Needs root and debootstrap. Packages come from where this machine's apt and npm get them.
 set -eu
 if [ $# -lt 1 ] || [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then
     echo "usage: bare_machine.sh FOLDER [REPOSITORY]   as root, with debootstrap" >&2
@@ -25,7 +26,8 @@ if [ -z "$mirror" ]; then
     exit 1
 fi
 proxy=$(apt-config dump | grep -iE '^Acquire::https?::Proxy ' || true)
-environment=$(env | grep -E '^(http|https|no)_proxy=' || true)
+registry=$(npm config get registry 2>/dev/null || true)
+environment="$(env | grep -E '^(http|https|no)_proxy=' || true) ${registry:+npm_config_registry=$registry}"
 
 unmount() { umount "$folder/proc" 2>/dev/null || true; }
 trap unmount EXIT
@@ -50,6 +52,13 @@ configure() {
     cp /etc/resolv.conf /etc/hosts "$folder/etc/"
     mount -t proc proc "$folder/proc" 2>/dev/null || echo "no /proc in there"
 }
+# What npm believes here it has to believe there.
+certificates() {
+    [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && return
+    mkdir -p "$folder/root"
+    cp "$NODE_EXTRA_CA_CERTS" "$folder/root/certificates.crt"
+    environment="$environment NODE_EXTRA_CA_CERTS=/root/certificates.crt"
+}
 clone() {
     if [ -e "$repository/.git" ]; then
         git clone -q --no-hardlinks "$repository" "$folder/srv/pippin"
@@ -68,6 +77,13 @@ step 'make demo' inside make -C /srv/pippin demo
 start=$(date +%s)
 step 'make demo, again' inside make -C /srv/pippin demo
 again=$(($(date +%s) - start))
-step 'make test' inside make -C /srv/pippin test
-grep -E '^[0-9]+ passed, ' "$log" | tail -n 1
+if [ "${RECIPE:-0}" = 1 ]; then
+    certificates
+    step 'what recipes need' inside apt-get -qq -y install python3 npm sentencepiece
+    step 'recipes/check.sh' inside /srv/pippin/recipes/check.sh
+    tail -n 1 "$log"
+else
+    step 'make test' inside make -C /srv/pippin test
+    grep -E '^[0-9]+ passed, ' "$log" | tail -n 1
+fi
 [ $again -le 60 ] || { echo "the second demo took $again s, expected at most 60"; exit 1; }
