@@ -72,7 +72,7 @@ prepare() {
     code=(include/*.h src/*/*.c src/*/*.h)
     others=(tests/*.c tests/*.h tests/support/*.c fuzz/*.c fuzz/*.h bench/*.c bench/*.h examples/*.c)
     scripts=(tools/*.sh tests/*.sh .ci/run)
-    texts=(.editorconfig *.md docs/*.md CMakeLists.txt cmake/* src/LAYERS .clang-format .gitignore)
+    texts=(.editorconfig *.md docs/*.md models/*.md recipes/*.md CMakeLists.txt cmake/* src/LAYERS .clang-format .gitignore)
     rm -rf "$scratch/code"
     local dir
     for dir in include src/*; do mkdir -p "$scratch/code/$dir"; done
@@ -181,6 +181,11 @@ check_text() {
     grep -nE '[ '"$tab"']+$' "${all[@]}" | cut -d: -f1,2 | sed 's/$/: blanks at the end of the line/' | findings ''
     grep -n "$tab" "${code[@]}" "${others[@]}" "${scripts[@]}" "${texts[@]}" | cut -d: -f1,2 | sed 's/$/: a tab/' | findings ''
     grep -n $'\r' "${all[@]}" | cut -d: -f1,2 | sed 's/$/: a carriage return/' | findings ''
+    for file in "${texts[@]}"; do
+        awk '/^\|/ && last !~ /^\|/ { ruled = NR + 1 }
+            NR == ruled && !/^\|[ :|-]+\|$/ { print FILENAME ":" NR ": a table without a head" }
+            { last = $0 }' "$file"
+    done | findings ''
     # Paths of one machine have no place here.
     grep -nE "/wor""k/|/tm""p/h[0-9]|/hom""e/[a-z]|/roo""t/" "${all[@]}" | cut -d: -f1,2 | sed 's/$/: a path of one machine/' | findings ''
 }
@@ -276,6 +281,7 @@ plant_all() {
     plant text 'blanks at the end' src/quant/types.c '2s/$/  /'
     plant text 'a tab' src/quant/types.c '2s/^/\t/'
     plant text 'a carriage return' src/quant/types.c '2s/$/\r/'
+    plant text 'README.md:2: a table without a head' README.md '1i | a | b |\n| c | d |'
     plant text 'a path of one machine' src/quant/types.c "1a /* /wor""k/here */"
     if [ -n "$build" ]; then
         plant exports 'pippin_planted: in a header, not exported' include/pippin.h \

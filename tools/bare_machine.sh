@@ -55,9 +55,8 @@ configure() {
 # What npm believes here it has to believe there.
 certificates() {
     [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && return
-    mkdir -p "$folder/root"
-    cp "$NODE_EXTRA_CA_CERTS" "$folder/root/certificates.crt"
-    environment="$environment NODE_EXTRA_CA_CERTS=/root/certificates.crt"
+    cp "$NODE_EXTRA_CA_CERTS" "$folder/srv/certificates.crt"
+    environment="$environment NODE_EXTRA_CA_CERTS=/srv/certificates.crt"
 }
 clone() {
     if [ -e "$repository/.git" ]; then
