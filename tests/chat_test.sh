@@ -88,8 +88,8 @@ is 'no history from a pipe' "$([ -e "$scratch/state/pippin/history" ] && echo ke
 # ---- Ctrl-C stops the answer only ----
 rm -f "$scratch/out" "$scratch/err"
 mkfifo "$scratch/in"
-set -m # or a background job ignores Ctrl-C
-"$pippin" chat -m "$model" --temp 1 --ctx 100000 <"$scratch/in" >"$scratch/out" 2>"$scratch/err" &
+set -m # or a background job ignores Ctrl-C; and env, where this script itself was begun as one
+env --default-signal=INT "$pippin" chat -m "$model" --temp 1 --ctx 100000 <"$scratch/in" >"$scratch/out" 2>"$scratch/err" &
 chat=$!
 exec 3>"$scratch/in"
 echo Hello >&3
