@@ -255,7 +255,7 @@ line 'proofread: corrected, 16 votes, the first 600' 'pippin eval -a proofread -
 line 'and damaged' 'cat $scratch/votes # $MINI_DATA' 'json scores.damaged' '<' 0.01
 line 'proofread: clean words damaged' 'cat $scratch/proofread # $MINI_DATA' 'json scores.damaged' '<' 0.01
 line 'summarize: ROUGE-L (first ten words: 0.246)' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --metric rouge-l --json' 'json scores.rouge_l' '>=' 0.276
-line 'the same, 16 votes, the first 300' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --limit 300 --metric rouge-l --votes 16 --temp 0.5 --json' 'json scores.rouge_l' '>=' 0.276
+line 'the same, 16 votes, the first 300 (one answer: 0.302)' 'pippin eval -a summarize --ctx 768 --task $MINI_DATA/summarize/test.jsonl --limit 300 --metric rouge-l --votes 16 --temp 0.5 --json' 'json scores.rouge_l' '>=' 0.32
 line 'tag: micro-F1 of the first 500 (of all: 0.597)' 'pippin eval -a tag --ctx 768 --task $MINI_DATA/tag/test.jsonl --limit 500 --choices $MINI_DATA/tag/tags.txt --votes 20 --json' 'json scores.micro_f1' '>=' 0.45
 
 drafted='--metric exact --limit 200 --draft-tokens 4 -d mini-draft --json'

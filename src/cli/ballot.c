@@ -20,21 +20,14 @@ bool pp_ballot_add(pp_ballot *b, const char *text, const char *answer, size_t n_
     return kept != NULL;
 }
 
-static bool likeness(const pp_words *a, const pp_words *b, double *out)
-{
-    size_t n_common;
-    if (!pp_words_common(a, b, &n_common)) return false;
-    *out = a->n + b->n ? 2 * (double)n_common / (double)(a->n + b->n) : 1;
-    return true;
-}
-
 /* likeness_of [n]: how like the others each text is, in all. */
 static bool compare(const pp_words *texts, size_t n, double *likeness_of)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
-            double one;
-            if (!likeness(&texts[i], &texts[j], &one)) return false;
+            size_t n_common;
+            if (!pp_words_common(&texts[i], &texts[j], &n_common)) return false;
+            const double one = pp_words_f1(n_common, texts[i].n, texts[j].n);
             likeness_of[i] += one;
             likeness_of[j] += one;
         }

@@ -59,8 +59,7 @@ static bool count_rouge(pp_scores *s, const pp_case *c)
                 pp_words_common(&reference, &answer, &n) && count_exact(s, c);
     /* Nothing to say, and nothing said. */
     const bool empty = !reference.n && !answer.n;
-    const double both = (double)reference.n + (double)answer.n;
-    good = good && put(s, ROUGE_F, empty ? 1 : 2 * (double)n / both) &&
+    good = good && put(s, ROUGE_F, pp_words_f1(n, reference.n, answer.n)) &&
            put(s, ROUGE_P,
                empty      ? 1
                : answer.n ? (double)n / (double)answer.n

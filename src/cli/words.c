@@ -71,6 +71,11 @@ bool pp_words_common(const pp_words *a, const pp_words *b, size_t *n)
     return true;
 }
 
+double pp_words_f1(size_t n_common, size_t n_a, size_t n_b)
+{
+    return n_a + n_b ? 2 * (double)n_common / ((double)n_a + (double)n_b) : 1;
+}
+
 /* ---- distance ---- */
 
 enum { MAX_LETTER = 64 };

@@ -23,6 +23,8 @@ bool pp_word_same(pp_word a, pp_word b);
 bool pp_word_alike(pp_word a, pp_word b); /* but for the case of ASCII letters */
 /* How long the longest sequence is that both have, in order, with gaps; ASCII letters in any case. False without memory. */
 bool pp_words_common(const pp_words *a, const pp_words *b, size_t *n);
+/* How alike texts of n_a and n_b words are that have so many in common, 0 to 1: F1, as rouge-l has it; 1 where neither has any. */
+double pp_words_f1(size_t n_common, size_t n_a, size_t n_b);
 
 size_t pp_word_letters(pp_word word); /* characters of UTF-8 */
 /* Insertions, deletions, replacements and swaps of neighbouring characters, none of a place that was changed already. Words
