@@ -21,6 +21,7 @@ typedef struct queries {
     float *out, *p; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights */
     float *wide;    /* [PP_ATTEND_BLOCK * d_head] for what is widened */
     int n, n_group; /* n_group of them a token */
+    int last;       /* keys of the list that the call takes end before it */
     float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
 } queries;
 
@@ -43,6 +44,23 @@ INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first
         b->v[j] = (const char *)a->v + (size_t)slot * row;
         b->k_scale[j] = type != PIPPIN_I8 ? a->scale : a->scale * (a->k_scales ? a->k_scales[slot] : a->k_scale);
         b->v_scale[j] = a->v_scales ? a->v_scales[slot] : a->v_scale;
+    }
+}
+
+/*
+ * QUAD keys of the list from `at` on, as far as they are there, and their values into L2. What a CPU reads ahead by itself ends
+ * with a page, and a page has few blocks.
+ */
+INLINE void fetch(pippin_type type, const queries *h, int at)
+{
+    const pp_attend *a = h->a;
+    const size_t row = (size_t)a->d_head * element_bytes(type);
+    for (int j = at; j < PP_MIN(at + QUAD, h->last); j++) {
+        const size_t start = (size_t)(a->slots ? a->slots[j] : j) * row;
+        for (size_t line = start; line < start + row; line += 64) {
+            prefetch_l2((const char *)a->k + line);
+            prefetch_l2((const char *)a->v + line);
+        }
     }
 }
 
@@ -84,6 +102,7 @@ INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const
     const void *wide[QUAD];
     for (int o = 0; o < QUAD; o++) wide[o] = h->wide + (size_t)o * d_head;
     for (int j = 0; j < n; j += QUAD) {
+        fetch(type, h, b->first + PP_ATTEND_BLOCK + j);
         if (type == PIPPIN_F32 || n_query < WIDEN_FROM) {
             score_quad(type, h, g, n_query, b, j, b->k + j);
             continue;
@@ -219,10 +238,10 @@ INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_grou
     for (size_t i = 0; i < n; i++) h.max[i] = -FLT_MAX; /* not -infinity, whose difference to itself is NaN */
     memset(h.sum, 0, n * sizeof *h.sum);
     memset(h.out, 0, n * d_head * sizeof *h.out);
-    const int last = PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + a->n_tok - 1);
-    for (int first = a->first; first < last; first += PP_ATTEND_BLOCK) {
+    h.last = PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + a->n_tok - 1);
+    for (int first = a->first; first < h.last; first += PP_ATTEND_BLOCK) {
         block b;
-        block_open(type, &b, a, first, last);
+        block_open(type, &b, a, first, h.last);
         attend_block(type, &h, &b);
     }
     for (size_t t = 0; t < (size_t)a->n_tok; t++) {

@@ -132,12 +132,16 @@ INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uin
 #include "kernels/low_panel.h"
 #endif
 
-/* Tokens t .. t + n_x - 1 with vectors v and v + 1 of a span's panel: their products are added to the sums. */
-INLINE void low_panel_tile(int bits, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *panel, int n_step,
-                           int v, float *sums)
+/*
+ * Tokens t .. t + n_x - 1 with vectors v and v + 1 of a span's codes: their products are added to the sums. fresh: this tile fills
+ * the panel, for those that follow it.
+ */
+INLINE void low_panel_tile(int bits, bool fresh, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *codes,
+                           uint8_t *panel, int n_step, int v, float *sums)
 {
     ivec dot[LOW_PANEL_TOKENS][2];
-    low_panel_dots(bits, n_x, m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN, m->x_stride, panel, v, n_step, dot);
+    low_panel_dots(bits, fresh, n_x, m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN, m->x_stride, codes, panel, v,
+                   n_step, dot);
     UNROLL for (int i = 0; i < n_x; i++)
     {
         float *sum = sums + i * PP_LOW_ROWS + v * LANES;
@@ -146,7 +150,7 @@ INLINE void low_panel_tile(int bits, int n_x, const pp_low_matmul *m, int t, int
     }
 }
 
-/* At most PANEL_TOKENS tokens from t on with one group of rows. */
+/* At most PANEL_TOKENS tokens from t on with one group of rows. The first of them unpack what the others find in the panel. */
 INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const uint8_t *group, int o, int n)
 {
     _Alignas(64) uint8_t panel[SPAN_STEPS * PP_LOW_BLOCK];
@@ -157,15 +161,25 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
         prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
     for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
         const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4;
-        low_unpack(bits, codes, n_step, panel);
-        codes += n_step * bits / 8 * PP_LOW_BLOCK;
-        for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
-            for (int v = 0; v < ROW_VECTORS; v += 2) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
 #define CASE(size)                                                                                                     \
-    case size: low_panel_tile(bits, size, m, t + i, span, panel, n_step, v, sums + i * PP_LOW_ROWS); break;
-                    LOW_PANEL_SIZES(CASE)
+    case size:                                                                                                         \
+        low_panel_tile(bits, FRESH, size, m, t + i, span, codes, panel, n_step, v, sums + i * PP_LOW_ROWS);            \
+        break;
+        for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
+            for (int v = 0; v < ROW_VECTORS; v += 2)
+                if (i == 0) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok)) {
+#define FRESH true
+                        LOW_PANEL_SIZES(CASE)
+#undef FRESH
+                    }
+                else
+                    switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
+#define FRESH false
+                        LOW_PANEL_SIZES(CASE)
+#undef FRESH
+                    }
 #undef CASE
-                }
+        codes += n_step * bits / 8 * PP_LOW_BLOCK;
     }
     for (int i = 0; i < n_tok; i++)
         for (int v = 0; v < ROW_VECTORS; v++)

@@ -58,8 +58,8 @@ INLINE void multiply_matrices(int n_x, const int8_t *x, size_t x_stride, bool fo
 }
 
 /* dot[i] = token i times vectors v and v + 1 of the panel's rows, for i < n_x. */
-INLINE void low_panel_dots(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v, int n_step,
-                           ivec dot[LOW_PANEL_TOKENS][2])
+INLINE void low_panel_multiply(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v,
+                               int n_step, ivec dot[LOW_PANEL_TOKENS][2])
 {
     int32x4_t acc[LOW_PANEL_TOKENS / 2]
                  [MATRICES / 2]; /* [pair of tokens][pair of rows]: row 0 with both, row 1 with both */
@@ -77,6 +77,14 @@ INLINE void low_panel_dots(int bits, int n_x, const int8_t *x, size_t x_stride, 
     }
 }
 
+/* As in low_panel.h, where codes are unpacked as they are multiplied. */
+INLINE void low_panel_dots(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
+                           uint8_t *panel, int v, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
+{
+    if (fresh && v == 0) low_unpack(bits, codes, n_step, panel);
+    low_panel_multiply(bits, n_x, x, x_stride, panel, v, n_step, dot);
+}
+
 /* As in low_panel.h. */
 INLINE void low_put_steps(uint8_t *panel, int s, int v, ivec first, ivec second)
 {
@@ -89,7 +97,7 @@ INLINE void low_panel_add(int bits, int n_x, const int8_t *x, size_t x_stride, c
                           const ivec *scale, ivec total[LOW_PANEL_TOKENS][2])
 {
     ivec dot[LOW_PANEL_TOKENS][2];
-    low_panel_dots(bits, n_x, x, x_stride, panel, v, n_step, dot);
+    low_panel_multiply(bits, n_x, x, x_stride, panel, v, n_step, dot);
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2; h++) total[i][h] =
         scale ? i_add_scaled(total[i][h], dot[i][h], scale[h]) : dot[i][h];
 }

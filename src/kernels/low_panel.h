@@ -1,27 +1,25 @@
 /* low_panel.h - the panel of low.h and its tiles, for any lanes_*.h without instructions that multiply matrices. */
 
-/* One group's codes of n_step times four columns from block b on, a byte each: [n_step][32][4]. */
-INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *panel)
-{
-    for (int s = 0; s < n_step; s += 8 / bits, codes += PP_LOW_BLOCK) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        {
-            const ivec w = i_load(codes + v * LANES * 4);
-            if (v * LANES * 4 % 64 == 0) prefetch_l1(codes + AHEAD + v * LANES * 4);
-            UNROLL for (int j = 0; j < 8 / bits; j++)
-                i_store(panel + (s + j) * PP_LOW_BLOCK + v * LANES * 4, low_codes(bits, w, j));
-        }
-}
-
-/* dot[i] = token i times two vectors of rows of the panel, for i < n_x; no more than a sum holds. */
-INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int n_step,
-                          ivec dot[LOW_PANEL_TOKENS][2])
+/*
+ * dot[i] = token i times two vectors of rows, for i < n_x; no more than a sum holds. fresh: their codes come from `codes`, a group's,
+ * and go to the panel, a byte each: [n_step][32][4]; else the panel has them already.
+ */
+INLINE void low_panel_run(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
+                          uint8_t *panel, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
 {
     isum acc[LOW_PANEL_TOKENS][2];
     UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_nothing();
-    for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits)
+    for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits) {
+        if (fresh) UNROLL for (int line = 0; line < 8 * LANES; line += 64) prefetch_l1(codes + AHEAD + line);
         UNROLL for (int j = 0; j < 8 / bits; j++)
         {
-            const ivec w0 = i_load(panel + j * PP_LOW_BLOCK), w1 = i_load(panel + j * PP_LOW_BLOCK + 4 * LANES);
+            uint8_t *at = panel + j * PP_LOW_BLOCK, *beside = at + 4 * LANES;
+            const ivec w0 = fresh ? low_codes(bits, i_load(codes), j) : i_load(at);
+            const ivec w1 = fresh ? low_codes(bits, i_load(codes + 4 * LANES), j) : i_load(beside);
+            if (fresh) {
+                i_store(at, w0);
+                i_store(beside, w1);
+            }
             UNROLL for (int i = 0; i < n_x; i++)
             {
                 const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
@@ -29,6 +27,8 @@ INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, c
                 acc[i][1] = bits == 8 ? i_dot8(acc[i][1], w1, four) : i_dot(acc[i][1], w1, four);
             }
         }
+        if (fresh) codes += PP_LOW_BLOCK;
+    }
     UNROLL for (int i = 0; i < n_x; i++)
     {
         dot[i][0] = bits == 8 ? i_widen8(acc[i][0]) : i_widen(acc[i][0]);
@@ -37,15 +37,17 @@ INLINE void low_panel_run(int bits, int n_x, const int8_t *x, size_t x_stride, c
 }
 
 /* The same of a whole span, with vectors v and v + 1. */
-INLINE void low_panel_dots(int bits, int n_x, const int8_t *x, size_t x_stride, const uint8_t *panel, int v, int n_step,
-                           ivec dot[LOW_PANEL_TOKENS][2])
+INLINE void low_panel_dots(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
+                           uint8_t *panel, int v, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
 {
     const int most = LOW_STEPS(bits);
     panel += v * LANES * 4;
-    low_panel_run(bits, n_x, x, x_stride, panel, PP_MIN(n_step, most), dot);
+    codes += v * LANES * 4;
+    low_panel_run(bits, fresh, n_x, x, x_stride, codes, panel, PP_MIN(n_step, most), dot);
     for (int s = most; most < SPAN_STEPS && s < n_step; s += most) {
         ivec more[LOW_PANEL_TOKENS][2];
-        low_panel_run(bits, n_x, x + 4 * s, x_stride, panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
+        low_panel_run(bits, fresh, n_x, x + 4 * s, x_stride, codes + s * bits / 8 * PP_LOW_BLOCK,
+                      panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
         UNROLL for (int i = 0; i < n_x; i++)
         {
             dot[i][0] = i_add(dot[i][0], more[i][0]);
