@@ -163,6 +163,8 @@ const char *pp_isa_name(pp_isa isa);
 
 typedef struct pp_team pp_team;
 typedef void (*pp_task)(void *arg, int thread, int n_thread);
+/* Items first .. last - 1 of a region. */
+typedef void (*pp_piece_task)(void *arg, int thread, size_t first, size_t last);
 
 /* n_thread >= 1; the caller is thread 0 and does its share. NULL when threads or memory are not to be had. */
 pp_team *pp_team_create(int n_thread) PP_MUST_USE;
@@ -172,6 +174,12 @@ int pp_team_size(const pp_team *team);
 void pp_team_run(pp_team *team, pp_task task, void *arg);
 /* The same, by the caller alone when `work` (multiply-adds, about) is less than waking the others costs. */
 void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg);
+/*
+ * n < 2^32 items, piece by piece: each thread goes through its share in order, and then takes from the ends of what others have left, so
+ * that a core that is slower, or busy with something else, keeps nobody waiting. Who gets what is chance: results may not depend on
+ * it. `work` as above; the caller alone takes all n at once.
+ */
+void pp_team_run_pieces(pp_team *team, uint64_t work, size_t n, pp_piece_task task, void *arg);
 /* The half-open range of n items that belongs to `thread`: fixed, contiguous, a multiple of `grain` but for the last. */
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last);
 

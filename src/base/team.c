@@ -20,6 +20,17 @@
 /* Pauses before a waiting thread sleeps: about 50 us of spinning, more than the gap between two regions of one pass. */
 enum { SPIN = 2000 };
 
+/*
+ * A thread takes a fourth of what is left of a share, but no less than is worth sharing: long pieces first, since memory is read
+ * best in order, short ones at the end.
+ */
+enum { PIECES = 4 };
+
+/* Of one thread: the first item that nobody has taken yet, and the end of these, 32 bits each. A cache line for each. */
+typedef struct share {
+    _Alignas(64) _Atomic uint64_t left;
+} share;
+
 typedef struct worker {
     struct pp_team *team;
     pthread_t handle;
@@ -29,6 +40,7 @@ typedef struct worker {
 struct pp_team {
     int n_thread;
     worker *workers; /* [n_thread - 1] */
+    share *shares;   /* [n_thread] */
     pp_task task;
     void *arg;
     atomic_uint job;     /* raised by one for each job */
@@ -110,7 +122,10 @@ pp_team *pp_team_create(int n_thread)
     if (!team) return NULL;
     team->n_thread = n_thread;
     team->workers = pp_alloc_zero((size_t)n_thread, sizeof *team->workers);
-    if (!team->workers) {
+    team->shares = pp_alloc((size_t)n_thread * sizeof *team->shares);
+    if (!team->workers || !team->shares) {
+        pp_free(team->workers);
+        pp_free(team->shares);
         pp_free(team);
         return NULL;
     }
@@ -136,6 +151,7 @@ void pp_team_free(pp_team *team)
     pthread_cond_destroy(&team->done);
     pthread_cond_destroy(&team->wake);
     pthread_mutex_destroy(&team->lock);
+    pp_free(team->shares);
     pp_free(team->workers);
     pp_free(team);
 }
@@ -174,4 +190,52 @@ void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *fir
     size_t from = me * each + PP_MIN(me, rest), to = from + each + (me < rest);
     *first = PP_MIN(from * grain, n);
     *last = PP_MIN(to * grain, n);
+}
+
+/* ---- pieces ---- */
+
+/* A piece of s, `least` items where they are there, for its own thread from the front. */
+static bool take(share *s, bool own, uint64_t least, size_t *first, size_t *last)
+{
+    uint64_t left = atomic_load_explicit(&s->left, memory_order_relaxed), rest;
+    do {
+        const uint64_t from = left >> 32, to = left & UINT32_MAX;
+        const uint64_t n = PP_MIN(to - from, PP_MAX(least, (to - from + PIECES - 1) / PIECES));
+        if (n == 0) return false;
+        *first = (size_t)(own ? from : to - n);
+        *last = *first + (size_t)n;
+        rest = own ? (from + n) << 32 | to : from << 32 | (to - n);
+    } while (!atomic_compare_exchange_weak_explicit(&s->left, &left, rest, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+typedef struct pieces {
+    share *shares;
+    pp_piece_task task;
+    void *arg;
+    uint64_t least;
+} pieces;
+
+static void take_all(void *arg, int thread, int n_thread)
+{
+    const pieces *p = arg;
+    size_t first, last;
+    for (int i = 0; i < n_thread; i++)
+        while (take(&p->shares[(thread + i) % n_thread], i == 0, p->least, &first, &last))
+            p->task(p->arg, thread, first, last);
+}
+
+void pp_team_run_pieces(pp_team *team, uint64_t work, size_t n, pp_piece_task task, void *arg)
+{
+    if (team->n_thread == 1 || work < WORTH_SHARING) {
+        if (n) task(arg, 0, 0, n);
+        return;
+    }
+    for (int i = 0; i < team->n_thread; i++) {
+        size_t first, last;
+        pp_team_share(n, 1, i, team->n_thread, &first, &last);
+        atomic_store_explicit(&team->shares[i].left, (uint64_t)first << 32 | last, memory_order_relaxed);
+    }
+    const uint64_t least = PP_MAX(1, (uint64_t)n * WORTH_SHARING / work);
+    pp_team_run(team, take_all, &(pieces){team->shares, task, arg, least});
 }

@@ -219,8 +219,8 @@ static void close_tile(const pp_kernels *kernels, const tile *t)
                            1.0f / t->a.sum[token * t->a.n_group + g], t->a.d_head);
 }
 
-/* Items are (tile, K/V head), dealt out in turn: later rows see more keys, so contiguous shares would be uneven. */
-static void attend_task(void *arg, int thread, int n_thread)
+/* Items are (tile, K/V head). */
+static void attend_piece(void *arg, int thread, size_t first, size_t last)
 {
     const pp_state *st = arg;
     const pippin_config *c = &st->engine->weights->config;
@@ -228,7 +228,7 @@ static void attend_task(void *arg, int thread, int n_thread)
     const pp_attend_space *space = &st->s->spaces[thread];
     const size_t side_by_side = (size_t)(c->n_head / c->n_kv_head) * (size_t)c->d_head;
     const part spare = part_at(st, space->part, 0);
-    for (int32_t item = thread; item < st->s->n_tile * c->n_kv_head; item += n_thread) {
+    for (int32_t item = (int32_t)first; item < (int32_t)last; item++) {
         const tile t = open_tile(st, item / c->n_kv_head, item % c->n_kv_head, space);
         attend_part(&t, 0, t.a.out_stride, (part){t.a.out, t.a.max, t.a.sum});
         for (int i = 1; i < t.n_part; i++) {
@@ -244,20 +244,21 @@ static void attend_task(void *arg, int thread, int n_thread)
 typedef struct shared_tile {
     const pp_state *st;
     int32_t index;
+    size_t n_part;
 } shared_tile;
 
-static void parts_task(void *arg, int thread, int n_thread)
+/* Items are (K/V head, part of its keys). */
+static void attend_parts(void *arg, int thread, size_t first, size_t last)
 {
     const shared_tile *shared = arg;
     const pp_state *st = shared->st;
     const pippin_config *c = &st->engine->weights->config;
     const size_t side_by_side = (size_t)(c->n_head / c->n_kv_head) * (size_t)c->d_head;
-    int item = 0;
-    for (int32_t head = 0; head < c->n_kv_head; head++) {
-        const tile t = open_tile(st, shared->index, head, &st->s->spaces[thread]);
-        for (int i = 0; i < t.n_part; i++)
-            if (item++ % n_thread == thread)
-                attend_part(&t, i, side_by_side, part_at(st, st->s->parts, (size_t)(head * t.n_part + i)));
+    tile t = open_tile(st, shared->index, (int32_t)(first / shared->n_part), &st->s->spaces[thread]);
+    for (size_t item = first; item < last; item++) {
+        if (item > first && item % shared->n_part == 0)
+            t = open_tile(st, shared->index, (int32_t)(item / shared->n_part), &st->s->spaces[thread]);
+        attend_part(&t, (int)(item % shared->n_part), side_by_side, part_at(st, st->s->parts, item));
     }
 }
 
@@ -297,11 +298,12 @@ static void attend_rows(const pp_state *st)
     const int32_t n_item = st->s->n_tile * n_head;
     const bool share = n_item % n_thread != 0 && n_item < 4 * n_thread;
     for (int32_t i = 0; share && i < st->s->n_tile; i++) {
-        shared_tile shared = {st, i};
-        pp_team_run_worth(team, attend_work(st) / (uint64_t)st->s->n_tile, parts_task, &shared);
+        shared_tile shared = {st, i, (size_t)open_tile(st, i, 0, &st->s->spaces[0]).n_part};
+        pp_team_run_pieces(team, attend_work(st) / (uint64_t)st->s->n_tile, (size_t)n_head * shared.n_part,
+                           attend_parts, &shared);
         pp_team_run_worth(team, attend_work(st) / PP_ATTEND_SPLIT, merge_task, &shared);
     }
-    if (!share) pp_team_run_worth(team, attend_work(st), attend_task, (void *)(uintptr_t)st);
+    if (!share) pp_team_run_pieces(team, attend_work(st), (size_t)n_item, attend_piece, (void *)(uintptr_t)st);
 }
 
 /* Does anything still read the rows that want no logits? Not once the last full layer has written its K and V. */

@@ -180,10 +180,12 @@ typedef struct head_args {
     pp_matmul m;
 } head_args;
 
-static void head_task(void *arg, int thread, int n_thread)
+static void head_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const head_args *a = arg;
-    pp_linear_share(a->engine, &a->engine->weights->head, a->m, thread, n_thread);
+    const pp_linear *head = &a->engine->weights->head;
+    pp_linear_part(a->engine, head, a->m, first * PP_GRAIN, PP_MIN(last * PP_GRAIN, (size_t)head->n_out));
 }
 
 static void leave_out(const pp_matmul *m, size_t first, size_t last)
@@ -229,7 +231,11 @@ static void multiply_head(const pp_engine *e, const bool *groups, size_t first, 
         .m = {.x = e->scratch->h + first * n_in, .x_stride = n_in, .y = y, .y_stride = (size_t)l->n_out, .n_tok = n}};
     for (size_t i = 0; groups && i < n_group; i++) a.n_listed += groups[i];
     pp_linear_input(e, l, a.m.x, n);
-    pp_team_run_worth(e->team, (uint64_t)n * n_in * a.n_listed * PP_GRAIN, groups ? listed_task : head_task, &a);
+    const uint64_t work = (uint64_t)n * n_in * a.n_listed * PP_GRAIN;
+    if (groups)
+        pp_team_run_worth(e->team, work, listed_task, &a);
+    else
+        pp_team_run_pieces(e->team, work, n_group, head_piece, &a);
 }
 
 const float *pp_forward_logits(const pp_engine *e, const pp_pass *pass, int32_t first, int32_t n)

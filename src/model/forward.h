@@ -61,8 +61,6 @@ void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
 
 /* Outputs first .. last - 1 of one linear layer, first a multiple of 32: m gives x, y, strides, n_tok and accumulate (linear.c). */
 void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t first, size_t last);
-/* This thread's share of all outputs. */
-void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread);
 /* Rounds x [n][n_in] to int8 where the layer's weights want that: before pp_linear_part of it (linear.c). */
 void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n);
 /* What is to be done to outputs first .. last - 1 of all live rows, once the layers that they come from are done. */

@@ -1,19 +1,21 @@
 /*
- * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in fixed
- * contiguous parts, so that each thread reads one ascending stream of weights.
+ * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in
+ * contiguous shares, so that each reads an ascending stream of weights for as long as it has some of its own.
  */
 #include <string.h>
 
 #include "model/forward.h"
 
-typedef struct region {
+typedef struct region region;
+struct region {
     const pp_state *st;
     const pp_job *jobs;
     int n_job;
-    pp_output_task then;     /* NULL: nothing, or not in this region */
+    void (*part)(const region *r, int job, size_t first, size_t last); /* these outputs of a job */
+    pp_output_task then;                                               /* NULL: nothing, or not in this region */
     const pp_lora_use *lora; /* LoRA phases only: the adapter, and the rows that use it */
     int32_t first_row, n_row;
-} region;
+};
 
 static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
 {
@@ -40,38 +42,58 @@ void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t 
         pp_kernels_matmul(e->kernels, l->type)(&m);
 }
 
-void pp_linear_share(const pp_engine *e, const pp_linear *l, pp_matmul m, int thread, int n_thread)
+static size_t job_grains(const region *r, int job)
 {
-    size_t first, last;
-    pp_team_share((size_t)l->n_out, PP_GRAIN, thread, n_thread, &first, &last);
-    pp_linear_part(e, l, m, first, last);
+    return ((size_t)linear_of(r->st, &r->jobs[job])->n_out + PP_GRAIN - 1) / PP_GRAIN;
 }
 
-/* This thread's outputs of the jobs, the ones that it computed itself. */
-static void then_task(void *arg, int thread, int n_thread)
+/* The outputs that n grains of a job hold: the last one may be cut. */
+static size_t grain_end(const region *r, int job, size_t n)
 {
-    const region *r = arg;
-    size_t first, last;
-    pp_team_share((size_t)linear_of(r->st, r->jobs)->n_out, PP_GRAIN, thread, n_thread, &first, &last);
-    if (first < last) r->then(r->st, first, last);
+    return PP_MIN(n * PP_GRAIN, (size_t)linear_of(r->st, &r->jobs[job])->n_out);
 }
 
-static void base_task(void *arg, int thread, int n_thread)
+/* Outputs in grains: of all jobs at once where something is to be done to them then, else of one job after the other. */
+static size_t region_grains(const region *r)
 {
+    size_t n = 0;
+    for (int i = 0; i < (r->then ? 1 : r->n_job); i++) n += job_grains(r, i);
+    return n;
+}
+
+static void region_piece(void *arg, int thread, size_t first, size_t last)
+{
+    (void)thread;
     const region *r = arg;
+    size_t at = 0; /* of the job's first grain in the region */
     for (int i = 0; i < r->n_job; i++) {
-        const pp_job *job = &r->jobs[i];
-        const pp_linear *l = linear_of(r->st, job);
-        pp_linear_share(r->st->engine, l,
-                        (pp_matmul){.x = job->x,
-                                    .x_stride = (size_t)l->n_in,
-                                    .y = job->y,
-                                    .y_stride = (size_t)l->n_out,
-                                    .n_tok = r->st->s->n_live,
-                                    .accumulate = job->accumulate},
-                        thread, n_thread);
+        const size_t end = at + job_grains(r, i), from = PP_MAX(first, at), to = PP_MIN(last, end);
+        if (from < to) r->part(r, i, (from - at) * PP_GRAIN, grain_end(r, i, to - at));
+        if (!r->then) at = end;
     }
-    if (r->then) then_task(arg, thread, n_thread);
+    if (r->then) r->then(r->st, first * PP_GRAIN, grain_end(r, 0, last));
+}
+
+static void base_part(const region *r, int i, size_t first, size_t last)
+{
+    const pp_job *job = &r->jobs[i];
+    const pp_linear *l = linear_of(r->st, job);
+    pp_linear_part(r->st->engine, l,
+                   (pp_matmul){.x = job->x,
+                               .x_stride = (size_t)l->n_in,
+                               .y = job->y,
+                               .y_stride = (size_t)l->n_out,
+                               .n_tok = r->st->s->n_live,
+                               .accumulate = job->accumulate},
+                   first, last);
+}
+
+/* What is to be done once adapters have added their part: a region of its own. */
+static void then_piece(void *arg, int thread, size_t first, size_t last)
+{
+    (void)thread;
+    const region *r = arg;
+    r->then(r->st, first * PP_GRAIN, grain_end(r, 0, last));
 }
 
 static const pp_lora_site *lora_site(const region *r, const pp_job *job)
@@ -112,24 +134,21 @@ static void lora_a_task(void *arg, int thread, int n_thread)
 }
 
 /* y += t B. */
-static void lora_b_task(void *arg, int thread, int n_thread)
+static void lora_b_part(const region *r, int i, size_t first, size_t last)
 {
-    const region *r = arg;
     const int32_t rank = r->lora->lora->rank;
-    for (int i = 0; i < r->n_job; i++) {
-        const pp_linear *l = linear_of(r->st, &r->jobs[i]);
-        const pp_lora_site *site = lora_site(r, &r->jobs[i]);
-        if (!site->a) continue;
-        const pp_linear b = {.w = site->b, .type = r->lora->lora->type, .n_in = rank, .n_out = l->n_out};
-        pp_linear_share(r->st->engine, &b,
-                        (pp_matmul){.x = lora_scratch(r, i),
-                                    .x_stride = (size_t)rank,
-                                    .y = r->jobs[i].y + (size_t)r->first_row * (size_t)l->n_out,
-                                    .y_stride = (size_t)l->n_out,
-                                    .n_tok = r->n_row,
-                                    .accumulate = true},
-                        thread, n_thread);
-    }
+    const pp_linear *l = linear_of(r->st, &r->jobs[i]);
+    const pp_lora_site *site = lora_site(r, &r->jobs[i]);
+    if (!site->a) return;
+    const pp_linear b = {.w = site->b, .type = r->lora->lora->type, .n_in = rank, .n_out = l->n_out};
+    pp_linear_part(r->st->engine, &b,
+                   (pp_matmul){.x = lora_scratch(r, i),
+                               .x_stride = (size_t)rank,
+                               .y = r->jobs[i].y + (size_t)r->first_row * (size_t)l->n_out,
+                               .y_stride = (size_t)l->n_out,
+                               .n_tok = r->n_row,
+                               .accumulate = true},
+                   first, last);
 }
 
 static bool same_loras(const pp_sequence *a, const pp_sequence *b)
@@ -157,7 +176,8 @@ static void add_loras(region *r)
             for (int j = 0; j < r->n_job; j++)
                 work += (uint64_t)r->lora->lora->rank * (uint64_t)linear_of(st, &r->jobs[j])->n_in;
             pp_team_run_worth(st->engine->team, work * (uint64_t)r->n_row, lora_a_task, r);
-            pp_team_run_worth(st->engine->team, work * (uint64_t)r->n_row, lora_b_task, r);
+            r->part = lora_b_part;
+            pp_team_run_pieces(st->engine->team, work * (uint64_t)r->n_row, region_grains(r), region_piece, r);
         }
     }
 }
@@ -172,7 +192,7 @@ static bool has_loras(const pp_pass *pass)
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then)
 {
     const bool loras = has_loras(st->pass);
-    region r = {.st = st, .jobs = jobs, .n_job = n_job, .then = loras ? NULL : then};
+    region r = {.st = st, .jobs = jobs, .n_job = n_job, .part = base_part, .then = loras ? NULL : then};
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
@@ -180,13 +200,13 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     for (int i = 1; i < n_job; i++)
         if (pp_low_wanted(linear_of(st, &jobs[i])) > pp_low_wanted(most)) most = linear_of(st, &jobs[i]);
     pp_linear_input(st->engine, most, jobs[0].x, st->s->n_live);
-    pp_team_run_worth(st->engine->team, work * (uint64_t)st->s->n_live, base_task, &r);
+    pp_team_run_pieces(st->engine->team, work * (uint64_t)st->s->n_live, region_grains(&r), region_piece, &r);
     if (!loras) return;
     add_loras(&r);
     r.then = then;
     if (then)
-        pp_team_run_worth(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
-                          then_task, &r);
+        pp_team_run_pieces(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
+                           job_grains(&r, 0), then_piece, &r);
 }
 
 /* ---- row-wise work ---- */
