@@ -15,7 +15,17 @@ void pp_guess_bench_init(pp_guess_bench *g, pp_loaded *loaded, const pp_ids *num
         add_row(g, numbers->n ? numbers->items[i] : i + 1);
 }
 
-int pp_guess_bench_round(pp_guess_bench *g)
+static pp_short name_of(const pp_guess_row *row)
+{
+    pp_short name;
+    if (row->draft_tokens > 0)
+        snprintf(name.text, sizeof name.text, "spec%d", (int)row->draft_tokens);
+    else
+        snprintf(name.text, sizeof name.text, "%s", row->draft_tokens ? "plain" : "spec");
+    return name;
+}
+
+int pp_guess_bench_round(pp_guess_bench *g, int32_t n_round)
 {
     double plain = 0;
     for (size_t i = 0; i < g->n_row; i++) {
@@ -29,7 +39,8 @@ int pp_guess_bench_round(pp_guess_bench *g)
                                            .acceptance = g->acceptance};
         pippin_generate_result r;
         pippin_error err;
-        pp_progress("%s", guesses ? "guessing" : "without guesses");
+        pp_progress("round %d of %d: %s, %zu of %zu", (int)g->n_round + 1, (int)n_round, name_of(row).text, i + 1,
+                    g->n_row);
         if (pippin_generate(g->loaded->session, g->prompt, g->n_prompt, &o, NULL, 0, &r, &err) != PIPPIN_OK)
             return pp_failed(&err);
         if (r.finish == PIPPIN_FINISH_CANCELLED) return PP_EXIT_INTERRUPTED;
@@ -44,16 +55,6 @@ int pp_guess_bench_round(pp_guess_bench *g)
     }
     g->n_round++;
     return 0;
-}
-
-static pp_short name_of(const pp_guess_row *row)
-{
-    pp_short name;
-    if (row->draft_tokens > 0)
-        snprintf(name.text, sizeof name.text, "spec%d", (int)row->draft_tokens);
-    else
-        snprintf(name.text, sizeof name.text, "%s", row->draft_tokens ? "plain" : "spec");
-    return name;
 }
 
 static double share(size_t part, size_t whole) { return whole ? (double)part / (double)whole : 0; }

@@ -26,8 +26,8 @@ typedef struct pp_guess_bench {
 
 /* numbers: of --draft-tokens, each 1 to 8; none: all. */
 void pp_guess_bench_init(pp_guess_bench *g, pp_loaded *loaded, const pp_ids *numbers);
-/* Each row once; 0 or an exit code after a message. */
-int pp_guess_bench_round(pp_guess_bench *g);
+/* Each row once, one round of n_round; 0 or an exit code after a message. */
+int pp_guess_bench_round(pp_guess_bench *g, int32_t n_round);
 void pp_guess_bench_json(const pp_guess_bench *g, json_t *results);
 int pp_guess_bench_print(const pp_guess_bench *g, bool markdown);
 

@@ -110,7 +110,7 @@ int pp_bench_round(pp_bench *b, int32_t round)
     if (b->guess.n_row) {
         probe_read(b);
         probe_multiply(b);
-        return pp_guess_bench_round(&b->guess);
+        return pp_guess_bench_round(&b->guess, b->args->n_round);
     }
     for (size_t i = 0; i < b->n_test && !code; i++) {
         pp_bench_test *t = &b->tests[i];

@@ -150,6 +150,18 @@ INLINE void low_panel_tile(int bits, bool fresh, int n_x, const pp_low_matmul *m
     }
 }
 
+/* The same of as many tokens as there are, up to LOW_PANEL_TOKENS. */
+INLINE void low_panel_some(int bits, bool fresh, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *codes,
+                           uint8_t *panel, int n_step, int v, float *sums)
+{
+    switch (n_x) {
+#define CASE(size)                                                                                                     \
+    case size: low_panel_tile(bits, fresh, size, m, t, span, codes, panel, n_step, v, sums); break;
+        LOW_PANEL_SIZES(CASE)
+#undef CASE
+    }
+}
+
 /* At most PANEL_TOKENS tokens from t on with one group of rows. The first of them unpack what the others find in the panel. */
 INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const uint8_t *group, int o, int n)
 {
@@ -160,25 +172,13 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
     for (int i = 0; i < n_tok; i++)
         prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
     for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
-        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4;
-#define CASE(size)                                                                                                     \
-    case size:                                                                                                         \
-        low_panel_tile(bits, FRESH, size, m, t + i, span, codes, panel, n_step, v, sums + i * PP_LOW_ROWS);            \
-        break;
-        for (int i = 0; i < n_tok; i += LOW_PANEL_TOKENS)
+        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4, first = PP_MIN(LOW_PANEL_TOKENS, n_tok);
+        for (int v = 0; v < ROW_VECTORS; v += 2)
+            low_panel_some(bits, true, first, m, t, span, codes, panel, n_step, v, sums);
+        for (int i = first; i < n_tok; i += LOW_PANEL_TOKENS)
             for (int v = 0; v < ROW_VECTORS; v += 2)
-                if (i == 0) switch (PP_MIN(LOW_PANEL_TOKENS, n_tok)) {
-#define FRESH true
-                        LOW_PANEL_SIZES(CASE)
-#undef FRESH
-                    }
-                else
-                    switch (PP_MIN(LOW_PANEL_TOKENS, n_tok - i)) {
-#define FRESH false
-                        LOW_PANEL_SIZES(CASE)
-#undef FRESH
-                    }
-#undef CASE
+                low_panel_some(bits, false, PP_MIN(LOW_PANEL_TOKENS, n_tok - i), m, t + i, span, codes, panel, n_step,
+                               v, sums + i * PP_LOW_ROWS);
         codes += n_step * bits / 8 * PP_LOW_BLOCK;
     }
     for (int i = 0; i < n_tok; i++)
