@@ -43,7 +43,7 @@ static void make_buffers(void)
 
 static double unit(void) { return pp_random_unit(seed, 0, counter++); }
 static uint32_t bits32(void) { return (uint32_t)pp_random_bits(seed, 1, counter++); }
-static int between(int low, int high) { return low + (int)(unit() * (high - low + 1)); }
+static int between(int low, int high) { return (int)(low + floor(unit() * ((double)high - low + 1))); }
 
 /* Sizes around every vector width, and now and then a real one. */
 static int size(int most)
