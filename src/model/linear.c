@@ -88,14 +88,6 @@ static void base_part(const region *r, int i, size_t first, size_t last)
                    first, last);
 }
 
-/* What is to be done once adapters have added their part: a region of its own. */
-static void then_piece(void *arg, int thread, size_t first, size_t last)
-{
-    (void)thread;
-    const region *r = arg;
-    r->then(r->st, first * PP_GRAIN, grain_end(r, 0, last));
-}
-
 static const pp_lora_site *lora_site(const region *r, const pp_job *job)
 {
     return &r->lora->lora->sites[(size_t)r->st->layer * PP_N_SITE + job->site];
@@ -107,15 +99,13 @@ static float *lora_scratch(const region *r, int job)
 }
 
 /* t = scale * x A, for each job. The rank is small, so here rows are divided where there are several. */
-static void lora_a_task(void *arg, int thread, int n_thread)
+static void lora_a_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const region *r = arg;
     const pp_kernels *kernels = r->st->engine->kernels;
     const pp_matmul_kernel multiply = pp_kernels_matmul(kernels, r->lora->lora->type);
     const int32_t rank = r->lora->lora->rank;
-    size_t first, last;
-    pp_team_share((size_t)r->n_row, 1, thread, n_thread, &first, &last);
-    if (first == last) return;
     for (int i = 0; i < r->n_job; i++) {
         const pp_linear *l = linear_of(r->st, &r->jobs[i]);
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
@@ -175,7 +165,7 @@ static void add_loras(region *r)
             uint64_t work = 0;
             for (int j = 0; j < r->n_job; j++)
                 work += (uint64_t)r->lora->lora->rank * (uint64_t)linear_of(st, &r->jobs[j])->n_in;
-            pp_team_run_worth(st->engine->team, work * (uint64_t)r->n_row, lora_a_task, r);
+            pp_team_run_pieces(st->engine->team, work * (uint64_t)r->n_row, (size_t)r->n_row, lora_a_piece, r);
             r->part = lora_b_part;
             pp_team_run_pieces(st->engine->team, work * (uint64_t)r->n_row, region_grains(r), region_piece, r);
         }
@@ -203,10 +193,11 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     pp_team_run_pieces(st->engine->team, work * (uint64_t)st->s->n_live, region_grains(&r), region_piece, &r);
     if (!loras) return;
     add_loras(&r);
+    if (!then) return;
+    r.n_job = 0; /* all done but for that */
     r.then = then;
-    if (then)
-        pp_team_run_pieces(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
-                           job_grains(&r, 0), then_piece, &r);
+    pp_team_run_pieces(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
+                       region_grains(&r), region_piece, &r);
 }
 
 /* ---- row-wise work ---- */
@@ -214,14 +205,12 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
 typedef struct row_region {
     pp_row_task fn;
     void *arg;
-    size_t n;
 } row_region;
 
-static void row_task(void *arg, int thread, int n_thread)
+static void row_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const row_region *r = arg;
-    size_t first, last;
-    pp_team_share(r->n, 1, thread, n_thread, &first, &last);
     for (size_t i = first; i < last; i++) r->fn(r->arg, (int32_t)i);
 }
 
@@ -229,9 +218,9 @@ void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
 {
     /* Element-wise work on a row is some operations for each of the widest part's elements. */
     enum { OPERATIONS = 8 };
-    row_region r = {fn, arg, (size_t)st->s->n_live};
-    pp_team_run_worth(st->engine->team, (uint64_t)r.n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn,
-                      row_task, &r);
+    const size_t n = (size_t)st->s->n_live;
+    pp_team_run_pieces(st->engine->team, (uint64_t)n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn, n,
+                       row_piece, &(row_region){fn, arg});
 }
 
 typedef struct norm_args {

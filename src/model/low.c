@@ -20,7 +20,7 @@ typedef struct round_args {
     const pp_low_rows *r;
     const pp_kernels *kernels;
     const float *x;
-    int32_t n, n_in;
+    int32_t n_in;
     pp_rounding wanted;
 } round_args;
 
@@ -50,11 +50,10 @@ static void round_row(const pp_low_rows *r, const pp_kernels *kernels, const flo
     memset(codes + n_in, 0, padded - (size_t)n_in);
 }
 
-static void round_task(void *arg, int thread, int n_thread)
+static void round_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const round_args *a = arg;
-    size_t first, last;
-    pp_team_share((size_t)a->n, 1, thread, n_thread, &first, &last);
     for (size_t i = first; i < last; i++) {
         round_row(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
         if (a->wanted == PP_ROUND_BLOCKS) sum_row(a->r, a->kernels, a->n_in, i);
@@ -64,8 +63,8 @@ static void round_task(void *arg, int thread, int n_thread)
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
                        int32_t n_in, pp_rounding wanted)
 {
-    round_args a = {r, kernels, x, n, n_in, wanted};
-    pp_team_run_worth(team, 4 * (uint64_t)n * (uint64_t)n_in, round_task, &a);
+    round_args a = {r, kernels, x, n_in, wanted};
+    pp_team_run_pieces(team, 4 * (uint64_t)n * (uint64_t)n_in, (size_t)n, round_piece, &a);
 }
 
 pp_rounding pp_low_wanted(const pp_linear *l)

@@ -72,24 +72,16 @@ static void forward_row(pp_net *net, const loss_args *a, int32_t row)
     net->row_loss[at] = (real)(weight * divergence);
 }
 
-static void loss_rows(pp_net *net, void *arg, int32_t first, int32_t last)
-{
-    const loss_args *a = arg;
-    for (int32_t row = first; row < last; row++) a->row_loss(net, a, row);
-}
-
 typedef struct loss_region {
     pp_net *net;
-    loss_args *args;
-    int32_t n;
+    const loss_args *args;
 } loss_region;
 
-static void loss_task(void *arg, int thread, int n_thread)
+static void loss_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const loss_region *r = arg;
-    size_t first, last;
-    pp_team_share((size_t)r->n, 1, thread, n_thread, &first, &last);
-    loss_rows(r->net, r->args, (int32_t)first, (int32_t)last);
+    for (size_t row = first; row < last; row++) r->args->row_loss(r->net, r->args, (int32_t)row);
 }
 
 /* The head's part of the backward pass: gradient of `hidden` into h_want, of the head into its place. */
@@ -120,7 +112,8 @@ static double loss(pp_net *net, loss_args a)
             pp_net_matrix(teacher, &teacher->weights->head,
                           teacher->hidden + (size_t)a.first * (size_t)teacher->weights->config.d_model, n,
                           teacher->logits, false);
-        pp_team_run(net->team, loss_task, &(loss_region){net, &a, n});
+        pp_team_run_pieces(net->team, (uint64_t)n * (uint64_t)net->weights->config.n_vocab, (size_t)n, loss_piece,
+                           &(loss_region){net, &a});
         if (a.backward) output_backward(net, a.first, n);
     }
     if (a.backward && net->n_want > 0) {

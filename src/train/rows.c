@@ -10,19 +10,18 @@ typedef struct chunk_region {
     int32_t n;
 } chunk_region;
 
-static void chunk_task(void *arg, int thread, int n_thread)
+static void chunk_piece(void *arg, int thread, size_t first, size_t last)
 {
+    (void)thread;
     const chunk_region *r = arg;
-    const int32_t n_chunk = (r->n + PP_CHUNK - 1) / PP_CHUNK;
-    size_t first, last;
-    pp_team_share((size_t)n_chunk, 1, thread, n_thread, &first, &last);
     for (int32_t i = (int32_t)first; i < (int32_t)last; i++)
         r->fn(r->net, r->arg, (pp_row_span){i * PP_CHUNK, PP_MIN(r->n, (i + 1) * PP_CHUNK)}, i);
 }
 
 void pp_net_each_chunk(pp_net *net, int32_t n, uint64_t work_per_row, pp_chunk_task fn, void *arg)
 {
-    pp_team_run_worth(net->team, (uint64_t)n * work_per_row, chunk_task, &(chunk_region){net, fn, arg, n});
+    pp_team_run_pieces(net->team, (uint64_t)n * work_per_row, (size_t)((n + PP_CHUNK - 1) / PP_CHUNK), chunk_piece,
+                       &(chunk_region){net, fn, arg, n});
 }
 
 void pp_net_add_partial(pp_net *net, real *to, int32_t n, int32_t n_row)
