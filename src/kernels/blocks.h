@@ -168,8 +168,7 @@ INLINE void block_tile(pp_block_form f, int n_x, const pp_block_matmul *m, int t
         }
         for (int v = 0; v < ROW_VECTORS; v++) {
             vec part[LOW_TOKENS];
-            for (int line = v * bytes / ROW_VECTORS; line < (v + 1) * bytes / ROW_VECTORS; line += 64)
-                prefetch_l1(at + AHEAD + line);
+            low_fetch(at + v * bytes / ROW_VECTORS, bytes / ROW_VECTORS);
             if (f.super)
                 block_parts_256(f, n_x, d, at, v, x + k, m->x_stride, xs + k / f.columns, m->sums_stride, part);
             else

@@ -11,7 +11,7 @@ typedef struct block_side {
 INLINE void block_unpack(pp_block_form f, const uint8_t *unit, int bytes, int n_unit, uint8_t *panel)
 {
     for (int u = 0; u < n_unit; u++, unit += bytes, panel += UNIT_STEPS * PP_LOW_BLOCK) {
-        for (int line = 0; line < bytes; line += 64) prefetch_l1(unit + AHEAD + line);
+        low_fetch(unit, bytes);
         for (int v = 0; v < ROW_VECTORS; v++)
             UNROLL for (int s = 0; s < UNIT_STEPS; s += 2)
                 low_put_steps(panel, s, v, block_codes(f, unit, v, s), block_codes(f, unit, v, s + 1));

@@ -1,6 +1,6 @@
 /*
- * lanes.h - what all lanes_*.h share: the words that make a compiler build the tiles as meant, prefetching, and the last few
- * bytes of a row.
+ * lanes.h - what all lanes_*.h share: the words that make a compiler build the tiles as meant, prefetching, the sizes of
+ * tiles, and the last few bytes of a row.
  */
 #ifndef PP_KERNELS_LANES_H
 #define PP_KERNELS_LANES_H
@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* Kernels are written once as functions of element type and tile size, and become one loop each by constant folding. */
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE   static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 /* Over arrays of vectors: each element becomes a register only where the loop is gone. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -27,6 +28,13 @@ INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 INLINE void prefetch_for_writing(const void *p, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)p + at, 1);
+}
+
+/* The tile size, at most max, that splits count most evenly. */
+INLINE int even_step(int count, int max)
+{
+    const int n_tile = (count + max - 1) / max;
+    return n_tile ? (count + n_tile - 1) / n_tile : 1;
 }
 
 /* n < 8 bytes, then zeros: for levels that mask nothing narrower than 32 bits. A call of memcpy would spill all sums. */

@@ -162,7 +162,7 @@ INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
  * largest code, go into int16; then it is widened, to the sums of four columns in each int32.
  */
 #define LOW_STEPS(bits) ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
-enum { LOW_TOKENS = 2, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
+enum { LOW_TOKENS = 2, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
 #define LOW_SIZES        LOW_SIZES_2
 #define LOW_PANEL_TOKENS 5
 /* Of packed block types, which are many: no more sizes than are wanted, the largest first. */

@@ -131,9 +131,15 @@ enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
 #define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
 #ifdef __AVX512VNNI__
 /* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
-#define LOW_STEPS(bits) (PP_LOW_SPAN / 4)
-enum { LOW_SETS = 4 };
-#define LOW_PANEL_TOKENS 0
+#define LOW_STEPS(bits)  (PP_LOW_SPAN / 4)
+#define LOW_SETS(n_x)    ((n_x) == 1 ? 4 : (n_x) <= 4 ? 2 : 1)
+#define LOW_IN_PLACE     true
+#define LOW_DOWN(a, n)   _mm512_srai_epi32(a, (unsigned)(n))
+#define LOW_BESIDE       2
+#define LOW_PANEL_EVEN   true
+#define LOW_PANEL_TOKENS 8
+#define LOW_PANEL_SIZES  LOW_SIZES_8
+enum { LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 9 };
 INLINE ivec i_widen(isum acc) { return acc; }
 
 /* As assembly, because gcc 12 copies every accumulator of the intrinsic once more than needed. */
@@ -149,7 +155,7 @@ INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 INLINE isum i_first(ivec u, ivec x) { return i_dot(i_nothing(), u, x); }
 #else
 #define LOW_STEPS(bits)  ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
-enum { LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
+enum { LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
 #define LOW_PANEL_TOKENS 5
 #define LOW_PANEL_SIZES  LOW_SIZES_5
 INLINE isum i_dot(isum acc, ivec u, ivec x)

@@ -272,7 +272,8 @@ INLINE ivec i_broadcast4(const int8_t *p)
 /* A sum is int32 from the start; for one token there are two sets of them. */
 typedef ivec isum;
 #define LOW_STEPS(bits) (1 << 20)
-enum { LOW_TOKENS = 2, LOW_SETS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
+enum { LOW_TOKENS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
+#define LOW_SETS(n_x)        ((n_x) == 1 ? 2 : 1)
 #define LOW_SIZES            LOW_SIZES_2
 #define LOW_PANEL_TOKENS     6
 #define BLOCK_SIZES(X)       X(2) X(1)
@@ -333,7 +334,7 @@ typedef struct isum {
 } isum;
 
 #define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)) / 4 * 4)
-enum { LOW_TOKENS = 1, LOW_SETS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
+enum { LOW_TOKENS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
 #define LOW_SIZES            LOW_SIZES_1
 #define LOW_PANEL_TOKENS     3
 #define BLOCK_SIZES(X)       X(1)

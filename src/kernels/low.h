@@ -14,8 +14,33 @@ enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
     SPAN_STEPS = PP_LOW_SPAN / 4, /* of four columns */
     PANEL_TOKENS = 40,            /* whose sums and inputs share L1 with the panel */
-    AHEAD = 4096                  /* bytes in front of the codes in use that are asked from memory */
+    NEAR = 4096,                  /* bytes in front of the codes in use that are asked for into L1, */
+    FAR = 32768                   /* and from memory into L2, which can wait for more of them at a time */
 };
+
+INLINE void low_fetch(const uint8_t *codes, int bytes)
+{
+    UNROLL for (int line = 0; line < bytes; line += 64)
+    {
+        prefetch_l2(codes + FAR + line);
+        prefetch_l1(codes + NEAR + line);
+    }
+}
+
+/* What a level gives only if it has a use for it. */
+#ifndef LOW_SETS
+#define LOW_SETS(n_x) 1 /* of accumulators, for n_x tokens */
+#endif
+#ifndef LOW_IN_PLACE
+#define LOW_IN_PLACE   false
+#define LOW_DOWN(a, n) (a) /* a sum of codes that are n places up */
+#endif
+#ifndef LOW_BESIDE
+#define LOW_BESIDE 1 /* vectors of a block that are in registers at a time */
+#endif
+#ifndef LOW_PANEL_EVEN
+#define LOW_PANEL_EVEN false /* tiles of one size, or as large as they get and a rest */
+#endif
 
 /* sum + what one span adds to a token's outputs, its products being `dot`. */
 INLINE vec low_span(int bits, const pp_low_matmul *m, int t, int span, ivec dot, vec sum)
@@ -46,38 +71,49 @@ INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *grou
 #define LOW_SIZES_6(X) LOW_SIZES_5(X) X(6)
 #define LOW_SIZES_8(X) LOW_SIZES_6(X) X(7) X(8)
 
-/* Codes j of a block's bytes. */
-INLINE ivec low_codes(int bits, ivec w, int j)
+/* Codes j of a block's bytes, times 2^(bits * place), place <= j: shifted down by as much less. */
+INLINE ivec low_codes_in_place(int bits, ivec w, int j, int place)
 {
     if (bits == 8) return w;
-    return i_and(j ? i_shift_right(w, bits * j) : w, i_set1((int)(0x01010101u * ((1u << bits) - 1))));
+    if (j > place) w = i_shift_right(w, bits * (j - place));
+    return i_and(w, i_set1((int)(0x01010101u * (((1u << bits) - 1) << (bits * place)))));
 }
 
+INLINE ivec low_codes(int bits, ivec w, int j) { return low_codes_in_place(bits, w, j, 0); }
+
 /*
- * dot[i][v] = products of n_block blocks with tokens i < n_x, no more than an accumulator holds. Several sets of accumulators
- * where few tokens would wait for their own sums.
+ * dot[i][v] = products of n_block blocks with tokens i < n_x, no more than an accumulator holds. With LOW_SETS(n_x) sets of
+ * accumulators code j of a byte goes to set j modulo their number; sets are what few tokens need, which would wait for their own
+ * sums. Where an accumulator has room for it (LOW_IN_PLACE), codes of set s are left in place s of their bytes, and the sum is
+ * shifted down: a shift less for each code.
  */
 INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, size_t x_stride, int n_block,
                     ivec dot[LOW_TOKENS][ROW_VECTORS])
 {
-    enum { SETS = LOW_SETS };
-    const int n_set = PP_MAX(1, PP_MIN(SETS / n_x, 8 / bits)), columns = 32 / bits;
-    isum sum[LOW_TOKENS][ROW_VECTORS][SETS];
+    enum { MOST_SETS = 4 };
+    const int n_set = PP_MIN(LOW_SETS(n_x), 8 / bits), columns = 32 / bits;
+    isum sum[LOW_TOKENS][ROW_VECTORS][MOST_SETS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
         UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_nothing();
     for (int b = 0; b < n_block; b++, codes += PP_LOW_BLOCK, x += columns) {
-        UNROLL for (int line = 0; line < PP_LOW_BLOCK; line += 64) prefetch_l1(codes + AHEAD + line);
-        UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+        low_fetch(codes, PP_LOW_BLOCK);
+        UNROLL for (int v = 0; v < ROW_VECTORS; v += LOW_BESIDE)
         {
-            const ivec w = i_load(codes + v * LANES * 4);
+            ivec w[LOW_BESIDE], u[LOW_BESIDE];
+            UNROLL for (int h = 0; h < LOW_BESIDE; h++) w[h] = i_load(codes + (v + h) * LANES * 4);
             UNROLL for (int j = 0; j < 8 / bits; j++)
             {
-                const ivec u = low_codes(bits, w, j);
+                const int set = j % n_set;
+                UNROLL for (int h = 0; h < LOW_BESIDE; h++) u[h] =
+                    low_codes_in_place(bits, w[h], j, LOW_IN_PLACE ? set : 0);
                 UNROLL for (int i = 0; i < n_x; i++)
                 {
                     const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                    isum *to = &sum[i][v][j % n_set];
-                    *to = bits == 8 ? i_dot8(*to, u, four) : i_dot(*to, u, four);
+                    UNROLL for (int h = 0; h < LOW_BESIDE; h++)
+                    {
+                        isum *to = &sum[i][v + h][set];
+                        *to = bits == 8 ? i_dot8(*to, u[h], four) : i_dot(*to, u[h], four);
+                    }
                 }
             }
         }
@@ -85,8 +121,11 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
     {
         dot[i][v] = bits == 8 ? i_widen8(sum[i][v][0]) : i_widen(sum[i][v][0]);
-        UNROLL for (int s = 1; s < n_set; s++) dot[i][v] =
-            i_add(dot[i][v], bits == 8 ? i_widen8(sum[i][v][s]) : i_widen(sum[i][v][s]));
+        UNROLL for (int s = 1; s < n_set; s++)
+        {
+            const ivec more = bits == 8 ? i_widen8(sum[i][v][s]) : i_widen(sum[i][v][s]);
+            dot[i][v] = i_add(dot[i][v], LOW_DOWN(more, bits * s));
+        }
     }
 }
 
@@ -124,6 +163,17 @@ INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uin
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
         low_put(bits, m, t + i, group, o, n, v, sum[i][v]);
 }
+
+/* Each size is a function of its own: where all are one, gcc 12 has sums on the stack that would fit registers. */
+#define LOW_TILE(bits, n_x)                                                                                            \
+    static NOINLINE void low_tile_##bits##_##n_x(const pp_low_matmul *m, int t, const uint8_t *group, int o, int n)    \
+    {                                                                                                                  \
+        low_tile(bits, n_x, m, t, group, o, n);                                                                        \
+    }
+#define LOW_TILES(n_x) LOW_TILE(2, n_x) LOW_TILE(4, n_x) LOW_TILE(8, n_x)
+LOW_SIZES(LOW_TILES)
+#undef LOW_TILES
+#undef LOW_TILE
 
 #if LOW_PANEL_TOKENS
 #ifdef LOW_MATRIX
@@ -168,17 +218,18 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
     _Alignas(64) uint8_t panel[SPAN_STEPS * PP_LOW_BLOCK];
     _Alignas(64) float sums[PANEL_TOKENS * PP_LOW_ROWS];
     const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
+    const int tile = LOW_PANEL_EVEN ? even_step(n_tok, LOW_PANEL_TOKENS) : PP_MIN(LOW_PANEL_TOKENS, n_tok);
     memset(sums, 0, (size_t)n_tok * PP_LOW_ROWS * sizeof *sums);
     for (int i = 0; i < n_tok; i++)
         prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
     for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
-        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4, first = PP_MIN(LOW_PANEL_TOKENS, n_tok);
+        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4;
         for (int v = 0; v < ROW_VECTORS; v += 2)
-            low_panel_some(bits, true, first, m, t, span, codes, panel, n_step, v, sums);
-        for (int i = first; i < n_tok; i += LOW_PANEL_TOKENS)
+            low_panel_some(bits, true, tile, m, t, span, codes, panel, n_step, v, sums);
+        for (int i = tile; i < n_tok; i += tile)
             for (int v = 0; v < ROW_VECTORS; v += 2)
-                low_panel_some(bits, false, PP_MIN(LOW_PANEL_TOKENS, n_tok - i), m, t + i, span, codes, panel, n_step,
-                               v, sums + i * PP_LOW_ROWS);
+                low_panel_some(bits, false, PP_MIN(tile, n_tok - i), m, t + i, span, codes, panel, n_step, v,
+                               sums + i * PP_LOW_ROWS);
         codes += n_step * bits / 8 * PP_LOW_BLOCK;
     }
     for (int i = 0; i < n_tok; i++)
@@ -205,7 +256,9 @@ INLINE void low_matmul(int bits, const pp_low_matmul *m)
         const int n = PP_MIN(PP_LOW_ROWS, m->n_out - o);
         for (int t = 0; t < m->n_tok; t += LOW_TOKENS) switch (PP_MIN(LOW_TOKENS, m->n_tok - t)) {
 #define CASE(size)                                                                                                     \
-    case size: low_tile(bits, size, m, t, group, o, n); break;
+    case size:                                                                                                         \
+        (bits == 2 ? low_tile_2_##size : bits == 4 ? low_tile_4_##size : low_tile_8_##size)(m, t, group, o, n);        \
+        break;
                 LOW_SIZES(CASE)
 #undef CASE
             }

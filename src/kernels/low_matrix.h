@@ -20,7 +20,7 @@ INLINE void low_unpack(int bits, const uint8_t *codes, int n_step, uint8_t *pane
     const int32x4_t mask = vdupq_n_s32((int)(0x01010101u * ((1u << bits) - 1)));
     const int steps = PP_MAX(2, 8 / bits), bytes = steps * bits / 8 * PP_LOW_BLOCK;
     for (int s = 0; s < n_step; s += steps, codes += bytes, panel += steps * PP_LOW_BLOCK) {
-        UNROLL for (int line = 0; line < bytes; line += 64) prefetch_l1(codes + AHEAD + line);
+        low_fetch(codes, bytes);
         UNROLL for (int four = 0; four < PP_LOW_ROWS / 4; four++)
         {
             const int32x4_t w = load_codes(codes + 16 * four);

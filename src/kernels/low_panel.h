@@ -10,7 +10,7 @@ INLINE void low_panel_run(int bits, bool fresh, int n_x, const int8_t *x, size_t
     isum acc[LOW_PANEL_TOKENS][2];
     UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_nothing();
     for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits) {
-        if (fresh) UNROLL for (int line = 0; line < 8 * LANES; line += 64) prefetch_l1(codes + AHEAD + line);
+        if (fresh) low_fetch(codes, 8 * LANES);
         UNROLL for (int j = 0; j < 8 / bits; j++)
         {
             uint8_t *at = panel + j * PP_LOW_BLOCK, *beside = at + 4 * LANES;

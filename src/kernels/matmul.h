@@ -98,13 +98,6 @@ INLINE void tile(pippin_type type, int n_x, int n_row, bool fresh, const pp_matm
             put(m, t + i, o + QUAD * q, m->n_out - (o + QUAD * q), sum[i * (n_row / QUAD) + q]);
 }
 
-/* The tile size, at most max, that splits count most evenly. */
-INLINE int even_step(int count, int max)
-{
-    const int n_tile = (count + max - 1) / max;
-    return n_tile ? (count + n_tile - 1) / n_tile : 1;
-}
-
 /* Tokens first..last-1, whose activations stay in L2 while each quad of weight rows passes them. */
 INLINE void matmul_block(pippin_type type, const pp_matmul *m, int first, int last)
 {
