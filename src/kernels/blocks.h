@@ -180,16 +180,13 @@ INLINE void block_tile(pp_block_form f, int n_x, const pp_block_matmul *m, int t
         block_put(m, t + i, o, n, v, sum[i][v]);
 }
 
-#if LOW_PANEL_TOKENS
 #include "kernels/blocks_panel.h"
-#endif
 
 INLINE void block_matmul(pp_block_form f, const pp_block_matmul *m)
 {
     const size_t group_bytes = pp_form_group(f, (size_t)m->n_in);
     const uint8_t *group = m->w;
     int most = LOW_TOKENS;
-#if LOW_PANEL_TOKENS
     if (f.low <= LOW_PANEL_BITS) most = PP_MIN(LOW_TOKENS, LOW_PANEL_FROM - 1);
     if (f.low <= LOW_PANEL_BITS && m->n_tok >= LOW_PANEL_FROM) {
         for (int t = 0; t < m->n_tok; t += PANEL_TOKENS, group = m->w)
@@ -197,7 +194,6 @@ INLINE void block_matmul(pp_block_form f, const pp_block_matmul *m)
                 block_panel(f, m, t, PP_MIN(PANEL_TOKENS, m->n_tok - t), group, o, PP_MIN(PP_LOW_ROWS, m->n_out - o));
         return;
     }
-#endif
     for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes) {
         const int n = PP_MIN(PP_LOW_ROWS, m->n_out - o);
         int t = 0;

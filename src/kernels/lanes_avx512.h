@@ -130,7 +130,7 @@ enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
 #define BLOCK_SIZES(X)       X(8) X(4) X(2) X(1)
 #define BLOCK_PANEL_SIZES(X) X(5) X(3) X(1)
 #ifdef __AVX512VNNI__
-/* An accumulator is int32 from the start, and an instruction takes four cycles: several of them for few tokens. */
+/* An accumulator is int32 from the start, and an instruction takes four or five cycles: several of them for few tokens. */
 #define LOW_STEPS(bits)  (PP_LOW_SPAN / 4)
 #define LOW_SETS(n_x)    ((n_x) == 1 ? 4 : (n_x) <= 4 ? 2 : 1)
 #define LOW_IN_PLACE     true
@@ -139,6 +139,7 @@ enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
 #define LOW_PANEL_EVEN   true
 #define LOW_PANEL_TOKENS 8
 #define LOW_PANEL_SIZES  LOW_SIZES_8
+#define PANEL_TOKENS     64
 enum { LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 9 };
 INLINE ivec i_widen(isum acc) { return acc; }
 

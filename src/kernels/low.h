@@ -7,13 +7,11 @@
  * are instructions for such products an isum is int32 from the start; elsewhere it is int16, which saves additions.
  *
  * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. From LOW_PANEL_FROM tokens on, codes of up to
- * LOW_PANEL_BITS are unpacked once into a panel in L1 that all tokens pass (low_panel), unless the level has no use for it
- * (LOW_PANEL_TOKENS 0).
+ * LOW_PANEL_BITS are unpacked once into a panel in L1 that all tokens pass (low_panel).
  */
 enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
     SPAN_STEPS = PP_LOW_SPAN / 4, /* of four columns */
-    PANEL_TOKENS = 40,            /* whose sums and inputs share L1 with the panel */
     NEAR = 4096,                  /* bytes in front of the codes in use that are asked for into L1, */
     FAR = 32768                   /* and from memory into L2, which can wait for more of them at a time */
 };
@@ -27,18 +25,21 @@ INLINE void low_fetch(const uint8_t *codes, int bytes)
     }
 }
 
-/* What a level gives only if it has a use for it. */
-#ifndef LOW_SETS
+/* What a level says only where it differs. */
+#if !defined(PANEL_TOKENS)
+#define PANEL_TOKENS 40 /* whose sums and inputs share 32 KB of L1 with the panel */
+#endif
+#if !defined(LOW_SETS)
 #define LOW_SETS(n_x) 1 /* of accumulators, for n_x tokens */
 #endif
-#ifndef LOW_IN_PLACE
+#if !defined(LOW_IN_PLACE)
 #define LOW_IN_PLACE   false
 #define LOW_DOWN(a, n) (a) /* a sum of codes that are n places up */
 #endif
-#ifndef LOW_BESIDE
+#if !defined(LOW_BESIDE)
 #define LOW_BESIDE 1 /* vectors of a block that are in registers at a time */
 #endif
-#ifndef LOW_PANEL_EVEN
+#if !defined(LOW_PANEL_EVEN)
 #define LOW_PANEL_EVEN false /* tiles of one size, or as large as they get and a rest */
 #endif
 
@@ -175,7 +176,6 @@ LOW_SIZES(LOW_TILES)
 #undef LOW_TILES
 #undef LOW_TILE
 
-#if LOW_PANEL_TOKENS
 #ifdef LOW_MATRIX
 #include "kernels/low_matrix.h"
 #else
@@ -236,12 +236,10 @@ INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const 
         for (int v = 0; v < ROW_VECTORS; v++)
             low_put(bits, m, t + i, group, o, n, v, v_load(sums + i * PP_LOW_ROWS + v * LANES));
 }
-#endif
 
 INLINE void low_matmul(int bits, const pp_low_matmul *m)
 {
     const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in);
-#if LOW_PANEL_TOKENS
     if (bits <= LOW_PANEL_BITS && m->n_tok >= LOW_PANEL_FROM) {
         for (int t = 0; t < m->n_tok; t += PANEL_TOKENS) {
             const uint8_t *group = m->w;
@@ -250,7 +248,6 @@ INLINE void low_matmul(int bits, const pp_low_matmul *m)
         }
         return;
     }
-#endif
     const uint8_t *group = m->w;
     for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes) {
         const int n = PP_MIN(PP_LOW_ROWS, m->n_out - o);
