@@ -202,10 +202,10 @@ static void bench_rows(const pp_kernels *k)
     double norm, gate, quantize, bf16, rope;
     BEST_SECONDS(norm, k->rmsnorm(y, x, x + N_IN, N_IN, 1e-5f));
     BEST_SECONDS(gate, k->swiglu(y, x, x + N_IN, N_IN));
-    BEST_SECONDS(quantize, k->quantize_i8(w, x, N_IN, 0.01f));
+    BEST_SECONDS(quantize, k->round_i8(w, y, (int32_t *)(void *)(y + N_IN), x, N_IN));
     BEST_SECONDS(bf16, k->to_bf16(w, x, N_IN));
     BEST_SECONDS(rope, k->rope_adjacent(y, x, x + N_IN, D_HEAD));
-    printf("  rows of %d: rmsnorm %.0f ns, swiglu %.0f, quantize_i8 %.0f, to_bf16 %.0f; rope_adjacent of %d: %.0f ns\n",
+    printf("  rows of %d: rmsnorm %.0f ns, swiglu %.0f, round_i8 %.0f, to_bf16 %.0f; rope_adjacent of %d: %.0f ns\n",
            N_IN, 1e9 * norm, 1e9 * gate, 1e9 * quantize, 1e9 * bf16, D_HEAD, 1e9 * rope);
 }
 

@@ -384,6 +384,14 @@ static void quantize_by_reciprocal(int8_t *q, const float *x, int n, float scale
     }
 }
 
+static float round_by_reciprocal(int8_t *q, float *scales, int32_t *sums, const float *x, int n)
+{
+    const float offset = right.round_i8(q, scales, sums, x, n);
+    for (int k = 0; k < n; k += PP_LOW_SPAN)
+        quantize_by_reciprocal(q + k, x + k, PP_MIN(PP_LOW_SPAN, n - k), scales[k / PP_LOW_SPAN]);
+    return offset;
+}
+
 static void truncate_to_bf16(uint16_t *y, const float *x, int n)
 {
     for (int i = 0; i < n; i++) memcpy(&y[i], (const char *)&x[i] + 2, 2);
@@ -483,6 +491,7 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(matmul_f32, matmul_past_end);
     CAUGHT(matmul_f32, matmul_by_batch);
     CAUGHT(quantize_i8, quantize_by_reciprocal);
+    CAUGHT(round_i8, round_by_reciprocal);
     CAUGHT(to_bf16, truncate_to_bf16);
     CAUGHT(attend_f32, attend_by_slot);
     CAUGHT(attend_f32, attend_by_neighbours);

@@ -88,14 +88,28 @@ static bool try_matmul_q2(const pp_kernels *k, const pp_kernels *t) { return low
 static bool try_matmul_q4(const pp_kernels *k, const pp_kernels *t) { return low_all(k->matmul_q4, t->matmul_q4, 4); }
 static bool try_matmul_q8(const pp_kernels *k, const pp_kernels *t) { return low_all(k->matmul_q8, t->matmul_q8, 8); }
 
-static bool try_sum_i8(const pp_kernels *k, const pp_kernels *truth)
+/* Of the spans some are all halves of a scale, where x / scale and x * (1 / scale) differ. */
+static bool try_round_i8(const pp_kernels *k, const pp_kernels *truth)
 {
     for (int round = 0, end = PP_MAX(400, rounds_at_least); round < end; round++) {
-        const int n = size(300);
-        int8_t *q = input(0, (size_t)n);
-        for (int i = 0; i < n; i++) q[i] = (int8_t)(round % 3 ? between(-128, 127) : round % 2 ? 127 : -128);
-        CHECK(k->sum_i8(q, n) == truth->sum_i8(q, n), "sum of %d: %d, truth %d", n, k->sum_i8(q, n),
-              truth->sum_i8(q, n));
+        const int n = size(3 * PP_LOW_SPAN + 100), n_span = (n + PP_LOW_SPAN - 1) / PP_LOW_SPAN;
+        float *x = input_f32(0, (size_t)n, (values)(round % (ANY_BITS + 1))), *scales = output(1, (size_t)n_span * 4);
+        int32_t *sums = output(2, (size_t)n_span * 4), want_sums[2048 / PP_LOW_SPAN];
+        int8_t *q = output(3, (size_t)n), want[2048];
+        float want_scales[2048 / PP_LOW_SPAN];
+        if (round % 2) {
+            const float scale = fabsf(value(round % 3 ? MIXED : PLAIN)) / 60 + FLT_MIN;
+            for (int i = 0; i < n; i++)
+                x[i] = i % PP_LOW_SPAN ? ((float)between(-127, 126) + 0.5f) * scale : 127 * scale;
+        }
+        const float got = k->round_i8(q, scales, sums, x, n);
+        const float offset = truth->round_i8(want, want_scales, want_sums, x, n);
+        CHECK(intact(q, (size_t)n) && intact(scales, (size_t)n_span * 4) && intact(sums, (size_t)n_span * 4),
+              "wrote outside");
+        CHECK(memcmp(q, want, (size_t)n) == 0, "codes of %d elements, round %d", n, round);
+        CHECK(memcmp(scales, want_scales, (size_t)n_span * 4) == 0 && memcmp(sums, want_sums, (size_t)n_span * 4) == 0,
+              "scales or sums of %d elements, round %d", n, round);
+        CHECK(same_bits(got, offset), "%g, truth %g", (double)got, (double)offset);
     }
     return true;
 }

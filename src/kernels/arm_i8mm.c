@@ -18,7 +18,6 @@ void pp_kernels_set_neon_i8mm(pp_kernels *t)
 #define SET(name, ...) t->matmul_##name = k_matmul_##name;
     PP_BLOCK_FORMS(SET)
 #undef SET
-    t->sum_i8 = k_sum_i8;
     t->sums_i8 = k_sums_i8;
     t->probe_read = k_probe_read;
     t->probe_multiply = k_probe_multiply;

@@ -149,6 +149,9 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * scale        y[i] *= s                                                                    (exact)
  * quantize_i8  q[i] = clamp(round-half-even(x[i] / scale), -128, 127), NaN gives 0; scale > 0 (exact)
  * absmax       max |x[i]|, 0 for n = 0; NaNs are ignored                                    (exact)
+ * round_i8     for each span s of PP_LOW_SPAN elements, the last one as long as it is: scales[s] = absmax / 127, q =
+ *              quantize_i8 by it, or by 1 where it is 0, sums[s] = sum of q; returns the sum of sums[s] * scales[s], a chain
+ *              of fused multiply-adds from 0                                                (exact)
  * largest      max x[i], -infinity for n = 0; NaNs are ignored           (exact; of zeros any)
  * to_bf16      rounds as quant's encoder                                                    (exact)
  * gemm         see pp_gemm; bound as matmul's, with k for n_in. Every level but scalar has one order of additions, so one
@@ -167,7 +170,6 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * dot          sum of x[i] y[i], n <= 65536                       (4 ulp * sqrt(n) of the sum of absolute products)
  * adamw        see pp_adamw: one step of n weights with their moments and gradients         (exact)
  * matmul_q*    see pp_low_matmul                                                             (exact)
- * sum_i8       sum of q[i]                                                                   (exact)
  * sums_i8      sums[i] = sum of q[16 i .. 16 i + 15], i < n / 16; n is a multiple of 16       (exact)
  * matmul_q?_0, matmul_q?_1, matmul_q?_k   see pp_block_matmul                                (exact)
  * probe_read   sum of n words, modulo 2^32: a plain read of memory                          (exact)
@@ -189,6 +191,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(scale, void, (float *y, float s, int n))                                                                         \
     X(quantize_i8, void, (int8_t * q, const float *x, int n, float scale))                                             \
     X(absmax, float, (const float *x, int n))                                                                          \
+    X(round_i8, float, (int8_t * q, float *scales, int32_t *sums, const float *x, int n))                              \
     X(largest, float, (const float *x, int n))                                                                         \
     X(to_bf16, void, (uint16_t * y, const float *x, int n))                                                            \
     X(gemm, void, (const pp_gemm *g))                                                                                  \
@@ -214,7 +217,6 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
     X(matmul_q4_k, void, (const pp_block_matmul *m))                                                                   \
     X(matmul_q5_k, void, (const pp_block_matmul *m))                                                                   \
     X(matmul_q6_k, void, (const pp_block_matmul *m))                                                                   \
-    X(sum_i8, int32_t, (const int8_t *q, int n))                                                                       \
     X(sums_i8, void, (int16_t * sums, const int8_t *q, int n))                                                         \
     X(probe_read, uint32_t, (const uint32_t *p, size_t n))                                                             \
     X(probe_multiply, uint32_t, (const int8_t x[4], int n))                                                            \

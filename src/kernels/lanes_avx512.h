@@ -58,7 +58,10 @@ INLINE void v_store_i8_n(int8_t *p, vec a, int n)
     _mm_mask_storeu_epi8(p, mask_n(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 
-INLINE void v_store_i8(int8_t *p, vec a) { v_store_i8_n(p, a, LANES); }
+INLINE void v_store_i8(int8_t *p, vec a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
 
 INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
 {

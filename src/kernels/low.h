@@ -265,14 +265,3 @@ INLINE void low_matmul(int bits, const pp_low_matmul *m)
 static void k_matmul_q2(const pp_low_matmul *m) { low_matmul(2, m); }
 static void k_matmul_q4(const pp_low_matmul *m) { low_matmul(4, m); }
 static void k_matmul_q8(const pp_low_matmul *m) { low_matmul(8, m); }
-
-static int32_t k_sum_i8(const int8_t *q, int n)
-{
-    ivec sum = i_set1(0);
-    int i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES)
-        sum = i_add(sum, i_widen(i_dot(i_nothing(), i_set1(0x01010101), i_load(q + i))));
-    int32_t all = i_sum(sum);
-    for (; i < n; i++) all += q[i];
-    return all;
-}

@@ -115,6 +115,20 @@ static float k_absmax(const float *x, int n)
     return max;
 }
 
+static float k_round_i8(int8_t *q, float *scales, int32_t *sums, const float *x, int n)
+{
+    float offset = 0;
+    for (int k = 0, span = 0; k < n; k += PP_LOW_SPAN, span++) {
+        const int some = PP_MIN(PP_LOW_SPAN, n - k);
+        scales[span] = k_absmax(x + k, some) / 127.0f;
+        k_quantize_i8(q + k, x + k, some, scales[span] > 0 ? scales[span] : 1.0f);
+        sums[span] = 0;
+        for (int i = k; i < k + some; i++) sums[span] += q[i];
+        offset = fmaf((float)sums[span], scales[span], offset);
+    }
+    return offset;
+}
+
 static float k_largest(const float *x, int n)
 {
     float max = -INFINITY;
@@ -229,16 +243,12 @@ static void k_matmul_q2(const pp_low_matmul *m) { low_matmul(2, m); }
 static void k_matmul_q4(const pp_low_matmul *m) { low_matmul(4, m); }
 static void k_matmul_q8(const pp_low_matmul *m) { low_matmul(8, m); }
 
-static int32_t k_sum_i8(const int8_t *q, int n)
-{
-    int32_t sum = 0;
-    for (int i = 0; i < n; i++) sum += q[i];
-    return sum;
-}
-
 static void k_sums_i8(int16_t *sums, const int8_t *q, int n)
 {
-    for (int i = 0; i < n / 16; i++) sums[i] = (int16_t)k_sum_i8(q + 16 * i, 16);
+    for (int i = 0; i < n / 16; i++) {
+        sums[i] = 0;
+        for (int j = 16 * i; j < 16 * i + 16; j++) sums[i] = (int16_t)(sums[i] + q[j]);
+    }
 }
 
 /* ---- packed block types ---- */

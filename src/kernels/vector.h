@@ -110,11 +110,52 @@ static void k_quantize_i8(int8_t *q, const float *x, int n, float scale)
 
 static float k_absmax(const float *x, int n)
 {
-    vec max = v_zero(); /* second, so that a NaN gives way to it */
+    vec max = v_zero(), other = v_zero(); /* second, so that a NaN gives way to it */
     int i = 0;
-    for (; i + LANES <= n; i += LANES) max = v_max(v_abs(v_load(x + i)), max);
-    if (i < n) max = v_max(v_abs(v_load_n(x + i, n - i)), max);
-    return v_first(v_max_across(max));
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        max = v_max(v_abs(v_load(x + i)), max);
+        other = v_max(v_abs(v_load(x + i + LANES)), other);
+    }
+    for (; i < n; i += LANES) max = v_max(v_abs(v_load_n(x + i, PP_MIN(LANES, n - i))), max);
+    return v_first(v_max_across(v_max(max, other)));
+}
+
+/*
+ * A span by multiplication with 1 / scale, or false: where some product is so near to a half that x / scale may be on its other side.
+ * Products are at most 127 and three roundings off, that is by 3 * 127 / 2^24; scale is no less than FLT_MIN.
+ */
+INLINE bool round_span(int8_t *q, const float *x, float scale, int32_t *sum)
+{
+    const vec inverse = v_set1(1.0f / scale);
+    vec off = v_zero(), total = v_zero();
+    UNROLL for (int i = 0; i < PP_LOW_SPAN; i += LANES)
+    {
+        const vec v = v_nan_to_zero(v_mul(v_load(x + i), inverse)), level = v_round(v);
+        off = v_max(v_abs(v_sub(v, level)), off);
+        total = v_add(total, level);
+        v_store_i8(q + i, level);
+    }
+    *sum = (int32_t)v_sum(total);
+    return v_first(v_max_across(off)) < 0.49997f;
+}
+
+/* All scales first: one waits for its span's elements, and a CPU sees several spans at a time only where each is short. */
+static float k_round_i8(int8_t *q, float *scales, int32_t *sums, const float *x, int n)
+{
+    float offset = 0;
+    for (int k = 0, span = 0; k < n; k += PP_LOW_SPAN, span++)
+        scales[span] = k_absmax(x + k, PP_MIN(PP_LOW_SPAN, n - k)) / 127.0f;
+    for (int k = 0, span = 0; k < n; k += PP_LOW_SPAN, span++) {
+        const int some = PP_MIN(PP_LOW_SPAN, n - k);
+        const float scale = scales[span];
+        if (some < PP_LOW_SPAN || scale < FLT_MIN || !round_span(q + k, x + k, scale, &sums[span])) {
+            k_quantize_i8(q + k, x + k, some, scale > 0 ? scale : 1.0f);
+            sums[span] = 0;
+            for (int i = k; i < k + some; i++) sums[span] += q[i];
+        }
+        offset = fmaf((float)sums[span], scale, offset);
+    }
+    return offset;
 }
 
 static float k_largest(const float *x, int n)

@@ -35,18 +35,9 @@ static void sum_row(const pp_low_rows *r, const pp_kernels *kernels, int32_t n_i
 static void round_row(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
 {
     const size_t padded = pp_low_columns(2, (size_t)n_in); /* the longest blocks */
+    const size_t first = row * (size_t)r->n_span;
     int8_t *codes = r->codes + row * r->stride;
-    float *scales = r->scale + row * (size_t)r->n_span, offset = 0;
-    int32_t *sums = r->sum + row * (size_t)r->n_span;
-    for (int32_t k = 0, span = 0; k < n_in; k += PP_LOW_SPAN, span++) {
-        const int n = PP_MIN(PP_LOW_SPAN, n_in - k);
-        const float scale = kernels->absmax(x + k, n) / 127.0f;
-        kernels->quantize_i8(codes + k, x + k, n, scale > 0 ? scale : 1.0f);
-        scales[span] = scale;
-        sums[span] = kernels->sum_i8(codes + k, n);
-        offset = fmaf((float)sums[span], scale, offset);
-    }
-    r->offset[row] = offset;
+    r->offset[row] = kernels->round_i8(codes, r->scale + first, r->sum + first, x, n_in);
     memset(codes + n_in, 0, padded - (size_t)n_in);
 }
 
