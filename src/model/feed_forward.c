@@ -1,12 +1,12 @@
 /* feed_forward.c - x += W_down (silu(W_gate h) * W_up h), h = norm(x): SwiGLU. */
 #include "model/forward.h"
 
-static void swiglu(const pp_state *st, size_t first, size_t last)
+static void swiglu(const pp_state *st, int32_t row, int32_t n_row, size_t first, size_t last)
 {
     const size_t n = (size_t)st->engine->weights->config.d_ffn;
-    for (int32_t row = 0; row < st->s->n_live; row++) {
-        float *gate = st->s->gate + (size_t)row * n + first;
-        st->engine->kernels->swiglu(gate, gate, st->s->up + (size_t)row * n + first, (int)(last - first));
+    for (int32_t i = row; i < row + n_row; i++) {
+        float *gate = st->s->gate + (size_t)i * n + first;
+        st->engine->kernels->swiglu(gate, gate, st->s->up + (size_t)i * n + first, (int)(last - first));
     }
 }
 

@@ -185,7 +185,7 @@ static void head_piece(void *arg, int thread, size_t first, size_t last)
     (void)thread;
     const head_args *a = arg;
     const pp_linear *head = &a->engine->weights->head;
-    pp_linear_part(a->engine, head, a->m, first * PP_GRAIN, PP_MIN(last * PP_GRAIN, (size_t)head->n_out));
+    pp_linear_part(a->engine, head, a->m, 0, first * PP_GRAIN, PP_MIN(last * PP_GRAIN, (size_t)head->n_out));
 }
 
 static void leave_out(const pp_matmul *m, size_t first, size_t last)
@@ -213,7 +213,7 @@ static void listed_task(void *arg, int thread, int n_thread)
         }
         const size_t from = PP_MAX(first, seen), to = PP_MIN(last, seen + end - group);
         if (from < to)
-            pp_linear_part(a->engine, head, a->m, (group + from - seen) * PP_GRAIN,
+            pp_linear_part(a->engine, head, a->m, 0, (group + from - seen) * PP_GRAIN,
                            PP_MIN((group + to - seen) * PP_GRAIN, n_out));
         seen += end - group;
     }

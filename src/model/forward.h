@@ -59,12 +59,15 @@ typedef struct pp_state {
 typedef void (*pp_row_task)(void *arg, int32_t row);
 void pp_each_row(const pp_state *st, pp_row_task fn, void *arg);
 
-/* Outputs first .. last - 1 of one linear layer, first a multiple of 32: m gives x, y, strides, n_tok and accumulate (linear.c). */
-void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t first, size_t last);
+/*
+ * Outputs first .. last - 1 of one linear layer, first a multiple of 32, of rows row .. row + n_tok - 1: m gives x, y, strides,
+ * n_tok and accumulate (linear.c).
+ */
+void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t row, size_t first, size_t last);
 /* Rounds x [n][n_in] to int8 where the layer's weights want that: before pp_linear_part of it (linear.c). */
 void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n);
-/* What is to be done to outputs first .. last - 1 of all live rows, once the layers that they come from are done. */
-typedef void (*pp_output_task)(const pp_state *st, size_t first, size_t last);
+/* What is to be done to outputs first .. last - 1 of some rows, once the layers that they come from are done. */
+typedef void (*pp_output_task)(const pp_state *st, int32_t row, int32_t n_row, size_t first, size_t last);
 /*
  * Up to three linear layers, all with the same input, with their LoRA (linear.c). `then`, if not NULL, gets every output of the
  * jobs, which then have equally many: in the same region where no adapter adds to them.

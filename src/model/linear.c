@@ -13,8 +13,8 @@ struct region {
     int n_job;
     void (*part)(const region *r, int job, size_t first, size_t last); /* these outputs of a job */
     pp_output_task then;                                               /* NULL: nothing, or not in this region */
-    const pp_lora_use *lora; /* LoRA phases only: the adapter, and the rows that use it */
-    int32_t first_row, n_row;
+    int32_t first_row, n_row;                                          /* all of them, or those that use the adapter */
+    const pp_lora_use *lora;                                           /* LoRA phases only */
 };
 
 static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
@@ -28,16 +28,17 @@ void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int
     if (wanted) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in, wanted);
 }
 
-void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, size_t first, size_t last)
+void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t row, size_t first, size_t last)
 {
     if (first == last) return;
     if (!pp_low_wanted(l)) m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
     m.bias = l->bias ? l->bias + first : NULL;
-    m.y += first;
+    m.x += (size_t)row * m.x_stride;
+    m.y += (size_t)row * m.y_stride + first;
     m.n_in = l->n_in;
     m.n_out = (int)(last - first);
     if (pp_low_wanted(l))
-        pp_low_rows_multiply(&e->scratch->low, e->kernels, l, first, &m);
+        pp_low_rows_multiply(&e->scratch->low, e->kernels, l, (size_t)row, first, &m);
     else
         pp_kernels_matmul(e->kernels, l->type)(&m);
 }
@@ -61,17 +62,29 @@ static size_t region_grains(const region *r)
     return n;
 }
 
-static void region_piece(void *arg, int thread, size_t first, size_t last)
+static void region_rows(const region *r, size_t first, size_t last)
 {
-    (void)thread;
-    const region *r = arg;
     size_t at = 0; /* of the job's first grain in the region */
     for (int i = 0; i < r->n_job; i++) {
         const size_t end = at + job_grains(r, i), from = PP_MAX(first, at), to = PP_MIN(last, end);
         if (from < to) r->part(r, i, (from - at) * PP_GRAIN, grain_end(r, i, to - at));
         if (!r->then) at = end;
     }
-    if (r->then) r->then(r->st, first * PP_GRAIN, grain_end(r, 0, last));
+    if (r->then) r->then(r->st, r->first_row, r->n_row, first * PP_GRAIN, grain_end(r, 0, last));
+}
+
+/* What follows reads the outputs again: so few rows at a time that they are in L2 then, and as many as a kernel has use for. */
+static void region_piece(void *arg, int thread, size_t first, size_t last)
+{
+    (void)thread;
+    enum { ROWS = 64 };
+    region r = *(const region *)arg;
+    const int32_t end = r.first_row + r.n_row;
+    const int32_t step = r.then ? ROWS : PP_MAX(1, r.n_row);
+    for (; r.first_row < end; r.first_row += step) {
+        r.n_row = PP_MIN(step, end - r.first_row);
+        region_rows(&r, first, last);
+    }
 }
 
 static void base_part(const region *r, int i, size_t first, size_t last)
@@ -83,9 +96,9 @@ static void base_part(const region *r, int i, size_t first, size_t last)
                                .x_stride = (size_t)l->n_in,
                                .y = job->y,
                                .y_stride = (size_t)l->n_out,
-                               .n_tok = r->st->s->n_live,
+                               .n_tok = r->n_row,
                                .accumulate = job->accumulate},
-                   first, last);
+                   r->first_row, first, last);
 }
 
 static const pp_lora_site *lora_site(const region *r, const pp_job *job)
@@ -138,7 +151,7 @@ static void lora_b_part(const region *r, int i, size_t first, size_t last)
                                .y_stride = (size_t)l->n_out,
                                .n_tok = r->n_row,
                                .accumulate = true},
-                   first, last);
+                   0, first, last);
 }
 
 static bool same_loras(const pp_sequence *a, const pp_sequence *b)
@@ -182,7 +195,8 @@ static bool has_loras(const pp_pass *pass)
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then)
 {
     const bool loras = has_loras(st->pass);
-    region r = {.st = st, .jobs = jobs, .n_job = n_job, .part = base_part, .then = loras ? NULL : then};
+    region r = {
+        .st = st, .jobs = jobs, .n_job = n_job, .part = base_part, .then = loras ? NULL : then, .n_row = st->s->n_live};
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
@@ -195,6 +209,8 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     add_loras(&r);
     if (!then) return;
     r.n_job = 0; /* all done but for that */
+    r.first_row = 0;
+    r.n_row = st->s->n_live;
     r.then = then;
     pp_team_run_pieces(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
                        region_grains(&r), region_piece, &r);

@@ -176,8 +176,8 @@ pp_rounding pp_low_wanted(const pp_linear *l);
 /* Rounds x [n][n_in]; for blocks, for both. */
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
                        int32_t n_in, pp_rounding wanted);
-/* m, with the rows that were rounded as its x, by the layer's outputs from `first` on, a multiple of 32. */
-void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t first,
+/* m, with the rows that were rounded, from `row` on, as its x, by the layer's outputs from `first` on, a multiple of 32. */
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row, size_t first,
                           const pp_matmul *m);
 
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */

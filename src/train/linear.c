@@ -91,7 +91,7 @@ static void low_task(void *arg, int thread, int n_thread)
     size_t first, last;
     pp_team_share((size_t)m->w->n_out, 32, thread, n_thread, &first, &last);
     if (first < last)
-        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, first,
+        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, 0, first,
                              &(pp_matmul){.y = m->to + first,
                                           .y_stride = (size_t)m->w->n_out,
                                           .n_tok = m->n,
