@@ -13,7 +13,7 @@ enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
     SPAN_STEPS = PP_LOW_SPAN / 4, /* of four columns */
     NEAR = 4096,                  /* bytes in front of the codes in use that are asked for into L1, */
-    FAR = 32768                   /* and from memory into L2, which can wait for more of them at a time */
+    FAR = 16384                   /* and from memory into L2, which can wait for more of them at a time */
 };
 
 INLINE void low_fetch(const uint8_t *codes, int bytes)
