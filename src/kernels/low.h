@@ -18,8 +18,7 @@ enum {
 
 INLINE void low_fetch(const uint8_t *codes, int bytes)
 {
-    UNROLL for (int line = 0; line < bytes; line += 64)
-    {
+    for (int line = 0; line < bytes; line += 64) {
         prefetch_l2(codes + FAR + line);
         prefetch_l1(codes + NEAR + line);
     }
