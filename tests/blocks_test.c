@@ -130,17 +130,8 @@ static void make_pairs(uint64_t seed, int32_t tokens[N_TOK], int32_t segments[N_
 
 static void expect_close(const char *name, float (*fast)[N_VOCAB], float (*truth)[N_VOCAB])
 {
-    int close = 0;
-    double worst = 0;
-    for (int i = 0; i < N_TOK; i++) {
-        double off = 0, largest = 0;
-        for (int v = 0; v < N_VOCAB; v++) {
-            off = fmax(off, fabs((double)fast[i][v] - (double)truth[i][v]));
-            largest = fmax(largest, fabs((double)truth[i][v]));
-        }
-        close += off <= 1e-5 * largest;
-        worst = fmax(worst, off / largest);
-    }
+    double worst;
+    const int close = rows_close(fast[0], truth[0], N_TOK, N_VOCAB, &worst);
     print_message("%s: %d of %d rows within 1e-5, the others within %.1e\n", name, close, N_TOK, worst);
     assert_true(close >= N_TOK * 3 / 4 && worst < 5e-2);
 }

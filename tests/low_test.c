@@ -122,17 +122,8 @@ static void models_run(void **state)
         /* Two tokens a segment: where a rounding falls otherwise, it does not spread to all that come after. */
         score_parts(m, 1, 0, true, 2, &truth);
         score_parts(m, 1, 0, false, 2, &one);
-        int close = 0;
-        double worst = 0;
-        for (int i = 0; i < N_TOK; i++) {
-            double difference = 0, largest = 0;
-            for (int v = 0; v < N_VOCAB; v++) {
-                difference = fmax(difference, fabs((double)one[i][v] - (double)truth[i][v]));
-                largest = fmax(largest, fabs((double)truth[i][v]));
-            }
-            close += difference <= 1e-5 * largest;
-            worst = fmax(worst, difference / largest);
-        }
+        double worst;
+        const int close = rows_close(one[0], truth[0], N_TOK, N_VOCAB, &worst);
         print_message("%s: %d of %d rows within 1e-5 of the reference, the others, where a rounding fell otherwise, "
                       "within %.1e\n",
                       pippin_type_name(types[t]), close, N_TOK, worst);

@@ -30,6 +30,27 @@ static void remove_folder(const char *path)
     rmdir(path);
 }
 
+/*
+ * How many of n_row rows [n_vocab] are within 1e-5 of the largest of the truth's, and how far off the worst one is. Where an
+ * input is rounded otherwise, as sums in another order may have it, a row is off by more.
+ */
+static inline int rows_close(const float *rows, const float *truth, int n_row, int n_vocab, double *worst)
+{
+    int close = 0;
+    *worst = 0;
+    for (int i = 0; i < n_row; i++, rows += n_vocab, truth += n_vocab) {
+        double off = 0, largest = 0;
+        for (int v = 0; v < n_vocab; v++) {
+            const double d = fabs((double)rows[v] - (double)truth[v]);
+            if (!(d <= off)) off = d; /* a NaN stays */
+            largest = fmax(largest, fabs((double)truth[v]));
+        }
+        close += off <= 1e-5 * largest;
+        *worst = fmax(*worst, off / largest);
+    }
+    return close;
+}
+
 /* Mean negative log-likelihood of tokens 1 .. n_tok - 1, by logits [n_tok][n_vocab]. */
 static inline double nll_of(const int32_t *tokens, const float *logits, int n_tok, int n_vocab)
 {
