@@ -142,6 +142,9 @@ line '4 tokens verified, times one' 'cat $scratch/bench.json # VNNI' 'bench veri
 line '8 tokens verified, times one' 'cat $scratch/bench.json # VNNI' 'bench verify8 time_ratio' '<=' 2.3
 line 'the same logits, however they are computed' 'same_logits $scratch/base.gguf 200' 'grep -oE "[0-9]+ with other bits" | number .' == 0
 line 'integers: scalar = this CPU, rounds' 'bash -c "PIPPIN_TEST_ROUNDS=8000 PIPPIN_TEST_ONLY=\"avx*/matmul_q*\" kernels_test"' passed '>=' 13
+printf '{"tokens":[%s]}\n' "$(seq -s, 1000 3047)" >"$scratch/text.jsonl"
+line 'LoRA, a step of 2,048 tokens, peak bytes' 'pippin adapter train -m $scratch/base.gguf --data $scratch/text.jsonl --max-steps 1 --activation-checkpointing -o $scratch/step --json' 'json peak_rss_bytes' '<=' 4000000000
+line 'the same, tokens a second' 'cat $scratch/step/metrics.jsonl # VNNI' 'json tokens_per_second' '>=' 20
 rm -f "$base"
 
 section 'a clone'
@@ -200,6 +203,7 @@ section 'files, tokenizers, conversations'
 line 'tokenizers inside GGUF: the same ids' gguf_tokenizer_test passed '>=' 12
 line 'conversations by the command' 'bash tests/chat_test.sh "$(command -v pippin)" $SHARED' 'grep -oE "[0-9]+ failed" | number failed' == 0
 line 'low-bit weights: rows, files, models' low_test passed '>=' 3
+line 'what goes back through low-bit weights' low_gradient_test passed '>=' 2
 line 'rounding for a text: moments, levels, files' calibrate_test passed '>=' 11
 line 'quantize: messages, files, what a text brings' 'bash tests/quantize_test.sh "$(command -v pippin)" $SHARED' 'grep -oE "[0-9]+ failed" | number failed' == 0
 line 'chat templates, content that spells pieces' template_test passed '>=' 8

@@ -11,13 +11,14 @@
 #include "train/feed_forward.c"
 #include "train/linear.c"
 #include "train/loss.c"
+#include "train/low.c"
 #include "train/net.c"
 #include "train/rows.c"
 
 #include "adapter/adapter.h"
 #include "support.h"
 
-enum { N_TOK = 90, N_SEGMENT = 4, MAX_PARAM = 200 };
+enum { N_TOK = 160, N_SEGMENT = 4, MAX_PARAM = 200 };
 
 typedef enum objective { ENTROPY = 0, REVERSE_KL, FORWARD_KL } objective;
 
@@ -45,7 +46,7 @@ typedef struct subject {
 static int32_t tokens[N_TOK], position[N_TOK], target[N_TOK];
 static size_t segment_start[N_SEGMENT + 1] = {0, 3, 17, 18, 0}, sequence_start[] = {0, 2, 4};
 
-/* Segments of 3, 14, 1 and 18 (long: 72, more than a chunk of rows) tokens in two sequences; about half of the targets are learned, none in the third segment. */
+/* Segments of 3, 14, 1 and 18 (long: 142, more than a chunk of rows and a block of queries) tokens in two sequences; about half of the targets are learned, none in the third segment. */
 static void make_batch(subject *s, int32_t n_vocab, size_t n_tok)
 {
     segment_start[N_SEGMENT] = n_tok;

@@ -7,6 +7,7 @@
 void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter *k)
 {
     r->stride = (size_t)((widest + 63) / 64 | 1) * 64; /* an odd number of lines: rows do not share sets of a cache */
+    r->widest = (size_t)widest;
     r->codes = pp_cut(k, n_row * r->stride, sizeof *r->codes);
     r->n_span = (int)pp_low_spans(widest);
     r->scale = pp_cut(k, n_row * (uint64_t)r->n_span, sizeof *r->scale);
@@ -32,7 +33,7 @@ static void sum_row(const pp_low_rows *r, const pp_kernels *kernels, int32_t n_i
     for (int32_t i = 0; i < n_in / 32; i++) of32[i] = (int16_t)(of16[2 * i] + of16[2 * i + 1]);
 }
 
-static void round_row(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
+void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
 {
     const size_t padded = pp_low_columns(2, (size_t)n_in); /* the longest blocks */
     const size_t first = row * (size_t)r->n_span;
@@ -46,7 +47,7 @@ static void round_piece(void *arg, int thread, size_t first, size_t last)
     (void)thread;
     const round_args *a = arg;
     for (size_t i = first; i < last; i++) {
-        round_row(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
+        pp_low_row_round(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
         if (a->wanted == PP_ROUND_BLOCKS) sum_row(a->r, a->kernels, a->n_in, i);
     }
 }

@@ -158,11 +158,11 @@ typedef struct pp_lora_use {
    (low.c) ---- */
 
 typedef struct pp_low_rows {
-    int8_t *codes; /* [n_row][stride], -127 .. 127, 0 past the last column */
-    size_t stride;
-    float *scale;  /* [n_row][n_span] max |x| / 127 of the span */
-    int32_t *sum;  /* [n_row][n_span] of its codes */
-    float *offset; /* [n_row] sum of scale * sum */
+    int8_t *codes;         /* [n_row][stride], -127 .. 127, 0 past the last column */
+    size_t stride, widest; /* columns of a row at most */
+    float *scale;          /* [n_row][n_span] max |x| / 127 of the span */
+    int32_t *sum;          /* [n_row][n_span] of its codes */
+    float *offset;         /* [n_row] sum of scale * sum */
     int n_span;
     int16_t *sums16,
         *sums32; /* [n_row][stride / 16], [n_row][stride / 32] of so many codes each; for block types only */
@@ -176,6 +176,8 @@ pp_rounding pp_low_wanted(const pp_linear *l);
 /* Rounds x [n][n_in]; for blocks, for both. */
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
                        int32_t n_in, pp_rounding wanted);
+/* Rounds x [n_in] to one of the rows, for low-bit matrices. */
+void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row);
 /* m, with the rows that were rounded, from `row` on, as its x, by the layer's outputs from `first` on, a multiple of 32. */
 void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row, size_t first,
                           const pp_matmul *m);

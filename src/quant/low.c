@@ -96,6 +96,16 @@ void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, siz
     }
 }
 
+void pp_low_by_scales(int bits, const void *matrix, size_t columns, size_t row, size_t n, const float *x, float *to)
+{
+    const uint8_t *bytes = matrix;
+    for (size_t i = 0; i < n; i++) {
+        float scale;
+        memcpy(&scale, bytes + scale_at(bits, columns, row + i), sizeof scale);
+        to[i] = x[i] * scale;
+    }
+}
+
 enum { LANES = 8, RUN = 64 }; /* sums that go side by side, in float for so many elements */
 
 /* One run's part of the sums. To the nearest level by adding and taking off 1.5 * 2^23: halfway either of the two costs the same. */

@@ -76,6 +76,15 @@ pippin_type pp_type_of_embedding(pippin_type linear);
 /* Puts a row into a matrix that was zeroed. */
 void pp_low_encode_row(int bits, void *matrix, size_t columns, size_t row, const float *w, float scale);
 void pp_low_decode(int bits, const void *matrix, size_t columns, size_t row, size_t first, size_t n, float *dst);
+/* to[i] = x[i] * scale of row + i. */
+void pp_low_by_scales(int bits, const void *matrix, size_t columns, size_t row, size_t n, const float *x, float *to);
+/*
+ * Columns first .. first + n - 1 of n_row rows from `row` on, as the rows of a matrix of n_row columns with the same codes and
+ * scales of 1 (transpose.c). row and first are multiples of 32; where the matrix ends within the last 32 columns, what the rows
+ * past them hold has no meaning.
+ */
+void pp_low_transpose(int bits, const void *matrix, size_t columns, size_t row, size_t n_row, size_t first, size_t n,
+                      void *to);
 
 /* ---- block types of GGUF files, packed into groups of 32 rows (packed.c): what integer kernels read ---- */
 

@@ -83,35 +83,6 @@ void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real 
 #endif
 }
 
-#if PP_REAL_IS_FLOAT
-/* y = x W^T with weights of low-bit and block types, as a session computes it: x is rounded to int8 (its gradient is that of x itself). */
-static void low_task(void *arg, int thread, int n_thread)
-{
-    const matrix_args *m = arg;
-    size_t first, last;
-    pp_team_share((size_t)m->w->n_out, 32, thread, n_thread, &first, &last);
-    if (first < last)
-        pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, 0, first,
-                             &(pp_matmul){.y = m->to + first,
-                                          .y_stride = (size_t)m->w->n_out,
-                                          .n_tok = m->n,
-                                          .n_in = m->w->n_in,
-                                          .n_out = (int)(last - first),
-                                          .accumulate = m->accumulate});
-}
-
-static bool low_matrix(const matrix_args *m)
-{
-    const pp_rounding wanted = pp_low_wanted(m->w);
-    if (!wanted) return false;
-    pp_low_rows_round(&m->net->rounded, m->net->kernels, m->net->team, m->from, m->n, m->w->n_in, wanted);
-    pp_team_run(m->net->team, low_task, (void *)(uintptr_t)m);
-    return true;
-}
-#else
-static bool low_matrix(const matrix_args *m) { return (void)m, false; }
-#endif
-
 /* y = x W^T: this thread's outputs, as many at a time as fit decoded. */
 static void forward_task(void *arg, int thread, int n_thread)
 {
@@ -187,7 +158,7 @@ void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, re
                                            .n = w->n_out,
                                            .k = w->n_in,
                                            .accumulate = accumulate});
-    else if (!low_matrix(&(matrix_args){net, w, x, y, n, accumulate}))
+    else if (!pp_net_low(net, w, x, n, y, accumulate))
         pp_team_run(net->team, forward_task, &(matrix_args){net, w, x, y, n, accumulate});
 }
 
@@ -207,7 +178,7 @@ void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int
                                            .n = w->n_in,
                                            .k = w->n_out,
                                            .accumulate = accumulate});
-    else
+    else if (!pp_net_low_backward(net, w, dy, n, dx, accumulate))
         pp_team_run(net->team, backward_task, &(matrix_args){net, w, dy, dx, n, accumulate});
 }
 

@@ -19,7 +19,7 @@
 
 enum {
     PP_CHUNK = 64,               /* rows whose contribution to a norm's gradient is summed first */
-    PP_QUERIES = 64,             /* rows whose attention is computed together */
+    PP_QUERIES = 126,            /* rows whose attention is computed together: whole tiles of every level's gemm */
     PP_DECODED = 256 * 1024,     /* weights of a type other than f32 that a thread decodes at a time */
     PP_LOGITS = 8 * 1024 * 1024, /* logits that the loss keeps at a time, but at least 64 rows of them */
 };
@@ -93,7 +93,7 @@ typedef struct pp_net {
     real *scores;        /* [n_thread][2][PP_QUERIES][max_tok] */
     real *decoded;       /* [n_thread][PP_DECODED] */
     float *gemm;         /* [n_thread][PP_GEMM_SCRATCH] */
-    pp_low_rows rounded; /* [rows][widest] the input of a low-bit matrix */
+    pp_low_rows rounded; /* [rows][widest] the input of a low-bit matrix, or what comes back to it */
     real *logits;        /* [n_logits][n_vocab] */
     real *row_loss, *row_weight; /* [max_tok] */
     int32_t n_logits;
@@ -175,6 +175,9 @@ void pp_net_branch_backward(pp_net *net, int32_t layer, pp_site site, const real
 /* y = x W^T; dx = dy W; dw += dy^T x: of any matrix, without adapter or bias. */
 void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, real *y, bool accumulate);
 void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate);
+/* The same of low-bit matrices, and forward of block types, as products of integers (low.c); false: w is of another type. */
+bool pp_net_low(pp_net *net, const pp_linear *w, const real *x, int32_t n, real *y, bool accumulate);
+bool pp_net_low_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate);
 void pp_net_outer(pp_net *net, real *dw, const real *dy, const real *x, int32_t n, int32_t n_out, int32_t n_in);
 
 /* x_mid = x + attention(norm(x)); `again`: for the backward pass, nothing is observed. backward turns dx of x_mid's rows into that of x's (attention.c). */
