@@ -203,6 +203,15 @@ static bool try_softmax_again(const pp_kernels *k, const pp_kernels *truth)
         truth->softmax_again(want, n, 0.3f, lse);
         if (!compare_rows(p, want, (size_t)n, 0)) return false;
     }
+    float p[210], of[210]; /* where an exponential ends to be a normal number, and becomes 0 */
+    for (int i = 0; i < 210; i++) p[i] = of[i] = -86.0f - 0.1f * (float)i;
+    k->softmax_again(p, 210, 1, 0);
+    for (int i = 0; i < 210; i++) {
+        const double is = exp((double)of[i]);
+        CHECK(near((double)p[i], is, is >= 1.2e-38 ? 2e-7 * is : 1.2e-38), "exp(%g) is %g", (double)of[i],
+              (double)p[i]);
+        CHECK(p[i] == 0 || p[i] >= FLT_MIN, "exp(%g) is %g, which is subnormal", (double)of[i], (double)p[i]);
+    }
     return true;
 }
 

@@ -95,7 +95,7 @@ INLINE void score_quad(pippin_type type, const queries *h, int g, int n_query, c
         }
 }
 
-/* p = scores of n_query queries from g, that see n keys of the block; -infinity past these, so that their weight is 0. */
+/* p = scores of n_query queries from g by the first n keys of the block. */
 INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
 {
     const size_t d_head = (size_t)h->a->d_head;
@@ -110,8 +110,22 @@ INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const
         for (int o = 0; o < QUAD; o++) widen(type, b->k[j + o], 0, h->a->d_head, h->wide + (size_t)o * d_head);
         score_quad(PIPPIN_F32, h, g, n_query, b, j, wide);
     }
-    for (int i = 0; i < n_query; i++)
-        for (int j = n; j < PP_ATTEND_BLOCK; j++) h->p[(g + i) * PP_ATTEND_BLOCK + j] = -INFINITY;
+}
+
+/* Functions of their own: among all the rest gcc 12 has too few registers for them. */
+static NOINLINE void scores_f32(const queries *h, int g, int n_query, const block *b, int n)
+{
+    scores(PIPPIN_F32, h, g, n_query, b, n);
+}
+
+static NOINLINE void scores_bf16(const queries *h, int g, int n_query, const block *b, int n)
+{
+    scores(PIPPIN_BF16, h, g, n_query, b, n);
+}
+
+static NOINLINE void scores_i8(const queries *h, int g, int n_query, const block *b, int n)
+{
+    scores(PIPPIN_I8, h, g, n_query, b, n);
 }
 
 /* p = weights of one query, relative to its largest score so far; earlier sums shrink to that. */
@@ -214,16 +228,23 @@ INLINE int seen(const queries *h, const block *b, int query)
     return PP_MAX(0, PP_MIN(b->n, h->a->n_key + query / h->n_group - b->first));
 }
 
+/*
+ * All tokens pass over a block together. Of the last block each sees a key more than the one before it: scores are taken of all
+ * and those of keys that are not seen left out, and so are their values, by a weight of 0, where that surely gives 0: where
+ * they are integers.
+ */
 INLINE void attend_block(pippin_type type, queries *h, const block *b)
 {
-    /* Where all tokens see the whole block they pass over it together, else one by one. */
-    const int step = seen(h, b, 0) == b->n ? h->n : h->n_group;
-    for (int g = 0; g < h->n; g += step)
-        if (seen(h, b, g)) scores(type, h, g, step, b, seen(h, b, g));
-    for (int g = 0; g < h->n; g++)
-        if (seen(h, b, g)) softmax(type, h, g, b);
-    for (int g = 0; g < h->n; g += step)
-        if (seen(h, b, g)) mix(type, h, g, step, b, seen(h, b, g));
+    int from = 0;
+    while (!seen(h, b, from)) from += h->n_group;
+    const int most = seen(h, b, h->n - 1), n = h->n - from;
+    (type == PIPPIN_F32 ? scores_f32 : type == PIPPIN_BF16 ? scores_bf16 : scores_i8)(h, from, n, b, most);
+    for (int g = from; g < h->n; g++) {
+        for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
+        softmax(type, h, g, b);
+    }
+    const int step = type == PIPPIN_I8 || seen(h, b, from) == most ? n : h->n_group;
+    for (int g = from; g < h->n; g += step) mix(type, h, g, step, b, seen(h, b, g + step - 1));
 }
 
 /* Heads g .. g + n_group - 1 of all tokens; the scratch holds their q and out side by side, then p, then what is widened. */

@@ -34,7 +34,10 @@ INLINE vec v_round(vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT 
 INLINE vec v_abs(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 INLINE vec v_nan_to_zero(vec a) { return _mm256_and_ps(a, _mm256_cmp_ps(a, a, _CMP_ORD_Q)); }
 
-/* a * 2^n for an integral n of -152..129, rounded once: the first of two steps is exact. */
+/* a, or 0 where x < least. */
+INLINE vec v_zero_below(vec a, vec x, vec least) { return _mm256_and_ps(a, _mm256_cmp_ps(x, least, _CMP_NLT_UQ)); }
+
+/* a * 2^n for an integral n of -126..129, rounded once: the first of two steps is exact. */
 INLINE vec v_ldexp(vec a, vec n)
 {
     __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);

@@ -26,6 +26,11 @@ INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec v_round(vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE vec v_abs(vec a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
 INLINE vec v_nan_to_zero(vec a) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a); }
+INLINE vec v_zero_below(vec a, vec x, vec least)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), a);
+}
+
 INLINE vec v_ldexp(vec a, vec n) { return _mm512_scalef_ps(a, n); }
 
 INLINE vec v_swap_pairs(vec a) { return _mm512_permute_ps(a, 0xb1); }

@@ -87,6 +87,16 @@ INLINE vec v_nan_to_zero(vec a)
     return (vec){quad_and(a.lo, vceqq_f32(a.lo, a.lo)), quad_and(a.hi, vceqq_f32(a.hi, a.hi))};
 }
 
+INLINE quad quad_zero_below(quad a, quad x, quad least)
+{
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(x, least)));
+}
+
+INLINE vec v_zero_below(vec a, vec x, vec least)
+{
+    return (vec){quad_zero_below(a.lo, x.lo, least.lo), quad_zero_below(a.hi, x.hi, least.hi)};
+}
+
 INLINE quad quad_power_of_two(int32x4_t n)
 {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));

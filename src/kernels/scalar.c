@@ -48,7 +48,8 @@ static void k_matmul_bf16(const pp_matmul *m) { matmul(PIPPIN_BF16, m); }
 static float exp_of(float x)
 {
     if (isnan(x)) return x;
-    x = fminf(EXP_HIGH, fmaxf(EXP_LOW, x));
+    if (x < EXP_LOW) return 0;
+    x = fminf(EXP_HIGH, x);
     float n = rintf(x * EXP_LOG2E);
     float r = fmaf(n, -EXP_LN2_REST, fmaf(n, -EXP_LN2, x));
     float p = fmaf(EXP_P5, r, EXP_P4);

@@ -1,9 +1,9 @@
 /* vector.h - what is done to one row, element by element or to a single number, for any lanes_*.h. */
 
 /* See level.h. */
-INLINE vec v_exp(vec x)
+INLINE vec v_exp(vec of)
 {
-    x = v_min(v_set1(EXP_HIGH), v_max(v_set1(EXP_LOW), x));
+    const vec x = v_min(v_set1(EXP_HIGH), v_max(v_set1(EXP_LOW), of));
     vec n = v_round(v_mul(x, v_set1(EXP_LOG2E)));
     vec r = v_fma(n, v_set1(-EXP_LN2), x);
     r = v_fma(n, v_set1(-EXP_LN2_REST), r);
@@ -12,7 +12,7 @@ INLINE vec v_exp(vec x)
     p = v_fma(p, r, v_set1(EXP_P2));
     p = v_fma(p, r, v_set1(EXP_P1));
     p = v_fma(p, r, v_set1(EXP_P0));
-    return v_ldexp(v_add(v_fma(p, v_mul(r, r), r), v_set1(1.0f)), n);
+    return v_zero_below(v_ldexp(v_add(v_fma(p, v_mul(r, r), r), v_set1(1.0f)), n), of, v_set1(EXP_LOW));
 }
 
 /* Four sums hide the latency of the additions and keep each short, hence accurate. */
