@@ -162,7 +162,7 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * swiglu_backward   of y = swiglu(gate, up): gate[i] and up[i] become the gradients of the loss by them, given dy[i] (exact;
  *              scalar itself is within 1e-6 of |dy up| for gate, 5e-7 relative for up)
  * softmax      p[i] becomes exp(scale p[i] - lse), lse = log sum_i exp(scale p[i]), which is returned; n >= 1, some p[i]
- *              finite; no result is beyond 1, however large scale p[i]
+ *              finite; no result is beyond 1, however large scale p[i]; what would be less than 1.2e-38 is 0
  *              ((2e-6 + 2 ulp of the largest |scale p|) relative; lse 1e-6 of its own size + 2e-6)
  * softmax_again     the same where lse is known                            (exact; the bits that softmax itself gave)
  * log_sum      log sum_i exp(x[i]), n >= 1, some x[i] finite, none infinite or NaN but -infinity   (1e-6)

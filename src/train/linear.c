@@ -61,15 +61,6 @@ void pp_net_outer(pp_net *net, real *dw, const real *dy, const real *x, int32_t 
 
 /* ---- matrices of any type ---- */
 
-typedef struct matrix_args {
-    pp_net *net;
-    const pp_linear *w;
-    const real *from;
-    real *to;
-    int32_t n;
-    bool accumulate;
-} matrix_args;
-
 void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real *to)
 {
 #if PP_REAL_IS_FLOAT
@@ -86,7 +77,7 @@ void pp_net_decode(const pp_linear *w, size_t row, size_t first, size_t n, real 
 /* y = x W^T: this thread's outputs, as many at a time as fit decoded. */
 static void forward_task(void *arg, int thread, int n_thread)
 {
-    const matrix_args *m = arg;
+    const pp_matrix_args *m = arg;
     const size_t n_in = (size_t)m->w->n_in, n_out = (size_t)m->w->n_out;
     const size_t fit = PP_DECODED / n_in, tile = fit >= 32 ? fit / 32 * 32 : PP_MAX(fit, 1);
     real *decoded = m->net->decoded + (size_t)thread * PP_DECODED;
@@ -115,7 +106,7 @@ static void forward_task(void *arg, int thread, int n_thread)
 static void backward_task(void *arg, int thread, int n_thread)
 {
     enum { ROWS = 256, COLUMNS = PP_DECODED / ROWS };
-    const matrix_args *m = arg;
+    const pp_matrix_args *m = arg;
     const size_t n_in = (size_t)m->w->n_in, n_out = (size_t)m->w->n_out;
     real *decoded = m->net->decoded + (size_t)thread * PP_DECODED;
     size_t first, last;
@@ -145,6 +136,7 @@ static bool in_place(const pp_linear *w) { return PP_REAL_IS_FLOAT && w->type ==
 void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, real *y, bool accumulate)
 {
     const size_t in = (size_t)w->n_in, out = (size_t)w->n_out;
+    pp_matrix_args m = {net, w, x, y, n, accumulate};
     if (in_place(w))
         pp_net_multiply(net, &(pp_product){.a = x,
                                            .a_row = in,
@@ -158,13 +150,14 @@ void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, re
                                            .n = w->n_out,
                                            .k = w->n_in,
                                            .accumulate = accumulate});
-    else if (!pp_net_low(net, w, x, n, y, accumulate))
-        pp_team_run(net->team, forward_task, &(matrix_args){net, w, x, y, n, accumulate});
+    else if (!pp_net_low(&m))
+        pp_team_run(net->team, forward_task, &m);
 }
 
 void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate)
 {
     const size_t in = (size_t)w->n_in, out = (size_t)w->n_out;
+    pp_matrix_args m = {net, w, dy, dx, n, accumulate};
     if (in_place(w))
         pp_net_multiply(net, &(pp_product){.a = dy,
                                            .a_row = out,
@@ -178,8 +171,8 @@ void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int
                                            .n = w->n_in,
                                            .k = w->n_out,
                                            .accumulate = accumulate});
-    else if (!pp_net_low_backward(net, w, dy, n, dx, accumulate))
-        pp_team_run(net->team, backward_task, &(matrix_args){net, w, dy, dx, n, accumulate});
+    else if (!pp_net_low_backward(&m))
+        pp_team_run(net->team, backward_task, &m);
 }
 
 /* ---- bias ---- */

@@ -175,9 +175,17 @@ void pp_net_branch_backward(pp_net *net, int32_t layer, pp_site site, const real
 /* y = x W^T; dx = dy W; dw += dy^T x: of any matrix, without adapter or bias. */
 void pp_net_matrix(pp_net *net, const pp_linear *w, const real *x, int32_t n, real *y, bool accumulate);
 void pp_net_matrix_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate);
+typedef struct pp_matrix_args {
+    pp_net *net;
+    const pp_linear *w;
+    const real *from; /* x, or dy */
+    real *to;         /* y, or dx */
+    int32_t n;
+    bool accumulate;
+} pp_matrix_args;
 /* The same of low-bit matrices, and forward of block types, as products of integers (low.c); false: w is of another type. */
-bool pp_net_low(pp_net *net, const pp_linear *w, const real *x, int32_t n, real *y, bool accumulate);
-bool pp_net_low_backward(pp_net *net, const pp_linear *w, const real *dy, int32_t n, real *dx, bool accumulate);
+bool pp_net_low(pp_matrix_args *m);
+bool pp_net_low_backward(pp_matrix_args *m);
 void pp_net_outer(pp_net *net, real *dw, const real *dy, const real *x, int32_t n, int32_t n_out, int32_t n_in);
 
 /* x_mid = x + attention(norm(x)); `again`: for the backward pass, nothing is observed. backward turns dx of x_mid's rows into that of x's (attention.c). */
