@@ -145,8 +145,9 @@ enum { LOW_TOKENS = 8, PROBE_SUMS = 12 };
 #define LOW_DOWN(a, n)   _mm512_srai_epi32(a, (unsigned)(n))
 #define LOW_BESIDE       2
 #define LOW_PANEL_EVEN   true
-#define LOW_PANEL_TOKENS 8
-#define LOW_PANEL_SIZES  LOW_SIZES_8
+#define LOW_PANEL_TOKENS 6
+#define LOW_PANEL_SIZES  LOW_SIZES_6
+#define PANEL_GROUPS     2
 #define PANEL_TOKENS     64
 enum { LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 9 };
 INLINE ivec i_widen(isum acc) { return acc; }

@@ -7,7 +7,7 @@
  * are instructions for such products an isum is int32 from the start; elsewhere it is int16, which saves additions.
  *
  * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. From LOW_PANEL_FROM tokens on, codes of up to
- * LOW_PANEL_BITS are unpacked once into a panel in L1 that all tokens pass (low_panel).
+ * LOW_PANEL_BITS are unpacked once into a panel in L1 that all tokens pass (low_many.h).
  */
 enum {
     ROW_VECTORS = PP_LOW_ROWS / LANES,
@@ -38,6 +38,9 @@ INLINE void low_fetch(const uint8_t *codes, int bytes)
 #if !defined(LOW_BESIDE)
 #define LOW_BESIDE 1 /* vectors of a block that are in registers at a time */
 #endif
+#if !defined(PANEL_GROUPS)
+#define PANEL_GROUPS 1 /* of rows, whose panels a tile multiplies together */
+#endif
 #if !defined(LOW_PANEL_EVEN)
 #define LOW_PANEL_EVEN false /* tiles of one size, or as large as they get and a rest */
 #endif
@@ -50,17 +53,36 @@ INLINE vec low_span(int bits, const pp_low_matmul *m, int t, int span, ivec dot,
     return v_fma(i_to_float(dot), v_set1(m->x_scale[at]), sum);
 }
 
-/* Rows o + v * LANES .., as far as the group's n are there, of token t: from the sum over all spans to y. */
-INLINE void low_put(int bits, const pp_low_matmul *m, int t, const uint8_t *group, int o, int n, int v, vec sum)
+/* Where vector v of a group's rows goes, which are rows o .. and n of them there. */
+typedef struct low_outputs {
+    vec scale, bias;
+    float *y; /* of token 0 */
+    int some; /* of the lanes */
+} low_outputs;
+
+INLINE low_outputs low_to(const pp_low_matmul *m, const uint8_t *group, int o, int n, int v)
 {
     const int some = PP_MAX(0, PP_MIN(LANES, n - v * LANES));
-    if (some == 0) return;
-    float *y = m->y + (size_t)t * m->y_stride + o + v * LANES;
+    const bool bias = m->bias && some;
+    return (low_outputs){.scale = v_load((const float *)(const void *)group + v * LANES),
+                         .bias = bias ? v_load_n(m->bias + o + v * LANES, some) : v_zero(),
+                         .y = m->y + o + v * LANES,
+                         .some = some};
+}
+
+/* Token t's, from the sum over all spans. */
+INLINE void low_put(int bits, const pp_low_matmul *m, int t, const low_outputs *to, vec sum)
+{
+    float *y = to->y + (size_t)t * m->y_stride;
     if (bits < 8) sum = v_fma(v_set1(-(float)((1 << bits) - 1) / 2), v_set1(m->x_offset[t]), sum);
-    vec r = v_mul(sum, v_load((const float *)(const void *)group + v * LANES));
-    if (m->bias) r = v_add(r, v_load_n(m->bias + o + v * LANES, some));
-    if (m->accumulate) r = v_add(v_load_n(y, some), r);
-    v_store_n(y, r, some);
+    vec r = v_mul(sum, to->scale);
+    if (m->bias) r = v_add(r, to->bias);
+    if (to->some == LANES) {
+        v_store(y, m->accumulate ? v_add(v_load(y), r) : r);
+    } else if (to->some) {
+        if (m->accumulate) r = v_add(v_load_n(y, to->some), r);
+        v_store_n(y, r, to->some);
+    }
 }
 
 /* Tokens of a tile. */
@@ -160,8 +182,11 @@ INLINE void low_tile(int bits, int n_x, const pp_low_matmul *m, int t, const uin
         UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) sum[i][v] =
             low_span(bits, m, t + i, span, dot[i][v], sum[i][v]);
     }
-    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
-        low_put(bits, m, t + i, group, o, n, v, sum[i][v]);
+    UNROLL for (int v = 0; v < ROW_VECTORS; v++)
+    {
+        const low_outputs to = low_to(m, group, o, n, v);
+        UNROLL for (int i = 0; i < n_x; i++) low_put(bits, m, t + i, &to, sum[i][v]);
+    }
 }
 
 /* Each size is a function of its own: where all are one, gcc 12 has sums on the stack that would fit registers. */
@@ -175,76 +200,13 @@ LOW_SIZES(LOW_TILES)
 #undef LOW_TILES
 #undef LOW_TILE
 
-#ifdef LOW_MATRIX
-#include "kernels/low_matrix.h"
-#else
-#include "kernels/low_panel.h"
-#endif
-
-/*
- * Tokens t .. t + n_x - 1 with vectors v and v + 1 of a span's codes: their products are added to the sums. fresh: this tile fills
- * the panel, for those that follow it.
- */
-INLINE void low_panel_tile(int bits, bool fresh, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *codes,
-                           uint8_t *panel, int n_step, int v, float *sums)
-{
-    ivec dot[LOW_PANEL_TOKENS][2];
-    low_panel_dots(bits, fresh, n_x, m->x + (size_t)t * m->x_stride + span * PP_LOW_SPAN, m->x_stride, codes, panel, v,
-                   n_step, dot);
-    UNROLL for (int i = 0; i < n_x; i++)
-    {
-        float *sum = sums + i * PP_LOW_ROWS + v * LANES;
-        v_store(sum, low_span(bits, m, t + i, span, dot[i][0], v_load(sum)));
-        v_store(sum + LANES, low_span(bits, m, t + i, span, dot[i][1], v_load(sum + LANES)));
-    }
-}
-
-/* The same of as many tokens as there are, up to LOW_PANEL_TOKENS. */
-INLINE void low_panel_some(int bits, bool fresh, int n_x, const pp_low_matmul *m, int t, int span, const uint8_t *codes,
-                           uint8_t *panel, int n_step, int v, float *sums)
-{
-    switch (n_x) {
-#define CASE(size)                                                                                                     \
-    case size: low_panel_tile(bits, fresh, size, m, t, span, codes, panel, n_step, v, sums); break;
-        LOW_PANEL_SIZES(CASE)
-#undef CASE
-    }
-}
-
-/* At most PANEL_TOKENS tokens from t on with one group of rows. The first of them unpack what the others find in the panel. */
-INLINE void low_panel(int bits, const pp_low_matmul *m, int t, int n_tok, const uint8_t *group, int o, int n)
-{
-    _Alignas(64) uint8_t panel[SPAN_STEPS * PP_LOW_BLOCK];
-    _Alignas(64) float sums[PANEL_TOKENS * PP_LOW_ROWS];
-    const uint8_t *codes = group + PP_LOW_ROWS * sizeof(float);
-    const int tile = LOW_PANEL_EVEN ? even_step(n_tok, LOW_PANEL_TOKENS) : PP_MIN(LOW_PANEL_TOKENS, n_tok);
-    memset(sums, 0, (size_t)n_tok * PP_LOW_ROWS * sizeof *sums);
-    for (int i = 0; i < n_tok; i++)
-        prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
-    for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
-        const int n_step = PP_MIN(PP_LOW_SPAN, m->n_in - k) / 4;
-        for (int v = 0; v < ROW_VECTORS; v += 2)
-            low_panel_some(bits, true, tile, m, t, span, codes, panel, n_step, v, sums);
-        for (int i = tile; i < n_tok; i += tile)
-            for (int v = 0; v < ROW_VECTORS; v += 2)
-                low_panel_some(bits, false, PP_MIN(tile, n_tok - i), m, t + i, span, codes, panel, n_step, v,
-                               sums + i * PP_LOW_ROWS);
-        codes += n_step * bits / 8 * PP_LOW_BLOCK;
-    }
-    for (int i = 0; i < n_tok; i++)
-        for (int v = 0; v < ROW_VECTORS; v++)
-            low_put(bits, m, t + i, group, o, n, v, v_load(sums + i * PP_LOW_ROWS + v * LANES));
-}
+#include "kernels/low_many.h"
 
 INLINE void low_matmul(int bits, const pp_low_matmul *m)
 {
     const size_t group_bytes = pp_low_group_bytes(bits, (size_t)m->n_in);
     if (bits <= LOW_PANEL_BITS && m->n_tok >= LOW_PANEL_FROM) {
-        for (int t = 0; t < m->n_tok; t += PANEL_TOKENS) {
-            const uint8_t *group = m->w;
-            for (int o = 0; o < m->n_out; o += PP_LOW_ROWS, group += group_bytes)
-                low_panel(bits, m, t, PP_MIN(PANEL_TOKENS, m->n_tok - t), group, o, PP_MIN(PP_LOW_ROWS, m->n_out - o));
-        }
+        low_many(bits, m);
         return;
     }
     const uint8_t *group = m->w;

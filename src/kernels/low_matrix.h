@@ -77,12 +77,14 @@ INLINE void low_panel_multiply(int bits, int n_x, const int8_t *x, size_t x_stri
     }
 }
 
-/* As in low_panel.h, where codes are unpacked as they are multiplied. */
-INLINE void low_panel_dots(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
-                           uint8_t *panel, int v, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
+/* As in low_panel.h, where codes are unpacked as they are multiplied; of one panel. */
+INLINE void low_panel_dots(int bits, bool fresh, int n_group, int n_x, const int8_t *x, size_t x_stride,
+                           const low_panels *p, int v, ivec dot[LOW_PANEL_TOKENS][PANEL_VECTORS])
 {
-    if (fresh && v == 0) low_unpack(bits, codes, n_step, panel);
-    low_panel_multiply(bits, n_x, x, x_stride, panel, v, n_step, dot);
+    _Static_assert(PANEL_GROUPS == 1, "panels of matrices are multiplied one by one");
+    (void)n_group;
+    if (fresh && v == 0) low_unpack(bits, p->codes, p->n_step, p->panel);
+    low_panel_multiply(bits, n_x, x, x_stride, p->panel, v, p->n_step, dot);
 }
 
 /* As in low_panel.h. */

@@ -1,58 +1,59 @@
 /* low_panel.h - the panel of low.h and its tiles, for any lanes_*.h without instructions that multiply matrices. */
 
 /*
- * dot[i] = token i times two vectors of rows, for i < n_x; no more than a sum holds. fresh: their codes come from `codes`, a group's,
- * and go to the panel, a byte each: [n_step][32][4]; else the panel has them already.
+ * dot[i] = token i times two vectors of each of n_group panels, for i < n_x; no more steps than a sum holds. fresh: their codes are
+ * unpacked into the panels as they are multiplied; else the panels have them already.
  */
-INLINE void low_panel_run(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
-                          uint8_t *panel, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
+INLINE void low_panel_run(int bits, bool fresh, int n_group, int n_x, const int8_t *x, size_t x_stride,
+                          const low_panels *p, int n_step, ivec dot[LOW_PANEL_TOKENS][PANEL_VECTORS])
 {
-    isum acc[LOW_PANEL_TOKENS][2];
-    UNROLL for (int i = 0; i < n_x; i++) acc[i][0] = acc[i][1] = i_nothing();
+    const int n_vec = 2 * n_group;
+    const uint8_t *codes = p->codes;
+    uint8_t *panel = p->panel;
+    isum acc[LOW_PANEL_TOKENS][PANEL_VECTORS];
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < n_vec; v++) acc[i][v] = i_nothing();
     for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits) {
-        if (fresh) low_fetch(codes, 8 * LANES);
+        if (fresh) UNROLL for (int g = 0; g < n_group; g++) low_fetch_panel(bits, n_group, p, g, codes);
         UNROLL for (int j = 0; j < 8 / bits; j++)
         {
-            uint8_t *at = panel + j * PP_LOW_BLOCK, *beside = at + 4 * LANES;
-            const ivec w0 = fresh ? low_codes(bits, i_load(codes), j) : i_load(at);
-            const ivec w1 = fresh ? low_codes(bits, i_load(codes + 4 * LANES), j) : i_load(beside);
-            if (fresh) {
-                i_store(at, w0);
-                i_store(beside, w1);
+            ivec w[PANEL_VECTORS];
+            UNROLL for (int v = 0; v < n_vec; v++)
+            {
+                const size_t group = (size_t)(v / 2);
+                uint8_t *at = panel + group * PANEL_BYTES + j * PP_LOW_BLOCK + v % 2 * 4 * LANES;
+                w[v] =
+                    fresh ? low_codes(bits, i_load(codes + group * p->group_bytes + v % 2 * 4 * LANES), j) : i_load(at);
+                if (fresh) i_store(at, w[v]);
             }
             UNROLL for (int i = 0; i < n_x; i++)
             {
                 const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
-                acc[i][0] = bits == 8 ? i_dot8(acc[i][0], w0, four) : i_dot(acc[i][0], w0, four);
-                acc[i][1] = bits == 8 ? i_dot8(acc[i][1], w1, four) : i_dot(acc[i][1], w1, four);
+                UNROLL for (int v = 0; v < n_vec; v++) acc[i][v] =
+                    bits == 8 ? i_dot8(acc[i][v], w[v], four) : i_dot(acc[i][v], w[v], four);
             }
         }
         if (fresh) codes += PP_LOW_BLOCK;
     }
-    UNROLL for (int i = 0; i < n_x; i++)
-    {
-        dot[i][0] = bits == 8 ? i_widen8(acc[i][0]) : i_widen(acc[i][0]);
-        dot[i][1] = bits == 8 ? i_widen8(acc[i][1]) : i_widen(acc[i][1]);
-    }
+    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < n_vec; v++) dot[i][v] =
+        bits == 8 ? i_widen8(acc[i][v]) : i_widen(acc[i][v]);
 }
 
-/* The same of a whole span, with vectors v and v + 1. */
-INLINE void low_panel_dots(int bits, bool fresh, int n_x, const int8_t *x, size_t x_stride, const uint8_t *codes,
-                           uint8_t *panel, int v, int n_step, ivec dot[LOW_PANEL_TOKENS][2])
+/* The same of a whole span, with vectors v and v + 1 of each panel. */
+INLINE void low_panel_dots(int bits, bool fresh, int n_group, int n_x, const int8_t *x, size_t x_stride,
+                           const low_panels *p, int v, ivec dot[LOW_PANEL_TOKENS][PANEL_VECTORS])
 {
     const int most = LOW_STEPS(bits);
-    panel += v * LANES * 4;
-    codes += v * LANES * 4;
-    low_panel_run(bits, fresh, n_x, x, x_stride, codes, panel, PP_MIN(n_step, most), dot);
-    for (int s = most; most < SPAN_STEPS && s < n_step; s += most) {
-        ivec more[LOW_PANEL_TOKENS][2];
-        low_panel_run(bits, fresh, n_x, x + 4 * s, x_stride, codes + s * bits / 8 * PP_LOW_BLOCK,
-                      panel + s * PP_LOW_BLOCK, PP_MIN(n_step - s, most), more);
-        UNROLL for (int i = 0; i < n_x; i++)
-        {
-            dot[i][0] = i_add(dot[i][0], more[i][0]);
-            dot[i][1] = i_add(dot[i][1], more[i][1]);
-        }
+    low_panels part = *p;
+    part.codes += v * LANES * 4;
+    part.panel += v * LANES * 4;
+    low_panel_run(bits, fresh, n_group, n_x, x, x_stride, &part, PP_MIN(p->n_step, most), dot);
+    for (int s = most; most < SPAN_STEPS && s < p->n_step; s += most) {
+        ivec more[LOW_PANEL_TOKENS][PANEL_VECTORS];
+        part.codes += most * bits / 8 * PP_LOW_BLOCK;
+        part.panel += most * PP_LOW_BLOCK;
+        low_panel_run(bits, fresh, n_group, n_x, x + 4 * s, x_stride, &part, PP_MIN(p->n_step - s, most), more);
+        UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int h = 0; h < 2 * n_group; h++) dot[i][h] =
+            i_add(dot[i][h], more[i][h]);
     }
 }
 

@@ -6,6 +6,9 @@
 
 #include "model/forward.h"
 
+/* Outputs that threads share out: two groups of rows, which a kernel may multiply together. */
+enum { GRAIN = 64 };
+
 typedef struct region region;
 struct region {
     const pp_state *st;
@@ -45,13 +48,13 @@ void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t
 
 static size_t job_grains(const region *r, int job)
 {
-    return ((size_t)linear_of(r->st, &r->jobs[job])->n_out + PP_GRAIN - 1) / PP_GRAIN;
+    return ((size_t)linear_of(r->st, &r->jobs[job])->n_out + GRAIN - 1) / GRAIN;
 }
 
 /* The outputs that n grains of a job hold: the last one may be cut. */
 static size_t grain_end(const region *r, int job, size_t n)
 {
-    return PP_MIN(n * PP_GRAIN, (size_t)linear_of(r->st, &r->jobs[job])->n_out);
+    return PP_MIN(n * GRAIN, (size_t)linear_of(r->st, &r->jobs[job])->n_out);
 }
 
 /* Outputs in grains: of all jobs at once where something is to be done to them then, else of one job after the other. */
@@ -67,10 +70,10 @@ static void region_rows(const region *r, size_t first, size_t last)
     size_t at = 0; /* of the job's first grain in the region */
     for (int i = 0; i < r->n_job; i++) {
         const size_t end = at + job_grains(r, i), from = PP_MAX(first, at), to = PP_MIN(last, end);
-        if (from < to) r->part(r, i, (from - at) * PP_GRAIN, grain_end(r, i, to - at));
+        if (from < to) r->part(r, i, (from - at) * GRAIN, grain_end(r, i, to - at));
         if (!r->then) at = end;
     }
-    if (r->then) r->then(r->st, r->first_row, r->n_row, first * PP_GRAIN, grain_end(r, 0, last));
+    if (r->then) r->then(r->st, r->first_row, r->n_row, first * GRAIN, grain_end(r, 0, last));
 }
 
 /* What follows reads the outputs again: so few rows at a time that they are in L2 then, and as many as a kernel has use for. */
