@@ -16,13 +16,16 @@ enum {
     FAR = 16384                   /* and from memory into L2, which can wait for more of them at a time */
 };
 
-INLINE void low_fetch(const uint8_t *codes, int bytes)
+/* `bytes` of codes, a distance ahead of these: the nearer ones into L1, the farther ones into L2. */
+INLINE void low_fetch_ahead(const uint8_t *codes, int bytes, size_t nearer, size_t farther)
 {
     for (int line = 0; line < bytes; line += 64) {
-        prefetch_l2(codes + FAR + line);
-        prefetch_l1(codes + NEAR + line);
+        prefetch_l2(codes + farther + line);
+        prefetch_l1(codes + nearer + line);
     }
 }
+
+INLINE void low_fetch(const uint8_t *codes, int bytes) { low_fetch_ahead(codes, bytes, NEAR, FAR); }
 
 /* What a level says only where it differs. */
 #if !defined(PANEL_TOKENS)

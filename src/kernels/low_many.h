@@ -17,17 +17,6 @@ typedef struct low_panels {
     int n_step;
 } low_panels;
 
-/* A block of group g, of those that the panels are filled with next into L2, and of their next span into L1. */
-INLINE void low_fetch_panel(int bits, int n_group, const low_panels *p, int g, const uint8_t *codes)
-{
-    const size_t span = (size_t)(SPAN_STEPS * bits / 8 * PP_LOW_BLOCK);
-    codes += (size_t)g * p->group_bytes;
-    for (int line = 0; line < 8 * LANES; line += 64) {
-        prefetch_l2(codes + (size_t)n_group * p->group_bytes + line);
-        prefetch_l1(codes + span + line);
-    }
-}
-
 #ifdef LOW_MATRIX
 #include "kernels/low_matrix.h"
 #else

@@ -8,12 +8,15 @@ INLINE void low_panel_run(int bits, bool fresh, int n_group, int n_x, const int8
                           const low_panels *p, int n_step, ivec dot[LOW_PANEL_TOKENS][PANEL_VECTORS])
 {
     const int n_vec = 2 * n_group;
+    const size_t span = (size_t)(SPAN_STEPS * bits / 8 * PP_LOW_BLOCK);
     const uint8_t *codes = p->codes;
     uint8_t *panel = p->panel;
     isum acc[LOW_PANEL_TOKENS][PANEL_VECTORS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < n_vec; v++) acc[i][v] = i_nothing();
     for (int s = 0; s < n_step; s += 8 / bits, panel += 8 / bits * PP_LOW_BLOCK, x += 32 / bits) {
-        if (fresh) UNROLL for (int g = 0; g < n_group; g++) low_fetch_panel(bits, n_group, p, g, codes);
+        if (fresh)
+            UNROLL for (int g = 0; g < n_group; g++) /* the next span, and the groups that come after these */
+                low_fetch_ahead(codes + (size_t)g * p->group_bytes, 8 * LANES, span, (size_t)n_group * p->group_bytes);
         UNROLL for (int j = 0; j < 8 / bits; j++)
         {
             ivec w[PANEL_VECTORS];

@@ -7,7 +7,7 @@
 #include "model/forward.h"
 
 /* Outputs that threads share out: two groups of rows, which a kernel may multiply together. */
-enum { GRAIN = 64 };
+enum { GRAIN = 2 * PP_LOW_ROWS };
 
 typedef struct region region;
 struct region {
