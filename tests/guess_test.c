@@ -16,6 +16,9 @@ typedef struct machine {
     size_t n_prompt;               /* and so many there are before the first */
     int n_hoped;                   /* tokens that were asked for beyond those that come */
     double noise;
+    double slower,
+        phase; /* where others use it too: all takes `slower` times as long in every other phase, of so many seconds */
+    double now;
     uint64_t n_random;
 } machine;
 
@@ -27,9 +30,13 @@ static machine make_machine(double more, int free_tokens, double guess)
     return m;
 }
 
+/* What takes so long takes this time. */
 static double noisy(machine *m, double seconds)
 {
-    return seconds * (1 + m->noise * (pp_random_unit(3, 1, m->n_random++) - 0.5));
+    if (m->slower > 0 && (int64_t)(m->now / m->phase) % 2) seconds *= m->slower;
+    seconds *= 1 + m->noise * (pp_random_unit(3, 1, m->n_random++) - 0.5);
+    m->now += seconds;
+    return seconds;
 }
 
 /* Seconds for n tokens with guesses that are right with probability a; fixed > 0: so many each time. */
@@ -125,6 +132,32 @@ static void test_turns(void **state)
         const double wrong = run(&m, &pace, &odds, 0, 256, 0);
         if (!(wrong <= 1.1 * 256)) fail_msg("%g lost when it is over", wrong - 256);
     }
+}
+
+/* A machine that is slower for a while, again and again, so that passes of two sizes are seen in different times. */
+static void test_slow_phases(void **state)
+{
+    (void)state;
+    static const double shares[] = {0.5, 0.7, 0.85}, phases[] = {10, 160, 640};
+    enum { N = 10000 };
+    double all = 0;
+    int n = 0;
+    FOR_MACHINES(m)
+    {
+        if (dearer[i_] > 0.35 || guesses[j_] > 0.12 || guesses[j_] == 0) continue;
+        for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+            pp_pace pace = {0}, unused = {0};
+            pp_odds odds = {0}, none = {0};
+            double best = INFINITY;
+            m.slower = 1.6;
+            m.phase = phases[n++ % 3];
+            for (int32_t k = 1; k <= PP_MAX_DRAFT; k++) best = fmin(best, run(&m, &unused, &none, shares[i], N, k));
+            const double lost = run(&m, &pace, &odds, shares[i], N, 0) / best - 1;
+            if (!(lost < 0.1)) fail_msg("phases of %g s, %g right: %g lost", m.phase, shares[i], lost);
+            all += lost;
+        }
+    }
+    if (!(all / n < 0.03)) fail_msg("%g lost on average", all / n);
 }
 
 /* One pass that takes a hundred times as long, as when the machine was busy, is no lasting reason for anything. */
@@ -225,8 +258,9 @@ static void test_lookup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_right),   cmocka_unit_test(test_finds_the_best),
-                                       cmocka_unit_test(test_turns),         cmocka_unit_test(test_a_hiccup),
-                                       cmocka_unit_test(test_reading_first), cmocka_unit_test(test_lookup)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_right), cmocka_unit_test(test_finds_the_best),
+                                       cmocka_unit_test(test_turns),       cmocka_unit_test(test_slow_phases),
+                                       cmocka_unit_test(test_a_hiccup),    cmocka_unit_test(test_reading_first),
+                                       cmocka_unit_test(test_lookup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,24 @@ INLINE void low_fetch_ahead(const uint8_t *codes, int bytes, size_t nearer, size
 
 INLINE void low_fetch(const uint8_t *codes, int bytes) { low_fetch_ahead(codes, bytes, NEAR, FAR); }
 
+/*
+ * Block b of some tokens' codes. Where products take as long as their codes, a core stops to multiply while it has no place for
+ * one more line to wait in. Then the two lines of a block are asked for at different times, turn by turn.
+ */
+INLINE void low_fetch_block(int bits, int n_x, const uint8_t *codes, int b)
+{
+    _Static_assert(PP_LOW_BLOCK == 128, "two lines");
+    const int line = 64 * (b % 2);
+    if (n_x <= (bits == 2 ? 1 : bits)) {
+        low_fetch(codes, PP_LOW_BLOCK);
+        return;
+    }
+    prefetch_l2(codes + FAR / 2 + line);
+    prefetch_l2(codes + FAR / 4 + (64 - line));
+    prefetch_l1(codes + NEAR / 2);
+    prefetch_l1(codes + NEAR / 2 + 64);
+}
+
 /* What a level says only where it differs. */
 #if !defined(PANEL_TOKENS)
 #define PANEL_TOKENS 40 /* whose sums and inputs share 32 KB of L1 with the panel */
@@ -121,7 +139,7 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++)
         UNROLL for (int s = 0; s < n_set; s++) sum[i][v][s] = i_nothing();
     for (int b = 0; b < n_block; b++, codes += PP_LOW_BLOCK, x += columns) {
-        low_fetch(codes, PP_LOW_BLOCK);
+        low_fetch_block(bits, n_x, codes, b);
         UNROLL for (int v = 0; v < ROW_VECTORS; v += LOW_BESIDE)
         {
             ivec w[LOW_BESIDE], u[LOW_BESIDE];
