@@ -477,6 +477,12 @@ PIPPIN_API pippin_status pippin_session_fill(pippin_session *session, size_t n_t
    CANCELLED within one layer's time. */
 PIPPIN_API void pippin_session_cancel(pippin_session *session);
 
+/* at_layer is called before each layer of this session's passes, with the layer's number, by the thread that evaluates: to see how
+   far a long prompt is, or how the machine does meanwhile. Of sessions that share a pass the first one's is called. It may cancel a
+   session, and do nothing else with any. NULL: none. */
+PIPPIN_API void pippin_session_on_layer(pippin_session *session, void (*at_layer)(void *user, int32_t layer),
+                                        void *user);
+
 /*
  * Logits of every token of a text, which need not be one sequence. Forgets the session's timeline.
  * segments: equal numbers belong together, and a token attends to earlier tokens of its own segment only; a negative one

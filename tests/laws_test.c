@@ -351,10 +351,55 @@ static int stop_at_once(void *user, size_t i, const float *logits)
     return i == 2;
 }
 
+static int stop_never(void *user, size_t i, const float *logits)
+{
+    (void)user, (void)i, (void)logits;
+    return 0;
+}
+
 static int cancel_and_stop(void *user, const pippin_token_event *event)
 {
     if (event->id >= 0) pippin_session_cancel(user);
     return 1;
+}
+
+/* Layers that were announced, and the one that is not to be computed any more. */
+typedef struct layers {
+    int32_t n, n_layer, stop_at;
+    pippin_session *s;
+} layers;
+
+static void count_layer(void *user, int32_t layer)
+{
+    layers *l = user;
+    assert_int_equal(layer, l->n++ % l->n_layer);
+    if (layer == l->stop_at) pippin_session_cancel(l->s);
+}
+
+/* at_layer hears of every layer in its order; what it cancels is not computed. */
+static void test_layers(void **state)
+{
+    (void)state;
+    pippin_config c = small_afm();
+    pippin_model *model;
+    pippin_error failure;
+    int32_t tokens[N];
+    make_tokens(tokens, N, c.n_vocab, 13);
+    OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, &model, err));
+    layers l = {.n_layer = c.n_layer, .stop_at = -1, .s = session(model, (pippin_session_options){0})};
+    pippin_session_on_layer(l.s, count_layer, &l);
+    OK(pippin_session_sync(l.s, tokens, N, err));
+    assert_int_equal(l.n, c.n_layer);
+    OK(pippin_session_score(l.s, &(pippin_score){.tokens = tokens, .n_tok = 3, .row = stop_never}, err));
+    assert_int_equal(l.n, 2 * c.n_layer);
+    l.stop_at = 1;
+    assert_int_equal(pippin_session_sync(l.s, tokens, N, &failure), PIPPIN_E_CANCELLED);
+    assert_int_equal(l.n, 2 * c.n_layer + 2);
+    pippin_session_on_layer(l.s, NULL, NULL);
+    OK(pippin_session_sync(l.s, tokens, N, err));
+    assert_int_equal(l.n, 2 * c.n_layer + 2);
+    pippin_session_free(l.s);
+    pippin_model_free(model);
 }
 
 static void test_cancel(void **state)
@@ -402,6 +447,7 @@ int main(void)
                                        cmocka_unit_test(test_no_allocation),
                                        cmocka_unit_test(test_generation),
                                        cmocka_unit_test(test_context_full),
+                                       cmocka_unit_test(test_layers),
                                        cmocka_unit_test(test_cancel),
                                        cmocka_unit_test(test_nothing_leaks)};
     return cmocka_run_group_tests(tests, NULL, NULL);

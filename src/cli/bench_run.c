@@ -17,6 +17,42 @@ static double probe_multiply(pp_bench *b)
     return rate;
 }
 
+/*
+ * What the machine could have done while something was measured: by looks at it before, after, and as often as is worth it meanwhile.
+ * Machines that others use have other speeds from one tenth of a second to the next.
+ */
+typedef struct meanwhile {
+    pp_bench *b;
+    double (*probe)(pp_bench *b);
+    double rate, since;    /* of the last look, and when it was over */
+    double seconds, could; /* between looks, without their own time, and how much was possible in these */
+} meanwhile;
+
+static meanwhile begin(pp_bench *b, double (*probe)(pp_bench *b))
+{
+    meanwhile m = {.b = b, .probe = probe, .rate = probe(b)};
+    m.since = pp_seconds();
+    return m;
+}
+
+static void look(meanwhile *m)
+{
+    const double seconds = pp_seconds() - m->since, rate = m->probe(m->b);
+    m->seconds += seconds;
+    m->could += seconds * (m->rate + rate) / 2;
+    m->rate = rate;
+    m->since = pp_seconds();
+}
+
+/* Looks take some 10 ms and empty the caches. */
+static bool is_time(const meanwhile *m) { return pp_seconds() - m->since >= 0.1; }
+
+static void look_at_layer(void *m, int32_t layer)
+{
+    (void)layer;
+    if (is_time(m)) look(m);
+}
+
 /* ---- what is measured ---- */
 
 /* New tokens from `first` on, so that no part of the cache is found again. */
@@ -43,12 +79,14 @@ static int bench_prompt(pp_bench *b, pp_bench_test *t)
 {
     double seconds;
     draw(b, 0, t->n);
-    const double before = probe_multiply(b);
+    meanwhile m = begin(b, probe_multiply);
+    pippin_session_on_layer(b->loaded.session, look_at_layer, &m);
     int code = evaluate(b, t->n, 1, &seconds);
+    pippin_session_on_layer(b->loaded.session, NULL, NULL);
     if (code) return code;
-    const double peak = (before + probe_multiply(b)) / 2, rate = (double)t->n / seconds;
-    pp_series_add(&t->rate, rate);
-    pp_series_add(&t->peak, rate * t->macs / peak);
+    look(&m);
+    pp_series_add(&t->rate, t->n / m.seconds);
+    pp_series_add(&t->peak, t->n * t->macs / m.could);
     return 0;
 }
 
@@ -67,20 +105,26 @@ static int prepare_generate(pp_bench *b, const pp_bench_test *t)
     return 0;
 }
 
+/* n tokens took what there was between looks. */
+static void add_piece(pp_bench_test *t, int32_t n, meanwhile *m)
+{
+    pp_series_add(&t->rate, n / m->seconds);
+    pp_series_add(&t->bandwidth, n * t->bytes / m->could);
+    m->seconds = m->could = 0;
+}
+
 static int bench_generate(pp_bench *b, pp_bench_test *t)
 {
     const int32_t start = t->depth ? t->depth : PP_BENCH_SHORT;
     int code = prepare_generate(b, t);
-    double seconds, before = probe_read(b);
-    for (int32_t done = 0; done < t->n && !code; done += PP_BENCH_PIECE) {
-        const int32_t n = PP_MIN(PP_BENCH_PIECE, t->n - done);
-        double sum = 0;
-        for (int32_t i = 1; i <= n && !code; i++, sum += seconds) code = evaluate(b, start + done + i, 1, &seconds);
-        if (code) break;
-        const double after = probe_read(b), rate = (double)n / sum;
-        pp_series_add(&t->rate, rate);
-        pp_series_add(&t->bandwidth, rate * t->bytes / ((before + after) / 2));
-        before = after;
+    double seconds;
+    meanwhile m = begin(b, probe_read);
+    for (int32_t done = 1, in_piece = 1; done <= t->n && !code; done++, in_piece++) {
+        code = evaluate(b, start + done, 1, &seconds);
+        if (code || (done < t->n && !is_time(&m))) continue;
+        look(&m);
+        add_piece(t, in_piece, &m);
+        in_piece = 0;
     }
     return code;
 }

@@ -19,7 +19,7 @@ enum {
     PP_BENCH_MAX_DEPTH = 8,
     PP_BENCH_MAX_BATCH = 6,
     PP_BENCH_MAX_TEST = 2 + PP_BENCH_MAX_VERIFY + PP_BENCH_MAX_DEPTH + PP_BENCH_MAX_BATCH,
-    PP_BENCH_PIECE = 16, /* tokens, or pairs of passes, that are timed between two looks at the memory */
+    PP_BENCH_PIECE = 16, /* tokens of a batch, or pairs of passes, that are timed in a round */
     PP_BENCH_SHORT = 8   /* tokens in the cache before the first that is timed */
 };
 

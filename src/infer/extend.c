@@ -72,7 +72,9 @@ pippin_status pp_extend_pass(const pp_extension *items, int32_t n, pippin_error 
     const double start = pp_seconds();
     gather(&g, n, true);
     gather(&g, n, false);
-    const pp_pass pass = {g.work->rows, g.n_row, g.sequences, g.n_sequence, items[0].s->no_bypass};
+    const pippin_session *first = items[0].s;
+    const pp_pass pass = {g.work->rows,     g.n_row,         g.sequences,         g.n_sequence,
+                          first->no_bypass, first->at_layer, first->at_layer_user};
     g.work->n_pass++;
     pippin_status status = pp_forward(&engine, &pass, err);
     if (status != PIPPIN_OK) return status;

@@ -49,7 +49,7 @@ static pippin_status fast_score(pippin_session *s, const pippin_score *score, pi
                                         .slot = (int32_t)t,
                                         .wants_logits = true};
         }
-        const pp_pass pass = {s->work->rows, n, &sequence, 1, s->no_bypass};
+        const pp_pass pass = {s->work->rows, n, &sequence, 1, s->no_bypass, s->at_layer, s->at_layer_user};
         s->work->n_pass++;
         status = pp_forward(&engine, &pass, err);
         if (status == PIPPIN_OK) status = emit(s, &engine, &pass, score, at, err);

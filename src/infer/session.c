@@ -152,6 +152,12 @@ const int32_t *pippin_session_tokens(const pippin_session *s) { return s->tokens
 size_t pippin_session_n_reused(const pippin_session *s) { return s->n_reused; }
 void pippin_session_cancel(pippin_session *s) { atomic_store(&s->cancel, 1); }
 
+void pippin_session_on_layer(pippin_session *s, void (*at_layer)(void *user, int32_t layer), void *user)
+{
+    s->at_layer = at_layer;
+    s->at_layer_user = user;
+}
+
 static pippin_status too_long(const pippin_session *s, size_t n_tok, pippin_error *err)
 {
     char fixed[160] = "";

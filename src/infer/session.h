@@ -33,6 +33,8 @@ struct pippin_session {
     int32_t n_ctx;
     bool no_bypass;
     atomic_int cancel;
+    void (*at_layer)(void *user, int32_t layer); /* may be NULL */
+    void *at_layer_user;
     int32_t *tokens;     /* [n_ctx] the timeline; kv.n_tok of them are evaluated */
     const float *logits; /* [n_wanted][n_vocab] of the last tokens, in the scratch; NULL: there are none */
     int32_t n_wanted;

@@ -157,6 +157,7 @@ pippin_status pp_forward(const pp_engine *e, const pp_pass *pass, pippin_error *
     pp_state st = {.engine = e, .pass = pass, .s = s};
     pp_enter(&st);
     for (st.layer = 0; st.layer < e->weights->config.n_layer && s->n_live > 0; st.layer++) {
+        if (pass->at_layer) pass->at_layer(pass->user, st.layer);
         if (is_cancelled(pass)) return pp_fail(err, PIPPIN_E_CANCELLED, "evaluation: cancelled");
         pp_attention_forward(&st);
         if (s->n_live > 0) pp_feed_forward_forward(&st);

@@ -173,6 +173,8 @@ void pp_low_rows_cut(pp_low_rows *r, uint64_t n_row, uint64_t widest, pp_cutter 
 /* Does the layer multiply rounded inputs? Then what they are wanted for. */
 typedef enum pp_rounding { PP_ROUND_NOT = 0, PP_ROUND_LOW, PP_ROUND_BLOCKS } pp_rounding;
 pp_rounding pp_low_wanted(const pp_linear *l);
+/* Where the weights of output `first` begin, a multiple of 32, as they are multiplied. */
+const void *pp_linear_rows(const pp_linear *l, size_t first);
 /* Rounds x [n][n_in]; for blocks, for both. */
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
                        int32_t n_in, pp_rounding wanted);
@@ -233,6 +235,8 @@ typedef struct pp_pass {
     const pp_sequence *sequences;
     int32_t n_sequence;
     bool no_bypass;
+    void (*at_layer)(void *user, int32_t layer); /* called before each; may be NULL */
+    void *user;
 } pp_pass;
 
 /* Scratch memory for passes of up to n_row rows: allocated once, nothing is allocated later. */
