@@ -40,6 +40,7 @@ static void count_all(pp_team *team, uint64_t work, size_t n)
     static counts c;
     memset(&c, 0, sizeof c);
     c.n = n;
+    for (int thread = 0; thread < pp_team_size(team); thread++) pp_team_ahead(team, thread, &c, sizeof c);
     pp_team_run_pieces(team, work, n, count_piece, &c);
     assert_false(c.wrong);
     assert_int_equal(c.all, n);

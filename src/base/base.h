@@ -180,6 +180,11 @@ void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg);
  * it. `work` as above; the caller alone takes all n at once.
  */
 void pp_team_run_pieces(pp_team *team, uint64_t work, size_t n, pp_piece_task task, void *arg);
+/*
+ * What a thread is going to read in a region that comes later: where it has to wait before, it asks for that into its cache, as memory
+ * would rest meanwhile. A hint: nothing is read, and any address will do. Between regions.
+ */
+void pp_team_ahead(pp_team *team, int thread, const void *from, size_t bytes);
 /* The half-open range of n items that belongs to `thread`: fixed, contiguous, a multiple of `grain` but for the last. */
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last);
 

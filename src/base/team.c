@@ -31,10 +31,16 @@ typedef struct share {
     _Alignas(64) _Atomic uint64_t left;
 } share;
 
+/* Memory that is to be asked for. */
+typedef struct ahead {
+    const char *at, *end;
+} ahead;
+
 typedef struct worker {
     struct pp_team *team;
     pthread_t handle;
     int thread;
+    ahead next; /* written between regions, read within them */
 } worker;
 
 struct pp_team {
@@ -50,14 +56,26 @@ struct pp_team {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     bool caller_sleeps; /* under lock */
+    ahead next;         /* the caller's */
 };
 
-static unsigned wait_for_job(pp_team *team, unsigned seen)
+/* One turn of waiting: a few lines, so that what is waited for is seen soon, or a pause. */
+static void wait_a_little(ahead *next)
+{
+    enum { LINE = 64, LINES = 4 };
+    if (next->at >= next->end) {
+        RELAX();
+        return;
+    }
+    for (int i = 0; i < LINES; i++, next->at += LINE) __builtin_prefetch(next->at, 0, 2); /* into L2 */
+}
+
+static unsigned wait_for_job(pp_team *team, unsigned seen, ahead *next)
 {
     for (int i = 0; i < SPIN; i++) {
         unsigned job = atomic_load_explicit(&team->job, memory_order_acquire);
         if (job != seen) return job;
-        RELAX();
+        wait_a_little(next);
     }
     pthread_mutex_lock(&team->lock);
     atomic_fetch_add(&team->sleepers, 1);
@@ -73,10 +91,12 @@ static void *work(void *arg)
     worker *w = arg;
     pp_team *team = w->team;
     unsigned seen = 0;
+    ahead next = {0};
     for (;;) {
-        seen = wait_for_job(team, seen);
+        seen = wait_for_job(team, seen, &next);
         if (atomic_load(&team->stop)) return NULL;
         team->task(team->arg, w->thread, team->n_thread);
+        if (next.end != w->next.end) next = w->next; /* as it goes on where it was */
         if (atomic_fetch_sub_explicit(&team->running, 1, memory_order_acq_rel) == 1) {
             pthread_mutex_lock(&team->lock);
             if (team->caller_sleeps) pthread_cond_signal(&team->done);
@@ -100,7 +120,7 @@ static void wait_until_done(pp_team *team)
 {
     for (int i = 0; i < SPIN; i++) {
         if (atomic_load_explicit(&team->running, memory_order_acquire) == 0) return;
-        RELAX();
+        wait_a_little(&team->next);
     }
     pthread_mutex_lock(&team->lock);
     team->caller_sleeps = true;
@@ -181,6 +201,12 @@ void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg)
         task(arg, 0, 1);
     else
         pp_team_run(team, task, arg);
+}
+
+void pp_team_ahead(pp_team *team, int thread, const void *from, size_t bytes)
+{
+    ahead *next = thread ? &team->workers[thread - 1].next : &team->next;
+    *next = (ahead){from, (const char *)from + bytes};
 }
 
 void pp_team_share(size_t n, size_t grain, int thread, int n_thread, size_t *first, size_t *last)

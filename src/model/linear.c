@@ -1,6 +1,7 @@
 /*
  * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in
- * contiguous shares, so that each reads an ascending stream of weights for as long as it has some of its own.
+ * contiguous shares, so that each reads an ascending stream of weights for as long as it has some of its own. A thread that has to
+ * wait brings the beginning of its next share meanwhile.
  */
 #include <string.h>
 
@@ -34,7 +35,7 @@ void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int
 void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t row, size_t first, size_t last)
 {
     if (first == last) return;
-    if (!pp_low_wanted(l)) m.w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
+    m.w = pp_linear_rows(l, first);
     m.bias = l->bias ? l->bias + first : NULL;
     m.x += (size_t)row * m.x_stride;
     m.y += (size_t)row * m.y_stride + first;
@@ -46,10 +47,9 @@ void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t
         pp_kernels_matmul(e->kernels, l->type)(&m);
 }
 
-static size_t job_grains(const region *r, int job)
-{
-    return ((size_t)linear_of(r->st, &r->jobs[job])->n_out + GRAIN - 1) / GRAIN;
-}
+static size_t linear_grains(const pp_linear *l) { return ((size_t)l->n_out + GRAIN - 1) / GRAIN; }
+
+static size_t job_grains(const region *r, int job) { return linear_grains(linear_of(r->st, &r->jobs[job])); }
 
 /* The outputs that n grains of a job hold: the last one may be cut. */
 static size_t grain_end(const region *r, int job, size_t n)
@@ -195,6 +195,42 @@ static bool has_loras(const pp_pass *pass)
     return false;
 }
 
+/* ---- what comes next ---- */
+
+/* The linear layers of the region after the one that begins with this site; where gate and up come in turns, the gate. */
+static int following(const pp_state *st, pp_site site, const pp_linear *next[3])
+{
+    const pp_weights *w = st->engine->weights;
+    const pp_layer *here = &w->layers[st->layer], *after = here + 1;
+    const bool last = st->layer + 1 == w->config.n_layer, full = st->layer + 1 < w->n_full;
+    next[0] = site == PP_O      ? &here->site[PP_GATE]
+              : site == PP_GATE ? &here->site[PP_DOWN]
+              : site != PP_DOWN ? &here->site[PP_O]
+              : last            ? &w->head
+                                : &after->site[full ? PP_K : PP_Q];
+    if (site != PP_DOWN || last || !full) return 1;
+    next[1] = &after->site[PP_V];
+    next[2] = &after->site[PP_Q];
+    return 3;
+}
+
+/* Tells each thread where its share of the next region begins. */
+static void look_ahead(const pp_state *st, pp_site site)
+{
+    enum { BYTES = 128 << 10 }; /* of a thread: more than it reads while it waits, and a small part of L2 */
+    const pp_linear *next[3];
+    const int n = following(st, site, next), n_thread = pp_team_size(st->engine->team);
+    size_t n_grain = 0;
+    for (int i = 0; i < n; i++) n_grain += linear_grains(next[i]);
+    for (int thread = 0; thread < n_thread; thread++) {
+        size_t first, last;
+        int i = 0;
+        pp_team_share(n_grain, 1, thread, n_thread, &first, &last);
+        for (; i + 1 < n && first >= linear_grains(next[i]); i++) first -= linear_grains(next[i]);
+        pp_team_ahead(st->engine->team, thread, pp_linear_rows(next[i], first * GRAIN), BYTES);
+    }
+}
+
 void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then)
 {
     const bool loras = has_loras(st->pass);
@@ -207,6 +243,7 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     for (int i = 1; i < n_job; i++)
         if (pp_low_wanted(linear_of(st, &jobs[i])) > pp_low_wanted(most)) most = linear_of(st, &jobs[i]);
     pp_linear_input(st->engine, most, jobs[0].x, st->s->n_live);
+    look_ahead(st, jobs[0].site);
     pp_team_run_pieces(st->engine->team, work * (uint64_t)st->s->n_live, region_grains(&r), region_piece, &r);
     if (!loras) return;
     add_loras(&r);

@@ -64,27 +64,34 @@ pp_rounding pp_low_wanted(const pp_linear *l)
     return l->packed ? PP_ROUND_BLOCKS : pp_low_bits(l->type) ? PP_ROUND_LOW : PP_ROUND_NOT;
 }
 
+const void *pp_linear_rows(const pp_linear *l, size_t first)
+{
+    pp_block_form f;
+    if (!l->packed || !pp_block_form_of(l->type, &f)) return pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first);
+    return (const uint8_t *)l->packed + first / PP_LOW_ROWS * pp_form_group(f, (size_t)l->n_in);
+}
+
 static void multiply_blocks(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row,
                             size_t first, const pp_matmul *m)
 {
     pp_block_form f;
     if (!pp_block_form_of(l->type, &f)) return;
     const bool by_16 = f.columns == 16;
-    const pp_block_matmul blocks = {
-        .x = r->codes + row * r->stride,
-        .x_stride = r->stride,
-        .x_scale = r->scale + row * (size_t)r->n_span,
-        .x_sums = by_16 ? r->sums16 + row * r->stride / 16 : r->sums32 + row * r->stride / 32,
-        .sums_stride = r->stride / (by_16 ? 16 : 32),
-        .n_span = r->n_span,
-        .w = (const uint8_t *)l->packed + first / PP_LOW_ROWS * pp_form_group(f, (size_t)l->n_in),
-        .bias = m->bias,
-        .y = m->y,
-        .y_stride = m->y_stride,
-        .n_tok = m->n_tok,
-        .n_in = m->n_in,
-        .n_out = m->n_out,
-        .accumulate = m->accumulate};
+    const pp_block_matmul blocks = {.x = r->codes + row * r->stride,
+                                    .x_stride = r->stride,
+                                    .x_scale = r->scale + row * (size_t)r->n_span,
+                                    .x_sums =
+                                        by_16 ? r->sums16 + row * r->stride / 16 : r->sums32 + row * r->stride / 32,
+                                    .sums_stride = r->stride / (by_16 ? 16 : 32),
+                                    .n_span = r->n_span,
+                                    .w = pp_linear_rows(l, first),
+                                    .bias = m->bias,
+                                    .y = m->y,
+                                    .y_stride = m->y_stride,
+                                    .n_tok = m->n_tok,
+                                    .n_in = m->n_in,
+                                    .n_out = m->n_out,
+                                    .accumulate = m->accumulate};
     pp_kernels_blocks(kernels, l->type)(&blocks);
 }
 
@@ -102,7 +109,7 @@ void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const
                                .x_sum = r->sum + row * (size_t)r->n_span,
                                .x_offset = r->offset + row,
                                .n_span = r->n_span,
-                               .w = pp_matrix_rows(l->type, l->w, (size_t)l->n_in, first),
+                               .w = pp_linear_rows(l, first),
                                .bias = m->bias,
                                .y = m->y,
                                .y_stride = m->y_stride,
