@@ -13,7 +13,7 @@ enum {
     LAST_WAIT = 128,
     TRY_SHARE = 40, /* of the time is for tries, one part of so many, */
     RARELY = 1024,  /* but for one after so many tokens */
-    REFRESH = 32,   /* passes that pay, after which a neighbour's cost is measured again */
+    REFRESH = 64,   /* passes that pay, after which a neighbour's cost is measured again */
     WINDOW = 32,    /* guesses that the share of right ones is known by, */
     GLANCE = 8      /* and where they are few: what was long ago says less */
 };
