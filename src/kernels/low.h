@@ -59,6 +59,10 @@ INLINE void low_fetch_block(int bits, int n_x, const uint8_t *codes, int b)
 #if !defined(LOW_BESIDE)
 #define LOW_BESIDE 1 /* vectors of a block that are in registers at a time */
 #endif
+#if !defined(LOW_EMBEDDED)
+#define LOW_EMBEDDED(bits, n_x)   false /* may products read their activations from memory themselves? */
+#define i_dot_embedded(acc, u, x) i_dot(acc, u, i_broadcast4(x))
+#endif
 #if !defined(PANEL_GROUPS)
 #define PANEL_GROUPS 1 /* of rows, whose panels a tile multiplies together */
 #endif
@@ -151,11 +155,13 @@ INLINE void low_run(int bits, int n_x, const uint8_t *codes, const int8_t *x, si
                     low_codes_in_place(bits, w[h], j, LOW_IN_PLACE ? set : 0);
                 UNROLL for (int i = 0; i < n_x; i++)
                 {
-                    const ivec four = i_broadcast4(x + (size_t)i * x_stride + 4 * j);
+                    const int8_t *four = x + (size_t)i * x_stride + 4 * j;
                     UNROLL for (int h = 0; h < LOW_BESIDE; h++)
                     {
                         isum *to = &sum[i][v + h][set];
-                        *to = bits == 8 ? i_dot8(*to, u[h], four) : i_dot(*to, u[h], four);
+                        *to = bits == 8                 ? i_dot8(*to, u[h], i_broadcast4(four))
+                              : LOW_EMBEDDED(bits, n_x) ? i_dot_embedded(*to, u[h], four)
+                                                        : i_dot(*to, u[h], i_broadcast4(four));
                     }
                 }
             }
