@@ -16,8 +16,7 @@ typedef struct machine {
     size_t n_prompt;               /* and so many there are before the first */
     int n_hoped;                   /* tokens that were asked for beyond those that come */
     double noise;
-    double slower,
-        phase; /* where others use it too: all takes `slower` times as long in every other phase, of so many seconds */
+    double slower, phase; /* all takes `slower` times as long in every other phase, of so many seconds; 0: never */
     double now;
     uint64_t n_random;
 } machine;

@@ -345,16 +345,19 @@ LAW(no_allocation)
 LAW(generation)
 LAW(context_full)
 
+/* A session of a small model, and N tokens for it. */
+static pippin_session *small_session(pippin_model **model, int32_t tokens[N], uint64_t seed)
+{
+    pippin_config c = small_afm();
+    make_tokens(tokens, N, c.n_vocab, seed);
+    OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, model, err));
+    return session(*model, (pippin_session_options){0});
+}
+
 static int stop_at_once(void *user, size_t i, const float *logits)
 {
     (void)user, (void)logits;
     return i == 2;
-}
-
-static int stop_never(void *user, size_t i, const float *logits)
-{
-    (void)user, (void)i, (void)logits;
-    return 0;
 }
 
 static int cancel_and_stop(void *user, const pippin_token_event *event)
@@ -380,24 +383,24 @@ static void count_layer(void *user, int32_t layer)
 static void test_layers(void **state)
 {
     (void)state;
-    pippin_config c = small_afm();
+    const int32_t n_layer = small_afm().n_layer;
     pippin_model *model;
     pippin_error failure;
     int32_t tokens[N];
-    make_tokens(tokens, N, c.n_vocab, 13);
-    OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, &model, err));
-    layers l = {.n_layer = c.n_layer, .stop_at = -1, .s = session(model, (pippin_session_options){0})};
+    layers l = {.n_layer = n_layer, .stop_at = -1, .s = small_session(&model, tokens, 13)};
     pippin_session_on_layer(l.s, count_layer, &l);
     OK(pippin_session_sync(l.s, tokens, N, err));
-    assert_int_equal(l.n, c.n_layer);
-    OK(pippin_session_score(l.s, &(pippin_score){.tokens = tokens, .n_tok = 3, .row = stop_never}, err));
-    assert_int_equal(l.n, 2 * c.n_layer);
+    assert_int_equal(l.n, n_layer);
+    assert_int_equal(
+        pippin_session_score(l.s, &(pippin_score){.tokens = tokens, .n_tok = 3, .row = stop_at_once}, &failure),
+        PIPPIN_E_CANCELLED);
+    assert_int_equal(l.n, 2 * n_layer);
     l.stop_at = 1;
     assert_int_equal(pippin_session_sync(l.s, tokens, N, &failure), PIPPIN_E_CANCELLED);
-    assert_int_equal(l.n, 2 * c.n_layer + 2);
+    assert_int_equal(l.n, 2 * n_layer + 2);
     pippin_session_on_layer(l.s, NULL, NULL);
     OK(pippin_session_sync(l.s, tokens, N, err));
-    assert_int_equal(l.n, 2 * c.n_layer + 2);
+    assert_int_equal(l.n, 2 * n_layer + 2);
     pippin_session_free(l.s);
     pippin_model_free(model);
 }
@@ -405,13 +408,10 @@ static void test_layers(void **state)
 static void test_cancel(void **state)
 {
     (void)state;
-    pippin_config c = small_afm();
     pippin_model *model;
     pippin_error failure;
     int32_t tokens[N];
-    make_tokens(tokens, N, c.n_vocab, 12);
-    OK(pippin_model_random(&c, PIPPIN_F32, 1, NULL, &model, err));
-    pippin_session *s = session(model, (pippin_session_options){0});
+    pippin_session *s = small_session(&model, tokens, 12);
     const pippin_score score = {.tokens = tokens, .n_tok = N, .row = stop_at_once};
     assert_int_equal(pippin_session_score(s, &score, &failure), PIPPIN_E_CANCELLED);
     OK(pippin_session_sync(s, tokens, N, err)); /* and it still works */

@@ -172,7 +172,9 @@ void pp_team_free(pp_team *team);
 int pp_team_size(const pp_team *team);
 /* Runs task on every thread of the team and returns when all are done. One caller at a time. */
 void pp_team_run(pp_team *team, pp_task task, void *arg);
-/* The same, by the caller alone when `work` (multiply-adds, about) is less than waking the others costs. */
+/* Is `work` (multiply-adds, about) worth waking the others for? */
+bool pp_team_shares(const pp_team *team, uint64_t work);
+/* The same, by the caller alone where it is not. */
 void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg);
 /*
  * n < 2^32 items, piece by piece: each thread goes through its share in order, and then takes from the ends of what others have left, so

@@ -195,12 +195,14 @@ void pp_team_run(pp_team *team, pp_task task, void *arg)
 /* Some microseconds of arithmetic: what a region costs when a worker has to be waited for on a busy machine. */
 enum { WORTH_SHARING = 1 << 16 };
 
+bool pp_team_shares(const pp_team *team, uint64_t work) { return team->n_thread > 1 && work >= WORTH_SHARING; }
+
 void pp_team_run_worth(pp_team *team, uint64_t work, pp_task task, void *arg)
 {
-    if (work < WORTH_SHARING)
-        task(arg, 0, 1);
-    else
+    if (pp_team_shares(team, work))
         pp_team_run(team, task, arg);
+    else
+        task(arg, 0, 1);
 }
 
 void pp_team_ahead(pp_team *team, int thread, const void *from, size_t bytes)
@@ -253,7 +255,7 @@ static void take_all(void *arg, int thread, int n_thread)
 
 void pp_team_run_pieces(pp_team *team, uint64_t work, size_t n, pp_piece_task task, void *arg)
 {
-    if (team->n_thread == 1 || work < WORTH_SHARING) {
+    if (!pp_team_shares(team, work)) {
         if (n) task(arg, 0, 0, n);
         return;
     }

@@ -63,25 +63,21 @@ static void draw(pp_bench *b, int32_t first, int32_t n)
         b->tokens[i] = (int32_t)(pp_random_unit(1, 2, b->random++) * (double)n_vocab);
 }
 
-/* Evaluates the timeline up to n tokens, predictions after the last n_last; *seconds is what it took. */
-static int evaluate(pp_bench *b, int32_t n, int32_t n_last, double *seconds)
+/* Evaluates the timeline up to n tokens, predictions after the last n_last. */
+static int evaluate(pp_bench *b, int32_t n, int32_t n_last)
 {
     pippin_error err;
-    const double start = pp_seconds();
-    *seconds = 0;
-    if (pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) != PIPPIN_OK)
-        return pp_failed(&err);
-    *seconds = pp_seconds() - start;
-    return 0;
+    return pippin_session_sync_last(b->loaded.session, b->tokens, (size_t)n, n_last, &err) == PIPPIN_OK
+               ? 0
+               : pp_failed(&err);
 }
 
 static int bench_prompt(pp_bench *b, pp_bench_test *t)
 {
-    double seconds;
     draw(b, 0, t->n);
     meanwhile m = begin(b, probe_multiply);
     pippin_session_on_layer(b->loaded.session, look_at_layer, &m);
-    int code = evaluate(b, t->n, 1, &seconds);
+    int code = evaluate(b, t->n, 1);
     pippin_session_on_layer(b->loaded.session, NULL, NULL);
     if (code) return code;
     look(&m);
@@ -93,10 +89,9 @@ static int bench_prompt(pp_bench *b, pp_bench_test *t)
 /* The timeline that generation begins at: a few tokens, or many with keys and values that are not computed. */
 static int prepare_generate(pp_bench *b, const pp_bench_test *t)
 {
-    double seconds;
     if (!t->depth) {
         draw(b, 0, PP_BENCH_SHORT + t->n);
-        return evaluate(b, PP_BENCH_SHORT, 1, &seconds);
+        return evaluate(b, PP_BENCH_SHORT, 1);
     }
     pippin_error err;
     if (pippin_session_fill(b->loaded.session, (size_t)t->depth, 1, &err) != PIPPIN_OK) return pp_failed(&err);
@@ -117,14 +112,13 @@ static int bench_generate(pp_bench *b, pp_bench_test *t)
 {
     const int32_t start = t->depth ? t->depth : PP_BENCH_SHORT;
     int code = prepare_generate(b, t);
-    double seconds;
     meanwhile m = begin(b, probe_read);
-    for (int32_t done = 1, in_piece = 1; done <= t->n && !code; done++, in_piece++) {
-        code = evaluate(b, start + done, 1, &seconds);
+    for (int32_t done = 1, begun = 0; done <= t->n && !code; done++) {
+        code = evaluate(b, start + done, 1);
         if (code || (done < t->n && !is_time(&m))) continue;
         look(&m);
-        add_piece(t, in_piece, &m);
-        in_piece = 0;
+        add_piece(t, done - begun, &m);
+        begun = done;
     }
     return code;
 }
@@ -132,14 +126,16 @@ static int bench_generate(pp_bench *b, pp_bench_test *t)
 /* Passes of n tokens, each between two of one. */
 static int bench_verify(pp_bench *b, pp_bench_test *t)
 {
-    double seconds, one, many;
     draw(b, 0, PP_BENCH_SHORT);
-    int code = evaluate(b, PP_BENCH_SHORT, 1, &seconds);
+    int code = evaluate(b, PP_BENCH_SHORT, 1);
     int32_t at = PP_BENCH_SHORT;
     for (int i = 0; i < PP_BENCH_PIECE && at + 1 + t->n <= b->n_ctx && !code; i++) {
         draw(b, at, 1 + t->n);
-        code = evaluate(b, at + 1, 1, &one);
-        if (!code) code = evaluate(b, at + 1 + t->n, t->n, &many);
+        const double start = pp_seconds();
+        code = evaluate(b, at + 1, 1);
+        const double between = pp_seconds(), one = between - start;
+        if (!code) code = evaluate(b, at + 1 + t->n, t->n);
+        const double many = pp_seconds() - between;
         if (code) break;
         at += 1 + t->n;
         pp_series_add(&t->rate, (double)t->n / many);
@@ -173,11 +169,10 @@ int pp_bench_round(pp_bench *b, int32_t round)
 
 int pp_bench_warm_up(pp_bench *b, uint64_t *peak_rss)
 {
-    double seconds;
     pippin_error err;
     int32_t deepest = 0;
     draw(b, 0, b->args->n_prompt);
-    int code = evaluate(b, b->args->n_prompt, 1, &seconds);
+    int code = evaluate(b, b->args->n_prompt, 1);
     for (size_t i = 0; i < b->depths.n; i++) deepest = PP_MAX(deepest, b->depths.items[i]);
     if (!code && deepest && pippin_session_fill(b->loaded.session, (size_t)deepest, 1, &err) != PIPPIN_OK)
         code = pp_failed(&err);

@@ -42,7 +42,7 @@ void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t
     m.n_in = l->n_in;
     m.n_out = (int)(last - first);
     if (pp_low_wanted(l))
-        pp_low_rows_multiply(&e->scratch->low, e->kernels, l, (size_t)row, first, &m);
+        pp_low_rows_multiply(&e->scratch->low, e->kernels, l, (size_t)row, &m);
     else
         pp_kernels_matmul(e->kernels, l->type)(&m);
 }
@@ -226,8 +226,13 @@ static void look_ahead(const pp_state *st, pp_site site)
         size_t first, last;
         int i = 0;
         pp_team_share(n_grain, 1, thread, n_thread, &first, &last);
-        for (; i + 1 < n && first >= linear_grains(next[i]); i++) first -= linear_grains(next[i]);
-        pp_team_ahead(st->engine->team, thread, pp_linear_rows(next[i], first * GRAIN), BYTES);
+        for (; i + 1 < n && first >= linear_grains(next[i]); i++) {
+            first -= linear_grains(next[i]);
+            last -= linear_grains(next[i]);
+        }
+        const char *from = pp_linear_rows(next[i], PP_MIN(first * GRAIN, (size_t)next[i]->n_out));
+        const char *end = pp_linear_rows(next[i], PP_MIN(last * GRAIN, (size_t)next[i]->n_out));
+        pp_team_ahead(st->engine->team, thread, from, PP_MIN((size_t)(end - from), (size_t)BYTES));
     }
 }
 
@@ -243,8 +248,9 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     for (int i = 1; i < n_job; i++)
         if (pp_low_wanted(linear_of(st, &jobs[i])) > pp_low_wanted(most)) most = linear_of(st, &jobs[i]);
     pp_linear_input(st->engine, most, jobs[0].x, st->s->n_live);
-    look_ahead(st, jobs[0].site);
-    pp_team_run_pieces(st->engine->team, work * (uint64_t)st->s->n_live, region_grains(&r), region_piece, &r);
+    work *= (uint64_t)st->s->n_live;
+    if (pp_team_shares(st->engine->team, work)) look_ahead(st, jobs[0].site);
+    pp_team_run_pieces(st->engine->team, work, region_grains(&r), region_piece, &r);
     if (!loras) return;
     add_loras(&r);
     if (!then) return;

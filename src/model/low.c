@@ -72,7 +72,7 @@ const void *pp_linear_rows(const pp_linear *l, size_t first)
 }
 
 static void multiply_blocks(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row,
-                            size_t first, const pp_matmul *m)
+                            const pp_matmul *m)
 {
     pp_block_form f;
     if (!pp_block_form_of(l->type, &f)) return;
@@ -84,7 +84,7 @@ static void multiply_blocks(const pp_low_rows *r, const pp_kernels *kernels, con
                                         by_16 ? r->sums16 + row * r->stride / 16 : r->sums32 + row * r->stride / 32,
                                     .sums_stride = r->stride / (by_16 ? 16 : 32),
                                     .n_span = r->n_span,
-                                    .w = pp_linear_rows(l, first),
+                                    .w = m->w,
                                     .bias = m->bias,
                                     .y = m->y,
                                     .y_stride = m->y_stride,
@@ -95,12 +95,12 @@ static void multiply_blocks(const pp_low_rows *r, const pp_kernels *kernels, con
     pp_kernels_blocks(kernels, l->type)(&blocks);
 }
 
-void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row, size_t first,
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row,
                           const pp_matmul *m)
 {
     const int bits = pp_low_bits(l->type);
     if (l->packed) {
-        multiply_blocks(r, kernels, l, row, first, m);
+        multiply_blocks(r, kernels, l, row, m);
         return;
     }
     const pp_low_matmul low = {.x = r->codes + row * r->stride,
@@ -109,7 +109,7 @@ void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const
                                .x_sum = r->sum + row * (size_t)r->n_span,
                                .x_offset = r->offset + row,
                                .n_span = r->n_span,
-                               .w = pp_linear_rows(l, first),
+                               .w = m->w,
                                .bias = m->bias,
                                .y = m->y,
                                .y_stride = m->y_stride,

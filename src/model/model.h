@@ -180,8 +180,8 @@ void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team 
                        int32_t n_in, pp_rounding wanted);
 /* Rounds x [n_in] to one of the rows, for low-bit matrices. */
 void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row);
-/* m, with the rows that were rounded, from `row` on, as its x, by the layer's outputs from `first` on, a multiple of 32. */
-void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row, size_t first,
+/* m, with the rows that were rounded, from `row` on, as its x; its w is pp_linear_rows of the layer. */
+void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row,
                           const pp_matmul *m);
 
 /* ---- the K/V cache as the block sees it (memory is owned by infer) ---- */

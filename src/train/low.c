@@ -15,8 +15,9 @@ static void forward_piece(void *arg, int thread, size_t first, size_t last)
     const pp_matrix_args *m = arg;
     const size_t n_out = (size_t)m->w->n_out, from = first * PP_LOW_ROWS, to = PP_MIN(last * PP_LOW_ROWS, n_out);
     (void)thread;
-    pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, 0, from,
-                         &(pp_matmul){.y = m->to + from,
+    pp_low_rows_multiply(&m->net->rounded, m->net->kernels, m->w, 0,
+                         &(pp_matmul){.w = pp_linear_rows(m->w, from),
+                                      .y = m->to + from,
                                       .y_stride = n_out,
                                       .n_tok = m->n,
                                       .n_in = m->w->n_in,
@@ -71,8 +72,9 @@ static void backward_piece(void *arg, int thread, size_t first, size_t last)
     for (size_t i = first * PP_LOW_ROWS; i < end; i += fit) {
         const size_t n = PP_MIN(fit, end - i);
         pp_low_transpose(bits, w->w, n_in, (size_t)s->first, (size_t)s->n, i, n, transposed);
-        pp_low_rows_multiply(&net->rounded, net->kernels, &columns, 0, 0,
-                             &(pp_matmul){.y = s->m->to + i,
+        pp_low_rows_multiply(&net->rounded, net->kernels, &columns, 0,
+                             &(pp_matmul){.w = transposed,
+                                          .y = s->m->to + i,
                                           .y_stride = n_in,
                                           .n_tok = s->m->n,
                                           .n_in = s->n,
