@@ -103,12 +103,12 @@ INLINE void block_put(const pp_block_matmul *m, int t, int o, int n, int v, vec 
 
 /* ---- few tokens: codes are taken apart in registers ---- */
 
-/* A span of a block of 256, whose f16 are at d: what n_x tokens get of it for the rows of vector v. */
-INLINE void block_parts_256(pp_block_form f, int n_x, const uint8_t *d, const uint8_t *span, int v, const int8_t *x,
-                            size_t x_stride, const int16_t *xs, size_t xs_stride, vec part[LOW_TOKENS])
+/* What n_x tokens get of a block of 256 for the rows of vector v. */
+INLINE void block_parts_256(pp_block_form f, int n_x, const uint8_t *d, int v, const int8_t *x, size_t x_stride,
+                            const int16_t *xs, size_t xs_stride, vec part[LOW_TOKENS])
 {
     const int steps = f.columns / 4, most = block_most(f);
-    const uint8_t *unit = span + pp_form_codes(f);
+    const uint8_t *span = d + pp_form_head(f), *unit = span + pp_form_codes(f);
     ivec total[LOW_TOKENS], less[LOW_TOKENS];
     UNROLL for (int i = 0; i < n_x; i++) total[i] = less[i] = i_set1(0);
     for (int j = 0; j < pp_form_subs(f); j += 2, unit += 2 * steps / UNIT_STEPS * pp_form_unit(f), x += 8 * steps) {
@@ -156,21 +156,17 @@ INLINE void block_tile(pp_block_form f, int n_x, const pp_block_matmul *m, int t
 {
     const int8_t *x = m->x + (size_t)t * m->x_stride;
     const int16_t *xs = m->x_sums + (size_t)t * m->sums_stride;
-    const uint8_t *at = group, *d = group;
+    const uint8_t *at = group;
     vec sum[LOW_TOKENS][ROW_VECTORS];
     UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int v = 0; v < ROW_VECTORS; v++) sum[i][v] = v_zero();
     for (int k = 0, span = 0, bytes; k < m->n_in; k += PP_LOW_SPAN, span++, at += bytes) {
         const int n_unit = PP_MIN(PP_LOW_SPAN, m->n_in - k) / PP_UNIT;
-        bytes = f.super ? pp_form_span(f) : n_unit * (pp_form_head(f) + pp_form_unit(f));
-        if (f.super && span % 2 == 0) {
-            d = at;
-            at += pp_form_head(f);
-        }
+        bytes = f.super ? pp_form_head(f) + pp_form_span(f) : n_unit * (pp_form_head(f) + pp_form_unit(f));
         for (int v = 0; v < ROW_VECTORS; v++) {
             vec part[LOW_TOKENS];
             low_fetch(at + v * bytes / ROW_VECTORS, bytes / ROW_VECTORS);
             if (f.super)
-                block_parts_256(f, n_x, d, at, v, x + k, m->x_stride, xs + k / f.columns, m->sums_stride, part);
+                block_parts_256(f, n_x, at, v, x + k, m->x_stride, xs + k / f.columns, m->sums_stride, part);
             else
                 block_parts_32(f, n_x, at, n_unit, v, x + k, m->x_stride, xs + k / f.columns, m->sums_stride, part);
             UNROLL for (int i = 0; i < n_x; i++) sum[i][v] = block_scaled(m, t + i, span, part[i], sum[i][v]);

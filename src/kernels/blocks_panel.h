@@ -18,8 +18,9 @@ INLINE void block_unpack(pp_block_form f, const uint8_t *unit, int bytes, int n_
     }
 }
 
-INLINE void block_read_256(pp_block_form f, const uint8_t *d, const uint8_t *span, block_side *side)
+INLINE void block_read_256(pp_block_form f, const uint8_t *d, block_side *side)
 {
+    const uint8_t *span = d + pp_form_head(f);
     for (int v = 0; v < ROW_VECTORS; v++) {
         UNROLL for (int j = 0; j < pp_form_subs(f); j += 2)
         {
@@ -108,20 +109,16 @@ INLINE void block_panel(pp_block_form f, const pp_block_matmul *m, int t, int n_
     _Alignas(64) uint8_t panel[SPAN_STEPS * PP_LOW_BLOCK];
     _Alignas(64) float sums[PANEL_TOKENS * PP_LOW_ROWS];
     block_side side;
-    const uint8_t *at = group, *d = group;
+    const uint8_t *at = group;
     memset(sums, 0, (size_t)n_tok * PP_LOW_ROWS * sizeof *sums);
     for (int i = 0; i < n_tok; i++)
         prefetch_for_writing(m->y + (size_t)(t + i) * m->y_stride + o, (size_t)n * sizeof(float));
     for (int k = 0, span = 0; k < m->n_in; k += PP_LOW_SPAN, span++) {
         const int n_unit = PP_MIN(PP_LOW_SPAN, m->n_in - k) / PP_UNIT, bytes = pp_form_head(f) + pp_form_unit(f);
-        if (f.super && span % 2 == 0) {
-            d = at;
-            at += pp_form_head(f);
-        }
         if (f.super) {
-            block_read_256(f, d, at, &side);
-            block_unpack(f, at + pp_form_codes(f), pp_form_unit(f), n_unit, panel);
-            at += pp_form_span(f);
+            block_read_256(f, at, &side);
+            block_unpack(f, at + pp_form_head(f) + pp_form_codes(f), pp_form_unit(f), n_unit, panel);
+            at += pp_form_head(f) + pp_form_span(f);
         } else {
             block_read_32(f, at, n_unit, &side);
             block_unpack(f, at + pp_form_head(f), bytes, n_unit, panel);

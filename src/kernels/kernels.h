@@ -56,7 +56,7 @@ typedef struct pp_low_matmul {
  *   blocks of 32:   part = 0; for each j, ascending: part = fma(d[j], float(dot[j] - zero * xs[j]), part), and where there are
  *                   minima part = fma(m[j], float(xs[j]), part)
  *   blocks of 256:  D = sum_j s[j] dot[j] and M = sum_j u[j] xs[j], or, without minima, D = sum_j s[j] (dot[j] - zero * xs[j]),
- *                   as integers: |D| < 2^28 (128 columns of 63 * 127 * 128). part = d * float(D), and where there are minima
+ *                   as integers: |D| < 2^28 (256 columns of 63 * 127 * 128). part = d * float(D), and where there are minima
  *                   part = fma(-m, float(M), part)
  *   sum = fma(part, x_scale[t][s], sum), from 0
  * and y[t][o] = sum, then + bias[o], then + y[t][o] where it accumulates, with each operation rounded once.

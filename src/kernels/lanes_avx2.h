@@ -164,7 +164,7 @@ INLINE void i_store(void *p, ivec a) { _mm256_storeu_si256((__m256i *)p, a); }
  * acc + sums of two products in each int16: u of at most 6 bits. An accumulator holds as many as the largest, 2 * 127 times the
  * largest code, go into int16; then it is widened, to the sums of four columns in each int32.
  */
-#define LOW_STEPS(bits) ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
+#define LOW_STEPS(bits) ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)) / (8 / (bits)) * (8 / (bits)))
 enum { LOW_TOKENS = 2, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 12 };
 #define LOW_SIZES        LOW_SIZES_2
 #define LOW_PANEL_TOKENS 5

@@ -176,7 +176,7 @@ INLINE isum i_dot_embedded(isum acc, ivec u, const int8_t *x)
 INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
 INLINE isum i_first(ivec u, ivec x) { return i_dot(i_nothing(), u, x); }
 #else
-#define LOW_STEPS(bits)  ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)))
+#define LOW_STEPS(bits)  ((bits) == 8 ? 8 : 32767 / (254 * ((1 << (bits)) - 1)) / (8 / (bits)) * (8 / (bits)))
 enum { LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, DOT8_ZERO = 0 };
 #define LOW_PANEL_TOKENS 5
 #define LOW_PANEL_SIZES  LOW_SIZES_5

@@ -3,7 +3,7 @@
  * sum is ever taken across lanes; sums are integers and exact, whatever the tile.
  *
  * What a level brings (lanes_*.h): i_dot adds products of unsigned codes and activations to an isum, which holds
- * `LOW_STEPS(bits)` of them, and i_widen makes int32 of it; i_dot8 and i_widen8 are the same for codes of eight bits. Where there
+ * `LOW_STEPS(bits)` of them (whole blocks), and i_widen makes int32 of it; i_dot8 and i_widen8 are the same for codes of eight bits. Where there
  * are instructions for such products an isum is int32 from the start; elsewhere it is int16, which saves additions.
  *
  * Few tokens: codes are unpacked in registers, for up to LOW_TOKENS of them. From LOW_PANEL_FROM tokens on, codes of up to

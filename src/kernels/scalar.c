@@ -289,8 +289,8 @@ static float block_part_32(pp_block_form f, const uint8_t *group, int r, int spa
 
 static float block_part_256(pp_block_form f, const uint8_t *group, int r, int span, const int8_t *x, const int16_t *xs)
 {
-    const uint8_t *block = group + span / 2 * (pp_form_head(f) + 2 * pp_form_span(f));
-    const uint8_t *pairs = block + pp_form_head(f) + span % 2 * pp_form_span(f), *codes = pairs + pp_form_codes(f);
+    const uint8_t *block = group + span * (pp_form_head(f) + pp_form_span(f));
+    const uint8_t *pairs = block + pp_form_head(f), *codes = pairs + pp_form_codes(f);
     const bool both = pp_form_nibbles(f);
     int32_t sum = 0, minima = 0;
     for (int j = 0; j < pp_form_subs(f); j++) {

@@ -198,14 +198,11 @@ INLINE void place(bool put, pp_block_form f, size_t r, uint8_t *block, parts *p)
         unit(put, f, p->codes, block + 4 * r);
         return;
     }
-    for (int span = 0; span < 2; span++, block += pp_form_span(f)) {
-        const int n = pp_form_subs(f);
-        uint8_t *codes = block + pp_form_codes(f) + 4 * r;
-        by_pairs(put, n, p->scales + span * n, block + 2 * r);
-        if (f.minima && !pp_form_nibbles(f)) by_pairs(put, n, p->minima + span * n, block + n * PP_LOW_ROWS + 2 * r);
-        for (int u = 0; u < PP_LOW_SPAN / PP_UNIT; u++)
-            unit(put, f, p->codes + span * PP_LOW_SPAN + u * PP_UNIT, codes + u * pp_form_unit(f));
-    }
+    const int n = pp_form_subs(f);
+    uint8_t *codes = block + pp_form_codes(f) + 4 * r;
+    by_pairs(put, n, p->scales, block + 2 * r);
+    if (f.minima && !pp_form_nibbles(f)) by_pairs(put, n, p->minima, block + n * PP_LOW_ROWS + 2 * r);
+    for (int u = 0; u < PP_SUPER / PP_UNIT; u++) unit(put, f, p->codes + u * PP_UNIT, codes + u * pp_form_unit(f));
 }
 
 bool pp_block_form_of(pippin_type type, pp_block_form *out)

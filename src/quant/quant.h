@@ -52,7 +52,7 @@ uint16_t pp_f32_to_bf16(float f);
 enum { PP_LOW_ROWS = 32, PP_LOW_BLOCK = 128 };
 
 /* Columns of an input that share a scale when it is rounded to int8: whole blocks of every type. */
-enum { PP_LOW_SPAN = 128 };
+enum { PP_LOW_SPAN = 256 };
 
 /* Bits of a code: 2, 4 or 8; 0 for other types. */
 int pp_low_bits(pippin_type type);
@@ -132,6 +132,8 @@ typedef struct pp_block_form {
 
 enum { PP_UNIT = 32, PP_SUPER = 256 }; /* columns of a unit of codes, and of a block with scales of its scales */
 
+_Static_assert((int)PP_SUPER == (int)PP_LOW_SPAN, "a block of 256 is a span: its f16, its scales, its codes");
+
 /* Sizes of what a group is made of, in bytes; written here, as kernels want constants of them. */
 static inline bool pp_form_nibbles(pp_block_form f) { return f.super && f.minima && f.columns == 16; }
 static inline int pp_form_unit(pp_block_form f) { return (f.low + f.high) * PP_LOW_BLOCK; }
@@ -144,7 +146,7 @@ static inline int pp_form_codes(pp_block_form f)                                
 static inline int pp_form_span(pp_block_form f) { return pp_form_codes(f) + PP_LOW_SPAN / PP_UNIT * pp_form_unit(f); }
 static inline size_t pp_form_group(pp_block_form f, size_t columns)
 {
-    if (f.super) return columns / PP_SUPER * (size_t)(pp_form_head(f) + 2 * pp_form_span(f));
+    if (f.super) return columns / PP_SUPER * (size_t)(pp_form_head(f) + pp_form_span(f));
     return columns / PP_UNIT * (size_t)(pp_form_head(f) + pp_form_unit(f));
 }
 
