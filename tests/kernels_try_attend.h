@@ -9,11 +9,15 @@
 
 typedef void (*attend_kernel)(const pp_attend *a);
 
-enum { MOST_KEYS = PP_ATTEND_SPLIT + 400, MOST_HEADS = 40, MOST_OUT = MOST_HEADS * 128 };
+enum { MOST_KEYS = PP_ATTEND_SPLIT + 400, MOST_HEADS = 40 };
+/* Queries of a call: what many tokens have, or one that has more. */
+enum { MOST_QUERIES = 64, MOST_OUT = MOST_QUERIES * 128 };
+_Static_assert((int)MOST_QUERIES >= (int)MOST_HEADS && (int)MOST_QUERIES >= (int)PP_ATTEND_QUERIES,
+               "room for all of them");
 
 /* What a call gives, rows side by side: out [n_tok * n_group][d_head], max, sum. */
 typedef struct attended {
-    float out[MOST_OUT], max[MOST_HEADS], sum[MOST_HEADS];
+    float out[MOST_OUT], max[MOST_QUERIES], sum[MOST_QUERIES];
 } attended;
 
 static float attend_scratch[PP_ATTEND_SCRATCH(128)];

@@ -5,13 +5,13 @@
  * sums, added to those of the blocks before it: what a query gets depends on its q and on the keys and values that it sees, not
  * on the other queries or on where the keys lie; and many keys lose no more accuracy than few.
  *
- * All queries of a call pass over a block together, so that it is read once for all of them. Where there are many of them,
- * four keys, or a strip of all values, are widened to float before, into the L1 cache. Widening is exact and a pair of rows
- * has one order of additions, so a query alone gets the same bits.
+ * All queries of a call pass over a block together, so that it is read once for all of them. Keys, some at a time, are widened to
+ * float and laid beside each other before, in the L1 cache; where there are many queries, a strip of all values is widened
+ * too. Widening is exact and a pair of rows has one order of additions, so a query alone gets the same bits.
  */
 enum {
     MIX_VECTORS = 4, /* of each query, that add up values at the same time */
-    WIDEN_FROM = 12  /* queries that make it worth to widen once, and not each time that it is read */
+    WIDEN_FROM = 12  /* queries that make it worth to widen values once, and not each time that they are read */
 };
 
 /* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
@@ -19,7 +19,7 @@ typedef struct queries {
     const pp_attend *a;
     const float *q;
     float *out, *p; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights */
-    float *wide;    /* [PP_ATTEND_BLOCK * d_head] for what is widened */
+    float *wide;    /* [PP_ATTEND_BLOCK * (d_head + QUAD)] for what is widened */
     int n, n_group; /* n_group of them a token */
     int last;       /* keys of the list that the call takes end before it */
     float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
@@ -48,14 +48,14 @@ INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first
 }
 
 /*
- * QUAD keys of the list from `at` on, as far as they are there, and their values into L2. What a CPU reads ahead by itself ends
- * with a page, and a page has few blocks.
+ * Keys of the list from `at` on, a vector's lanes of them, as far as they are there, and their values into L2. What a CPU reads
+ * ahead by itself ends with a page, and a page has few blocks.
  */
 INLINE void fetch(pippin_type type, const queries *h, int at)
 {
     const pp_attend *a = h->a;
     const size_t row = (size_t)a->d_head * element_bytes(type);
-    for (int j = at; j < PP_MIN(at + QUAD, h->last); j++) {
+    for (int j = at; j < PP_MIN(at + LANES, h->last); j++) {
         const size_t start = (size_t)(a->slots ? a->slots[j] : j) * row;
         for (size_t line = start; line < start + row; line += 64) {
             prefetch_l2((const char *)a->k + line);
@@ -73,23 +73,63 @@ INLINE void widen(pippin_type type, const void *row, size_t at, int n, float *to
     if (rest) v_store_n(to + i, load_row_n(type, row, at + (size_t)i, rest), rest);
 }
 
-/* k: QUAD keys from j on, elements of `type`. */
-INLINE void score_tile(pippin_type type, int n_x, const queries *h, int g, const block *b, int j, const void *const *k)
+/*
+ * As many keys as a vector has lanes, from j on, widened and beside each other: for each four elements of a head QUAD vectors, of
+ * which vector i has those of keys j + i, j + QUAD + i, ... one after the other. A key is so summed up in four lanes, and
+ * v_sum_fours puts the sums of all of them into one vector, in order.
+ */
+INLINE void lay_keys(pippin_type type, const queries *h, const block *b, int j)
 {
-    const size_t d_head = (size_t)h->a->d_head;
-    quad sum[TILE_TOKENS];
-    dots(type, n_x, QUAD, false, 0, h->q + (size_t)g * d_head, d_head, k, h->a->d_head, sum);
-    for (int i = 0; i < n_x; i++)
-        quad_store(h->p + (g + i) * PP_ATTEND_BLOCK + j, quad_mul(sum[i], quad_load(b->k_scale + j)));
+    const int d_head = h->a->d_head, rest = d_head % LANES;
+    for (int o = 0; o < LANES; o++) {
+        const void *key = b->k[j + o];
+        float *to = h->wide + o % QUAD * LANES + o / QUAD * QUAD;
+        int d = 0;
+        for (; d + LANES <= d_head; d += LANES, to += LANES * LANES)
+            v_store_fours(to, QUAD * LANES, load_row(type, key, (size_t)d));
+        if (rest) v_store_fours(to, QUAD * LANES, load_row_n(type, key, (size_t)d, rest));
+    }
 }
 
-INLINE void score_quad(pippin_type type, const queries *h, int g, int n_query, const block *b, int j,
-                       const void *const *k)
+/* acc[t] += four elements of n_x queries, q_stride floats apart, times those of the keys. */
+INLINE void score_fours(int n_x, const float *q, size_t q_stride, const float *keys, vec acc[TILE_TOKENS][QUAD])
+{
+    vec four[TILE_TOKENS];
+    UNROLL for (int t = 0; t < n_x; t++) four[t] = v_load_fours(q + (size_t)t * q_stride);
+    UNROLL for (int i = 0; i < QUAD; i++)
+    {
+        const vec k = v_load(keys + i * LANES);
+        UNROLL for (int t = 0; t < n_x; t++) acc[t][i] = v_fma(four[t], k, acc[t][i]);
+    }
+}
+
+INLINE void score_tile(int n_x, const queries *h, int g, const block *b, int j)
+{
+    const int d_head = h->a->d_head, rest = d_head % QUAD;
+    const float *q = h->q + (size_t)g * (size_t)d_head, *keys = h->wide;
+    vec acc[TILE_TOKENS][QUAD];
+    UNROLL for (int t = 0; t < n_x; t++) UNROLL for (int i = 0; i < QUAD; i++) acc[t][i] = v_zero();
+    for (int d = 0; d + QUAD <= d_head; d += QUAD, keys += QUAD * LANES)
+        score_fours(n_x, q + d, (size_t)d_head, keys, acc);
+    if (rest) {
+        float last[TILE_TOKENS][QUAD] = {{0}};
+        for (int t = 0; t < n_x; t++) memcpy(last[t], q + (t + 1) * d_head - rest, (size_t)rest * sizeof *q);
+        score_fours(n_x, last[0], QUAD, keys, acc);
+    }
+    UNROLL for (int t = 0; t < n_x; t++)
+    {
+        const vec sum = v_sum_fours(acc[t][0], acc[t][1], acc[t][2], acc[t][3]);
+        v_store(h->p + (g + t) * PP_ATTEND_BLOCK + j, v_mul(sum, v_load(b->k_scale + j)));
+    }
+}
+
+/* A function of its own: among all the rest gcc 12 has too few registers for it. */
+static NOINLINE void score_keys(const queries *h, int g, int n_query, const block *b, int j)
 {
     const int step = even_step(n_query, TILE_TOKENS);
     for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
 #define CASE(n_x)                                                                                                      \
-    case n_x: score_tile(type, n_x, h, g + i, b, j, k); break;
+    case n_x: score_tile(n_x, h, g + i, b, j); break;
             TILE_SIZES(CASE)
 #undef CASE
         }
@@ -98,34 +138,11 @@ INLINE void score_quad(pippin_type type, const queries *h, int g, int n_query, c
 /* p = scores of n_query queries from g by the first n keys of the block. */
 INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
 {
-    const size_t d_head = (size_t)h->a->d_head;
-    const void *wide[QUAD];
-    for (int o = 0; o < QUAD; o++) wide[o] = h->wide + (size_t)o * d_head;
-    for (int j = 0; j < n; j += QUAD) {
+    for (int j = 0; j < n; j += LANES) {
         fetch(type, h, b->first + PP_ATTEND_BLOCK + j);
-        if (type == PIPPIN_F32 || n_query < WIDEN_FROM) {
-            score_quad(type, h, g, n_query, b, j, b->k + j);
-            continue;
-        }
-        for (int o = 0; o < QUAD; o++) widen(type, b->k[j + o], 0, h->a->d_head, h->wide + (size_t)o * d_head);
-        score_quad(PIPPIN_F32, h, g, n_query, b, j, wide);
+        lay_keys(type, h, b, j);
+        score_keys(h, g, n_query, b, j);
     }
-}
-
-/* Functions of their own: among all the rest gcc 12 has too few registers for them. */
-static NOINLINE void scores_f32(const queries *h, int g, int n_query, const block *b, int n)
-{
-    scores(PIPPIN_F32, h, g, n_query, b, n);
-}
-
-static NOINLINE void scores_bf16(const queries *h, int g, int n_query, const block *b, int n)
-{
-    scores(PIPPIN_BF16, h, g, n_query, b, n);
-}
-
-static NOINLINE void scores_i8(const queries *h, int g, int n_query, const block *b, int n)
-{
-    scores(PIPPIN_I8, h, g, n_query, b, n);
 }
 
 /* p = weights of one query, relative to its largest score so far; earlier sums shrink to that. */
@@ -238,7 +255,7 @@ INLINE void attend_block(pippin_type type, queries *h, const block *b)
     int from = 0;
     while (!seen(h, b, from)) from += h->n_group;
     const int most = seen(h, b, h->n - 1), n = h->n - from;
-    (type == PIPPIN_F32 ? scores_f32 : type == PIPPIN_BF16 ? scores_bf16 : scores_i8)(h, from, n, b, most);
+    scores(type, h, from, n, b, most);
     for (int g = from; g < h->n; g++) {
         for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
         softmax(type, h, g, b);

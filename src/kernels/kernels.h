@@ -80,7 +80,7 @@ typedef struct pp_block_matmul {
  * Keys are taken a block at a time by the online softmax, and a part of PP_ATTEND_SPLIT keys in one call; parts are merged in
  * their order. All fixed, so that a result never depends on anything else. PP_ATTEND_QUERIES: heads of all tokens of a call.
  */
-enum { PP_ATTEND_BLOCK = 64, PP_ATTEND_SPLIT = 1024, PP_ATTEND_QUERIES = 32 };
+enum { PP_ATTEND_BLOCK = 64, PP_ATTEND_SPLIT = 1024, PP_ATTEND_QUERIES = 64 };
 
 /*
  * Query heads that share one K/V head, of n_tok tokens that follow each other, over one part of a list of keys: the keys
@@ -105,7 +105,7 @@ typedef struct pp_attend {
 } pp_attend;
 
 #define PP_ATTEND_SCRATCH(d_head)                                                                                      \
-    (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + PP_ATTEND_BLOCK) + PP_ATTEND_BLOCK * (size_t)(d_head))
+    (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + PP_ATTEND_BLOCK) + PP_ATTEND_BLOCK * ((size_t)(d_head) + 4))
 
 /*
  * c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), where a(i, k) = a[i * a_row + k * a_col] and

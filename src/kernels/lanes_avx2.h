@@ -112,12 +112,27 @@ INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
     for (int i = 0; i < n; i++) p[i] = h[i];
 }
 
-/* The sums of four vectors: within each 128 bits (a0 + a2) + (a1 + a3), then over these, low + high. */
-INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+/* The same four floats in each four lanes. */
+INLINE vec v_load_fours(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
+/* Four lanes, then the next four `stride` floats further on, ... */
+INLINE void v_store_fours(float *p, size_t stride, vec a)
+{
+    _mm_storeu_ps(p, _mm256_castps256_ps128(a));
+    _mm_storeu_ps(p + stride, _mm256_extractf128_ps(a, 1));
+}
+
+/* Each four lanes are the sums of those four lanes of a, b, c and d, of which x0 .. x3 add as (x0 + x2) + (x1 + x3). */
+INLINE vec v_sum_fours(vec a, vec b, vec c, vec d)
 {
     vec ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     vec cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    vec s = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    return _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+}
+
+/* The sums of four vectors: each four lanes, then over these, low + high. */
+INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+{
+    const vec s = v_sum_fours(a, b, c, d);
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 

@@ -80,12 +80,26 @@ INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
 
 INLINE void v_store_bf16(uint16_t *p, vec a) { v_store_bf16_n(p, a, LANES); }
 
-/* As in lanes_avx2.h; the four 128-bit parts add as (0 + 2) + (1 + 3). */
-INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+INLINE vec v_load_fours(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+INLINE void v_store_fours(float *p, size_t stride, vec a)
+{
+    _mm_storeu_ps(p, _mm512_castps512_ps128(a));
+    _mm_storeu_ps(p + stride, _mm512_extractf32x4_ps(a, 1));
+    _mm_storeu_ps(p + 2 * stride, _mm512_extractf32x4_ps(a, 2));
+    _mm_storeu_ps(p + 3 * stride, _mm512_extractf32x4_ps(a, 3));
+}
+
+INLINE vec v_sum_fours(vec a, vec b, vec c, vec d)
 {
     vec ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     vec cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    vec s = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+}
+
+/* As in lanes_avx2.h; the four 128-bit parts add as (0 + 2) + (1 + 3). */
+INLINE quad v_sum4(vec a, vec b, vec c, vec d)
+{
+    const vec s = v_sum_fours(a, b, c, d);
     __m256 h = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
     return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }

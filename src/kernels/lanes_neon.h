@@ -220,6 +220,20 @@ INLINE void v_store_bf16_n(uint16_t *p, vec a, int n)
 
 /* ---- across lanes ---- */
 
+INLINE vec v_load_fours(const float *p) { return (vec){vld1q_f32(p), vld1q_f32(p)}; }
+INLINE void v_store_fours(float *p, size_t stride, vec a)
+{
+    vst1q_f32(p, a.lo);
+    vst1q_f32(p + stride, a.hi);
+}
+
+/* As in lanes_avx2.h, but x0 .. x3 add as (x0 + x1) + (x2 + x3). */
+INLINE vec v_sum_fours(vec a, vec b, vec c, vec d)
+{
+    return (vec){vpaddq_f32(vpaddq_f32(a.lo, b.lo), vpaddq_f32(c.lo, d.lo)),
+                 vpaddq_f32(vpaddq_f32(a.hi, b.hi), vpaddq_f32(c.hi, d.hi))};
+}
+
 /* The sums of four vectors: each low half + high half, then the pairs of that, then the pairs of those. */
 INLINE quad v_sum4(vec a, vec b, vec c, vec d)
 {
