@@ -11,9 +11,7 @@ typedef void (*attend_kernel)(const pp_attend *a);
 
 enum { MOST_KEYS = PP_ATTEND_SPLIT + 400, MOST_HEADS = 40 };
 /* Queries of a call: what many tokens have, or one that has more. */
-enum { MOST_QUERIES = 64, MOST_OUT = MOST_QUERIES * 128 };
-_Static_assert((int)MOST_QUERIES >= (int)MOST_HEADS && (int)MOST_QUERIES >= (int)PP_ATTEND_QUERIES,
-               "room for all of them");
+enum { MOST_QUERIES = PP_MAX((int)PP_ATTEND_QUERIES, (int)MOST_HEADS), MOST_OUT = MOST_QUERIES * 128 };
 
 /* What a call gives, rows side by side: out [n_tok * n_group][d_head], max, sum. */
 typedef struct attended {

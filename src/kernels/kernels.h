@@ -104,6 +104,7 @@ typedef struct pp_attend {
     float *scratch;                   /* [PP_ATTEND_SCRATCH(d_head)] */
 } pp_attend;
 
+/* Queries with their outputs and scores, and a block of values, or a vector's lanes of keys (16 at most), each of whole vectors. */
 #define PP_ATTEND_SCRATCH(d_head)                                                                                      \
     (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + PP_ATTEND_BLOCK) + PP_ATTEND_BLOCK * ((size_t)(d_head) + 4))
 

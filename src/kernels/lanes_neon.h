@@ -20,7 +20,6 @@ INLINE quad quad_zero(void) { return vdupq_n_f32(0); }
 INLINE quad quad_load(const float *p) { return vld1q_f32(p); }
 INLINE void quad_store(float *p, quad a) { vst1q_f32(p, a); }
 INLINE quad quad_add(quad a, quad b) { return vaddq_f32(a, b); }
-INLINE quad quad_mul(quad a, quad b) { return vmulq_f32(a, b); }
 
 INLINE quad quad_load_n(const float *p, int n)
 {

@@ -12,7 +12,6 @@ INLINE quad quad_zero(void) { return _mm_setzero_ps(); }
 INLINE quad quad_load(const float *p) { return _mm_loadu_ps(p); }
 INLINE void quad_store(float *p, quad a) { _mm_storeu_ps(p, a); }
 INLINE quad quad_add(quad a, quad b) { return _mm_add_ps(a, b); }
-INLINE quad quad_mul(quad a, quad b) { return _mm_mul_ps(a, b); }
 
 /* Only the first n <= 4, for the last columns of a row. */
 INLINE quad quad_load_n(const float *p, int n)
