@@ -168,7 +168,16 @@ static bool attend_round(attend_kernel kernel, attend_kernel truth, pippin_type 
     if (!attend_guarded(kernel, &a, &got)) return false;
     attend_sizes(&a, type, &v_max, &score_max);
     const double ulp = (double)FLT_EPSILON * score_max;
-    for (int h = 0; h < n_head; h++) {
+    if (type == PIPPIN_I8) {
+        for (int i = 0; i < n_head * a.d_head; i++)
+            CHECK(same_bits(got.out[i], want.out[i]), "element %d, d_head %d, keys %d to %d: %g, truth %g", i, a.d_head,
+                  a.first, a.n_key, (double)got.out[i], (double)want.out[i]);
+        for (int h = 0; h < n_head; h++)
+            CHECK(same_bits(got.max[h], want.max[h]) && same_bits(got.sum[h], want.sum[h]),
+                  "max %g and sum %g, truth %g and %g", (double)got.max[h], (double)got.sum[h], (double)want.max[h],
+                  (double)want.sum[h]);
+    }
+    for (int h = 0; type != PIPPIN_I8 && h < n_head; h++) {
         CHECK(near((double)got.max[h], (double)want.max[h], 4 * ulp), "max %g, truth %g", (double)got.max[h],
               (double)want.max[h]);
         for (int i = h * a.d_head; i < (h + 1) * a.d_head; i++)

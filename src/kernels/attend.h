@@ -1,12 +1,13 @@
 /*
- * attend.h - attention of some tokens' heads over a part of a list of keys, for any lanes_*.h; uses matmul.h and vector.h.
+ * attend.h - attention of some tokens' heads over a part of a list of keys, for any lanes_*.h: how it passes over the keys.
+ * attend_float.h and attend_i8.h have what is done with a block of them.
  *
  * A query is one head of one token. Keys come in blocks of PP_ATTEND_BLOCK by their index in the list. Each block has its own
  * sums, added to those of the blocks before it: what a query gets depends on its q and on the keys and values that it sees, not
  * on the other queries or on where the keys lie; and many keys lose no more accuracy than few.
  *
- * All queries of a call pass over a block together, so that it is read once for all of them. Keys, some at a time, are widened to
- * float and laid beside each other before, in the L1 cache; where there are many queries, a strip of all values is widened
+ * All queries of a call pass over a block together, so that it is read once for all of them. Keys, some at a time, are widened
+ * and laid beside each other before, in the L1 cache; where there are many queries, a strip of all values is widened
  * too. Widening is exact and a pair of rows has one order of additions, so a query alone gets the same bits.
  */
 enum {
@@ -17,22 +18,26 @@ enum {
 /* The queries of a call, at most PP_ATTEND_QUERIES, with what each knows of the blocks so far. */
 typedef struct queries {
     const pp_attend *a;
-    const float *q;
+    float *q;       /* [n][d_head] of float caches; of int8 its place is that of q_codes */
     float *out, *p; /* [n][d_head]; [n][PP_ATTEND_BLOCK] scores, then weights */
-    float *wide;    /* [PP_ATTEND_BLOCK * (d_head + QUAD)] for what is widened */
+    void *wide;     /* what is widened */
     int n, n_group; /* n_group of them a token */
     int last;       /* keys of the list that the call takes end before it */
     float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
+    /* For int8 alone: codes of q and of weights, [n][codes_of(d_head)] and [n][PP_ATTEND_BLOCK], */
+    int16_t *q_codes, *p_codes;
+    float q_scale[PP_ATTEND_QUERIES];
+    float before[PP_ATTEND_QUERIES], unit[PP_ATTEND_QUERIES]; /* and what earlier sums and a block's are multiplied by. */
 } queries;
 
-/* The keys of one block, and for int8 what their values are to be multiplied by. */
+/* The keys of one block; scales are for int8 alone. */
 typedef struct block {
     int first, n;
     const void *k[PP_ATTEND_BLOCK], *v[PP_ATTEND_BLOCK];
     float k_scale[PP_ATTEND_BLOCK], v_scale[PP_ATTEND_BLOCK];
 } block;
 
-/* k_scale becomes what a dot product is multiplied by. Entries past n are the last one again: read, and never used. */
+/* Entries past n are the last one again: read, and never used. For int8 k_scale is what a dot product is multiplied by. */
 INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first, int last)
 {
     const size_t row = (size_t)a->d_head * element_bytes(type);
@@ -42,7 +47,8 @@ INLINE void block_open(pippin_type type, block *b, const pp_attend *a, int first
         const int at = first + PP_MIN(j, b->n - 1), slot = a->slots ? a->slots[at] : at;
         b->k[j] = (const char *)a->k + (size_t)slot * row;
         b->v[j] = (const char *)a->v + (size_t)slot * row;
-        b->k_scale[j] = type != PIPPIN_I8 ? a->scale : a->scale * (a->k_scales ? a->k_scales[slot] : a->k_scale);
+        if (type != PIPPIN_I8) continue;
+        b->k_scale[j] = a->scale * (a->k_scales ? a->k_scales[slot] : a->k_scale);
         b->v_scale[j] = a->v_scales ? a->v_scales[slot] : a->v_scale;
     }
 }
@@ -64,215 +70,28 @@ INLINE void fetch(pippin_type type, const queries *h, int at)
     }
 }
 
-/* Elements from `at` of a row as n floats. */
-INLINE void widen(pippin_type type, const void *row, size_t at, int n, float *to)
-{
-    const int rest = n % LANES;
-    int i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(to + i, load_row(type, row, at + (size_t)i));
-    if (rest) v_store_n(to + i, load_row_n(type, row, at + (size_t)i, rest), rest);
-}
-
-/*
- * As many keys as a vector has lanes, from j on, widened and beside each other: for each four elements of a head QUAD vectors, of
- * which vector i has those of keys j + i, j + QUAD + i, ... one after the other. A key is so summed up in four lanes, and
- * v_sum_fours puts the sums of all of them into one vector, in order.
- */
-INLINE void lay_keys(pippin_type type, const queries *h, const block *b, int j)
-{
-    const int d_head = h->a->d_head, rest = d_head % LANES;
-    for (int o = 0; o < LANES; o++) {
-        const void *key = b->k[j + o];
-        float *to = h->wide + o % QUAD * LANES + o / QUAD * QUAD;
-        int d = 0;
-        for (; d + LANES <= d_head; d += LANES, to += LANES * LANES)
-            v_store_fours(to, QUAD * LANES, load_row(type, key, (size_t)d));
-        if (rest) v_store_fours(to, QUAD * LANES, load_row_n(type, key, (size_t)d, rest));
-    }
-}
-
-/* acc[t] += four elements of n_x queries, q_stride floats apart, times those of the keys. */
-INLINE void score_fours(int n_x, const float *q, size_t q_stride, const float *keys, vec acc[TILE_TOKENS][QUAD])
-{
-    vec four[TILE_TOKENS];
-    UNROLL for (int t = 0; t < n_x; t++) four[t] = v_load_fours(q + (size_t)t * q_stride);
-    UNROLL for (int i = 0; i < QUAD; i++)
-    {
-        const vec k = v_load(keys + i * LANES);
-        UNROLL for (int t = 0; t < n_x; t++) acc[t][i] = v_fma(four[t], k, acc[t][i]);
-    }
-}
-
-INLINE void score_tile(int n_x, const queries *h, int g, const block *b, int j)
-{
-    const int d_head = h->a->d_head, rest = d_head % QUAD;
-    const float *q = h->q + (size_t)g * (size_t)d_head, *keys = h->wide;
-    vec acc[TILE_TOKENS][QUAD];
-    UNROLL for (int t = 0; t < n_x; t++) UNROLL for (int i = 0; i < QUAD; i++) acc[t][i] = v_zero();
-    for (int d = 0; d + QUAD <= d_head; d += QUAD, keys += QUAD * LANES)
-        score_fours(n_x, q + d, (size_t)d_head, keys, acc);
-    if (rest) {
-        float last[TILE_TOKENS][QUAD] = {{0}};
-        for (int t = 0; t < n_x; t++) memcpy(last[t], q + (t + 1) * d_head - rest, (size_t)rest * sizeof *q);
-        score_fours(n_x, last[0], QUAD, keys, acc);
-    }
-    UNROLL for (int t = 0; t < n_x; t++)
-    {
-        const vec sum = v_sum_fours(acc[t][0], acc[t][1], acc[t][2], acc[t][3]);
-        v_store(h->p + (g + t) * PP_ATTEND_BLOCK + j, v_mul(sum, v_load(b->k_scale + j)));
-    }
-}
-
-/* A function of its own: among all the rest gcc 12 has too few registers for it. */
-static NOINLINE void score_keys(const queries *h, int g, int n_query, const block *b, int j)
-{
-    const int step = even_step(n_query, TILE_TOKENS);
-    for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
-#define CASE(n_x)                                                                                                      \
-    case n_x: score_tile(n_x, h, g + i, b, j); break;
-            TILE_SIZES(CASE)
-#undef CASE
-        }
-}
-
-/* p = scores of n_query queries from g by the first n keys of the block. */
-INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
-{
-    for (int j = 0; j < n; j += LANES) {
-        fetch(type, h, b->first + PP_ATTEND_BLOCK + j);
-        lay_keys(type, h, b, j);
-        score_keys(h, g, n_query, b, j);
-    }
-}
-
-/* p = weights of one query, relative to its largest score so far; earlier sums shrink to that. */
-INLINE void softmax(pippin_type type, queries *h, int g, const block *b)
-{
-    float *p = h->p + g * PP_ATTEND_BLOCK, *out = h->out + (size_t)g * (size_t)h->a->d_head;
-    const vec before = v_set1(h->max[g]);
-    vec max = before, sum = v_zero();
-    for (int j = 0; j < PP_ATTEND_BLOCK; j += LANES) max = v_max(v_load(p + j), max);
-    max = v_max_across(max);
-    for (int j = 0; j < PP_ATTEND_BLOCK; j += LANES) {
-        vec e = v_exp(v_sub(v_load(p + j), max));
-        sum = v_add(sum, e);
-        v_store(p + j, type == PIPPIN_I8 ? v_mul(e, v_load(b->v_scale + j)) : e);
-    }
-    const vec correction = v_exp(v_sub(before, max));
-    h->max[g] = v_first(max);
-    h->sum[g] = h->sum[g] * v_first(correction) + v_sum(sum);
-    if (v_first(correction) != 1) k_scale(out, v_first(correction), h->a->d_head);
-}
-
-/* Values of the n keys of a block, elements from `at` of rows of `type`. */
-typedef struct values {
-    const void *const *rows;
-    size_t at;
-    int n;
-} values;
-
-/* out += weights * values, for n_x queries from g and n_vec vectors from element d; the last vector has `lanes` lanes. */
-INLINE void mix_tile(pippin_type type, int n_x, int n_vec, int lanes, const queries *h, int g, const values *from,
-                     int d)
-{
-    const int d_head = h->a->d_head;
-    vec acc[TILE_HEADS][MIX_VECTORS], v[MIX_VECTORS];
-    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_zero();
-    for (int j = 0; j < from->n; j++) {
-        UNROLL for (int c = 0; c < n_vec; c++)
-        {
-            const size_t at = from->at + (size_t)(c * LANES);
-            v[c] = lanes == LANES ? load_row(type, from->rows[j], at) : load_row_n(type, from->rows[j], at, lanes);
-        }
-        UNROLL for (int i = 0; i < n_x; i++)
-        {
-            const vec p = v_set1(h->p[(g + i) * PP_ATTEND_BLOCK + j]);
-            UNROLL for (int c = 0; c < n_vec; c++) acc[i][c] = v_fma(p, v[c], acc[i][c]);
-        }
-    }
-    UNROLL for (int i = 0; i < n_x; i++) UNROLL for (int c = 0; c < n_vec; c++)
-    {
-        float *out = h->out + (g + i) * d_head + d + c * LANES;
-        if (lanes == LANES)
-            v_store(out, v_add(v_load(out), acc[i][c]));
-        else
-            v_store_n(out, v_add(v_load_n(out, lanes), acc[i][c]), lanes);
-    }
-}
-
-INLINE void mix_tiles(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const values *from,
-                      int d)
-{
-    for (int i = 0; i < n_query; i += TILE_HEADS) switch (PP_MIN(TILE_HEADS, n_query - i)) {
-#define CASE(n_x)                                                                                                      \
-    case n_x: mix_tile(type, n_x, n_vec, lanes, h, g + i, from, d); break;
-            HEAD_SIZES(CASE)
-#undef CASE
-        }
-}
-
-INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, int g, int n_query, const block *b,
-                      int n, int d)
-{
-    const int width = lanes == LANES ? n_vec * LANES : lanes;
-    const void *wide[PP_ATTEND_BLOCK];
-    if (type == PIPPIN_F32 || n_query < WIDEN_FROM) {
-        mix_tiles(type, n_vec, lanes, h, g, n_query, &(values){b->v, (size_t)d, n}, d);
-        return;
-    }
-    for (int j = 0; j < n; j++) {
-        float *row = h->wide + j * width;
-        widen(type, b->v[j], (size_t)d, width, row);
-        wide[j] = row;
-    }
-    mix_tiles(PIPPIN_F32, n_vec, lanes, h, g, n_query, &(values){wide, 0, n}, d);
-}
-
-/* Of n_query queries from g, that see n keys of the block. */
-INLINE void mix(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
-{
-    const int d_head = h->a->d_head;
-    int d = 0;
-    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES)
-        mix_strip(type, MIX_VECTORS, LANES, h, g, n_query, b, n, d);
-    for (; d + LANES <= d_head; d += LANES) mix_strip(type, 1, LANES, h, g, n_query, b, n, d);
-    if (d < d_head) mix_strip(type, 1, d_head - d, h, g, n_query, b, n, d);
-}
-
 /* Keys of the block that a query's token sees. */
 INLINE int seen(const queries *h, const block *b, int query)
 {
     return PP_MAX(0, PP_MIN(b->n, h->a->n_key + query / h->n_group - b->first));
 }
 
-/*
- * All tokens pass over a block together. Of the last block each sees a key more than the one before it: scores are taken of all
- * and those of keys that are not seen left out, and so are their values, by a weight of 0, where that surely gives 0: where
- * they are integers.
- */
-INLINE void attend_block(pippin_type type, queries *h, const block *b)
-{
-    int from = 0;
-    while (!seen(h, b, from)) from += h->n_group;
-    const int most = seen(h, b, h->n - 1), n = h->n - from;
-    scores(type, h, from, n, b, most);
-    for (int g = from; g < h->n; g++) {
-        for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
-        softmax(type, h, g, b);
-    }
-    const int step = type == PIPPIN_I8 || seen(h, b, from) == most ? n : h->n_group;
-    for (int g = from; g < h->n; g += step) mix(type, h, g, step, b, seen(h, b, g + step - 1));
-}
+/* What a type of cache wants done: with the queries before the first block, and with each block. */
+typedef void open_queries(queries *h, int g);
+typedef void attend_block(queries *h, const block *b);
 
-/* Heads g .. g + n_group - 1 of all tokens; the scratch holds their q and out side by side, then p, then what is widened. */
-INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_group)
+/* Heads g .. g + n_group - 1 of all tokens. The scratch holds their q, out, p and its codes, and then what is widened. */
+INLINE void attend_heads(pippin_type type, open_queries *open, attend_block *pass, const pp_attend *a, int g,
+                         int n_group)
 {
     const size_t d_head = (size_t)a->d_head, n = (size_t)(a->n_tok * n_group), row = (size_t)n_group * d_head;
-    float *q = a->scratch;
-    queries h = {.a = a, .q = q, .out = q + n * d_head, .p = q + 2 * n * d_head, .n = (int)n, .n_group = n_group};
-    h.wide = h.p + n * PP_ATTEND_BLOCK;
-    for (size_t t = 0; t < (size_t)a->n_tok; t++)
-        memcpy(q + t * row, a->q + t * a->q_stride + (size_t)g * d_head, row * sizeof *q);
+    queries h = {.a = a, .q = a->scratch, .n = (int)n, .n_group = n_group};
+    h.out = h.q + n * (d_head + 16);
+    h.p = h.out + n * d_head;
+    h.wide = h.p + n * PP_ATTEND_BLOCK * 3 / 2;
+    h.q_codes = (int16_t *)(void *)h.q;
+    h.p_codes = (int16_t *)(void *)(h.p + n * PP_ATTEND_BLOCK);
+    open(&h, g);
     for (size_t i = 0; i < n; i++) h.max[i] = -FLT_MAX; /* not -infinity, whose difference to itself is NaN */
     memset(h.sum, 0, n * sizeof *h.sum);
     memset(h.out, 0, n * d_head * sizeof *h.out);
@@ -280,36 +99,17 @@ INLINE void attend_heads(pippin_type type, const pp_attend *a, int g, int n_grou
     for (int first = a->first; first < h.last; first += PP_ATTEND_BLOCK) {
         block b;
         block_open(type, &b, a, first, h.last);
-        attend_block(type, &h, &b);
+        pass(&h, &b);
     }
     for (size_t t = 0; t < (size_t)a->n_tok; t++) {
-        memcpy(a->out + t * a->out_stride + (size_t)g * d_head, h.out + t * row, row * sizeof *q);
-        memcpy(a->max + t * (size_t)a->n_group + g, h.max + t * (size_t)n_group, (size_t)n_group * sizeof *q);
-        memcpy(a->sum + t * (size_t)a->n_group + g, h.sum + t * (size_t)n_group, (size_t)n_group * sizeof *q);
+        memcpy(a->out + t * a->out_stride + (size_t)g * d_head, h.out + t * row, row * sizeof *h.out);
+        memcpy(a->max + t * (size_t)a->n_group + g, h.max + t * (size_t)n_group, (size_t)n_group * sizeof *h.max);
+        memcpy(a->sum + t * (size_t)a->n_group + g, h.sum + t * (size_t)n_group, (size_t)n_group * sizeof *h.sum);
     }
 }
 
-INLINE void attend(pippin_type type, const pp_attend *a)
+INLINE void attend(pippin_type type, open_queries *open, attend_block *pass, const pp_attend *a)
 {
     for (int g = 0; g < a->n_group; g += PP_ATTEND_QUERIES)
-        attend_heads(type, a, g, PP_MIN(PP_ATTEND_QUERIES, a->n_group - g));
-}
-
-static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
-static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
-static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
-
-static void k_attend_merge(float *out, float *max, float *sum, const float *part, float part_max, float part_sum,
-                           int d_head)
-{
-    const vec most = v_max(v_set1(*max), v_set1(part_max));
-    const vec ours = v_exp(v_sub(v_set1(*max), most)), theirs = v_exp(v_sub(v_set1(part_max), most));
-    int i = 0;
-    for (; i + LANES <= d_head; i += LANES)
-        v_store(out + i, v_add(v_mul(v_load(out + i), ours), v_mul(v_load(part + i), theirs)));
-    const int rest = d_head - i;
-    if (rest)
-        v_store_n(out + i, v_add(v_mul(v_load_n(out + i, rest), ours), v_mul(v_load_n(part + i, rest), theirs)), rest);
-    *sum = *sum * v_first(ours) + part_sum * v_first(theirs);
-    *max = v_first(most);
+        attend_heads(type, open, pass, a, g, PP_MIN(PP_ATTEND_QUERIES, a->n_group - g));
 }

@@ -104,9 +104,33 @@ typedef struct pp_attend {
     float *scratch;                   /* [PP_ATTEND_SCRATCH(d_head)] */
 } pp_attend;
 
-/* Queries with their outputs and scores, and a block of values, or a vector's lanes of keys (16 at most), each of whole vectors. */
+/*
+ * Queries with their outputs, scores and codes of weights, and a block of values, or a vector's lanes of keys (16 at most), each of
+ * whole vectors.
+ */
 #define PP_ATTEND_SCRATCH(d_head)                                                                                      \
-    (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + PP_ATTEND_BLOCK) + PP_ATTEND_BLOCK * ((size_t)(d_head) + 4))
+    (PP_ATTEND_QUERIES * (2 * (size_t)(d_head) + 16 + PP_ATTEND_BLOCK * 3 / 2) +                                       \
+     PP_ATTEND_BLOCK * ((size_t)(d_head) + 8))
+
+/*
+ * Over int8 all sums are of integers, and every level has the same bits. A query is rounded once, with levels =
+ * pp_attend_levels(d_head): code = round-half-even(q * (levels / absmax(q))), 0 for NaN; where absmax(q) <= PP_ATTEND_LEAST, all are 0.
+ *     s_j = float(sum_i code_i k_j,i) * ((scale * k_scale) * (absmax(q) / levels))
+ * In each block, of the keys that the token sees, top = max_j s_j, e_j = exp(s_j - top), and
+ *     w_j = round(e_j * PP_ATTEND_LEVELS), unit = v_scale, or where there are v_scales
+ *     w_j = round(e_j * v_scale_j * (PP_ATTEND_LEVELS / unit)), unit = max_j e_j * v_scale_j, and where it is <= PP_ATTEND_LEAST all are 0
+ * Then, with m = max(max, top), before = exp(max - m), now = exp(top - m) * (1 / PP_ATTEND_LEVELS),
+ *     sum = sum * before + float(sum_j round(e_j * PP_ATTEND_LEVELS)) * now
+ *     out_i = fma(float(sum_j w_j v_j,i), unit * now, out_i * before)
+ * Sums fit: codes of K and V are at most 128, so |sum_i| < 2^31, and |sum_j| <= 64 * 32767 * 128 = 2^28.
+ */
+#define PP_ATTEND_LEVELS 32767.0f
+#define PP_ATTEND_LEAST  1e-30f
+
+static inline float pp_attend_levels(int d_head)
+{
+    return (float)PP_MIN((int)PP_ATTEND_LEVELS, INT32_MAX / (128 * d_head));
+}
 
 /*
  * c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), where a(i, k) = a[i * a_row + k * a_col] and

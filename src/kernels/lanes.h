@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/kernels.h"
+
 /* Kernels are written once as functions of element type and tile size, and become one loop each by constant folding. */
 #define INLINE   static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
@@ -18,6 +20,11 @@
 #else
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
+
+enum { QUAD = 4 }; /* sums that are taken across lanes together */
+
+/* Of what rows of weights, keys and values hold. */
+INLINE size_t element_bytes(pippin_type type) { return type == PIPPIN_F32 ? 4 : type == PIPPIN_I8 ? 1 : 2; }
 
 /* What of a byte i_pairs takes (blocks.h). */
 enum { PAIRS_BYTES, PAIRS_SIGNED, PAIRS_LOW, PAIRS_HIGH };

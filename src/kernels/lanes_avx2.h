@@ -58,7 +58,6 @@ INLINE void v_store_n(float *p, vec a, int n) { _mm256_maskstore_ps(p, mask_n(n)
 
 INLINE vec widen_f16(__m128i h) { return _mm256_cvtph_ps(h); }
 INLINE vec widen_bf16(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
-INLINE vec widen_i8(__m128i b) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)); }
 
 /* n < 16 bytes, then zeros. */
 INLINE __m128i load_bytes(const void *data, size_t n)
@@ -72,8 +71,6 @@ INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm_loadu_si128((con
 INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_bytes(p, 2 * (size_t)n)); }
-INLINE vec v_load_i8(const int8_t *p) { return widen_i8(_mm_loadl_epi64((const __m128i *)p)); }
-INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(load_bytes(p, (size_t)n)); }
 
 /* a is integral and within -128..127. */
 INLINE __m128i narrow_i8(vec a)
@@ -217,6 +214,54 @@ INLINE int32_t i_sum(ivec a)
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+/* ---- int16, for attention over int8: see attend_i8.h ---- */
+
+typedef __m128i vec_i8; /* LANES of int8 in a row */
+
+/* The first n <= LANES, then zeros. */
+INLINE vec_i8 i8_load(const int8_t *p, int n)
+{
+    return n == LANES ? _mm_loadl_epi64((const __m128i *)p) : load_bytes(p, (size_t)n);
+}
+
+/* Widened, eight to a place, `stride` int16 from one to the next. */
+INLINE void i8_store_eights(int16_t *p, size_t stride, vec_i8 a)
+{
+    (void)stride;
+    _mm_storeu_si128((__m128i *)p, _mm_cvtepi8_epi16(a));
+}
+
+/* For each element that of a and that of b side by side, as i_dot16 takes them. */
+INLINE ivec i8_pair(vec_i8 a, vec_i8 b) { return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)); }
+
+/* Two int16 for every pair of i8_pair; eight, to be multiplied with each eight of a vector. */
+INLINE ivec i_twos(const int16_t *p)
+{
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return i_set1(two);
+}
+
+INLINE ivec i_eights(const int16_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)); }
+
+/* acc + the products of int16: two more in each lane, of its own pair or at least of its own eight. */
+INLINE ivec i_dot16(ivec acc, ivec a, ivec b) { return i_add(acc, _mm256_madd_epi16(a, b)); }
+
+/* Each four lanes are the sums of those four lanes of a, b, c and d. */
+INLINE ivec i_sum_fours(ivec a, ivec b, ivec c, ivec d)
+{
+    const ivec ab = i_add(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    const ivec cd = i_add(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    return i_add(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+
+/* a is integral and an int16. */
+INLINE void v_store_i16(int16_t *p, vec a)
+{
+    const __m256i w = _mm256_cvtps_epi32(a);
+    _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
 
 /* ---- packed block types: see blocks.h ---- */

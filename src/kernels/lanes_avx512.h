@@ -49,14 +49,11 @@ INLINE void v_store_n(float *p, vec a, int n) { _mm512_mask_storeu_ps(p, mask_n(
 
 INLINE vec widen_f16(__m256i h) { return _mm512_cvtph_ps(h); }
 INLINE vec widen_bf16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
-INLINE vec widen_i8(__m128i b) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)); }
 
 INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(_mm256_loadu_si256((const __m256i *)p)); }
 INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(_mm256_maskz_loadu_epi16(mask_n(n), p)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(_mm256_loadu_si256((const __m256i *)p)); }
 INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(_mm256_maskz_loadu_epi16(mask_n(n), p)); }
-INLINE vec v_load_i8(const int8_t *p) { return widen_i8(_mm_loadu_si128((const __m128i *)p)); }
-INLINE vec v_load_i8_n(const int8_t *p, int n) { return widen_i8(_mm_maskz_loadu_epi8(mask_n(n), p)); }
 
 INLINE void v_store_i8_n(int8_t *p, vec a, int n)
 {
@@ -214,6 +211,58 @@ INLINE isum i_dot8(isum acc, ivec u, ivec x)
 #endif
 
 INLINE ivec i_widen8(isum acc) { return acc; }
+
+/* ---- int16, for attention over int8: see lanes_avx2.h ---- */
+
+typedef __m128i vec_i8;
+
+INLINE vec_i8 i8_load(const int8_t *p, int n)
+{
+    return n == LANES ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(mask_n(n), p);
+}
+
+INLINE void i8_store_eights(int16_t *p, size_t stride, vec_i8 a)
+{
+    const __m256i wide = _mm256_cvtepi8_epi16(a);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(wide));
+    _mm_storeu_si128((__m128i *)(p + stride), _mm256_extracti128_si256(wide, 1));
+}
+
+INLINE ivec i8_pair(vec_i8 a, vec_i8 b)
+{
+    return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
+}
+
+INLINE ivec i_twos(const int16_t *p)
+{
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return i_set1(two);
+}
+
+INLINE ivec i_eights(const int16_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p)); }
+
+#ifdef __AVX512VNNI__
+INLINE ivec i_dot16(ivec acc, ivec a, ivec b)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "vm"(b));
+    return acc;
+}
+#else
+INLINE ivec i_dot16(ivec acc, ivec a, ivec b) { return i_add(acc, _mm512_madd_epi16(a, b)); }
+#endif
+
+INLINE ivec i_sum_fours(ivec a, ivec b, ivec c, ivec d)
+{
+    const ivec ab = i_add(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const ivec cd = i_add(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    return i_add(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
+INLINE void v_store_i16(int16_t *p, vec a)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));
+}
 
 /* ---- packed block types: see blocks.h ---- */
 

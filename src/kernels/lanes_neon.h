@@ -3,7 +3,7 @@
  * they are explained. Two registers, because one load then brings eight 16-bit weights, and one token with eight rows has
  * sixteen sums, as many as four pipes of four cycles have under way.
  *
- * What is compiled with +dotprod or +i8mm has other products of integers, at the end of this file; all else is the same.
+ * Integers are in lanes_neon_int.h.
  */
 #ifndef PP_KERNELS_LANES_NEON_H
 #define PP_KERNELS_LANES_NEON_H
@@ -158,12 +158,6 @@ INLINE vec widen_bf16(uint8x16_t b)
                  vreinterpretq_f32_u32(vshll_high_n_u16(h, 16))};
 }
 
-INLINE vec widen_i8(int8x8_t b)
-{
-    const int16x8_t h = vmovl_s8(b);
-    return (vec){vcvtq_f32_s32(vmovl_s16(vget_low_s16(h))), vcvtq_f32_s32(vmovl_high_s16(h))};
-}
-
 /* n <= 16 bytes, then zeros. */
 INLINE uint8x16_t load_bytes(const void *data, size_t n)
 {
@@ -177,11 +171,6 @@ INLINE vec v_load_f16(const uint16_t *p) { return widen_f16(vld1q_u8((const uint
 INLINE vec v_load_f16_n(const uint16_t *p, int n) { return widen_f16(load_bytes(p, 2 * (size_t)n)); }
 INLINE vec v_load_bf16(const uint16_t *p) { return widen_bf16(vld1q_u8((const uint8_t *)p)); }
 INLINE vec v_load_bf16_n(const uint16_t *p, int n) { return widen_bf16(load_bytes(p, 2 * (size_t)n)); }
-INLINE vec v_load_i8(const int8_t *p) { return widen_i8(vld1_s8(p)); }
-INLINE vec v_load_i8_n(const int8_t *p, int n)
-{
-    return widen_i8(vreinterpret_s8_u8(vget_low_u8(load_bytes(p, (size_t)n))));
-}
 
 INLINE void v_store_i8(int8_t *p, vec a)
 {
@@ -251,215 +240,6 @@ INLINE vec v_max_across(vec a)
     return (vec){most, most};
 }
 
-/* ---- integers: see lanes_avx2.h ---- */
-
-typedef struct ivec {
-    int32x4_t lo, hi;
-} ivec;
-
-INLINE ivec i_set1(int a) { return (ivec){vdupq_n_s32(a), vdupq_n_s32(a)}; }
-INLINE ivec i_and(ivec a, ivec b) { return (ivec){vandq_s32(a.lo, b.lo), vandq_s32(a.hi, b.hi)}; }
-INLINE ivec i_or(ivec a, ivec b) { return (ivec){vorrq_s32(a.lo, b.lo), vorrq_s32(a.hi, b.hi)}; }
-INLINE ivec i_add(ivec a, ivec b) { return (ivec){vaddq_s32(a.lo, b.lo), vaddq_s32(a.hi, b.hi)}; }
-INLINE ivec i_sub(ivec a, ivec b) { return (ivec){vsubq_s32(a.lo, b.lo), vsubq_s32(a.hi, b.hi)}; }
-INLINE vec i_to_float(ivec a) { return (vec){vcvtq_f32_s32(a.lo), vcvtq_f32_s32(a.hi)}; }
-INLINE int32_t i_sum(ivec a) { return vaddvq_s32(vaddq_s32(a.lo, a.hi)); }
-
-INLINE uint8x16_t u8_of(int32x4_t a) { return vreinterpretq_u8_s32(a); }
-INLINE int8x16_t s8_of(int32x4_t a) { return vreinterpretq_s8_s32(a); }
-INLINE int32x4_t load_codes(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
-
-INLINE ivec i_load(const void *p) { return (ivec){load_codes(p), load_codes((const char *)p + 16)}; }
-
-INLINE void i_store(void *p, ivec a)
-{
-    vst1q_u8(p, u8_of(a.lo));
-    vst1q_u8((uint8_t *)p + 16, u8_of(a.hi));
-}
-
-/* By the operator: the intrinsic wants a constant also where nothing is optimised. */
-INLINE int32x4_t shift_codes(int32x4_t a, int n) { return vreinterpretq_s32_u8(u8_of(a) >> (uint8_t)n); }
-INLINE ivec i_shift_right(ivec a, int n) { return (ivec){shift_codes(a.lo, n), shift_codes(a.hi, n)}; }
-INLINE int32x4_t shift_codes_left(int32x4_t a, int n) { return vreinterpretq_s32_u8(u8_of(a) << (uint8_t)n); }
-INLINE ivec i_shift_left(ivec a, int n) { return (ivec){shift_codes_left(a.lo, n), shift_codes_left(a.hi, n)}; }
-INLINE ivec i_times(ivec a, int n) { return (ivec){vmulq_n_s32(a.lo, n), vmulq_n_s32(a.hi, n)}; }
-
-INLINE ivec i_broadcast4(const int8_t *p)
-{
-    int32_t four;
-    memcpy(&four, p, sizeof four);
-    return i_set1(four);
-}
-
-#if defined(__ARM_FEATURE_MATMUL_INT8) || defined(__ARM_FEATURE_DOTPROD)
-/* A sum is int32 from the start; for one token there are two sets of them. */
-typedef ivec isum;
-#define LOW_STEPS(bits) (1 << 20)
-enum { LOW_TOKENS = 2, LOW_PANEL_BITS = 8, PROBE_SUMS = 12 };
-#define LOW_SETS(n_x)        ((n_x) == 1 ? 2 : 1)
-#define LOW_SIZES            LOW_SIZES_2
-#define LOW_PANEL_TOKENS     6
-#define BLOCK_SIZES(X)       X(2) X(1)
-#define BLOCK_PANEL_SIZES(X) X(6) X(4) X(2) X(1)
-#define LOW_PANEL_SIZES      LOW_SIZES_6
-
-INLINE isum i_nothing(void) { return i_set1(0); }
-
-INLINE isum i_unknown(void)
-{
-    isum a = i_nothing();
-    __asm__ volatile("" : "+w"(a.lo), "+w"(a.hi));
-    return a;
-}
-
-INLINE ivec i_widen(isum acc) { return acc; }
-INLINE ivec i_widen8(isum acc) { return acc; }
-
-#ifdef __ARM_FEATURE_MATMUL_INT8
-/*
- * Products of unsigned with signed bytes. For a panel of matrices codes are put together from two steps, and tokens in pairs:
- * counted in instructions that pays from four tokens on; for two, the putting together costs what the matrices save.
- */
-#define LOW_MATRIX
-enum { LOW_PANEL_FROM = 4, DOT8_ZERO = 128 };
-
-INLINE isum i_dot(isum acc, ivec u, ivec x)
-{
-    return (isum){vusdotq_s32(acc.lo, u8_of(u.lo), s8_of(x.lo)), vusdotq_s32(acc.hi, u8_of(u.hi), s8_of(x.hi))};
-}
-
-INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, u, x); }
-
-/* Twice as many products: 2 rows of 8 with 2 of 8, in each half. */
-INLINE isum i_dot_matrix(isum acc, ivec u, ivec x)
-{
-    return (isum){vusmmlaq_s32(acc.lo, u8_of(u.lo), s8_of(x.lo)), vusmmlaq_s32(acc.hi, u8_of(u.hi), s8_of(x.hi))};
-}
-#else
-enum { LOW_PANEL_FROM = 5, DOT8_ZERO = 0 };
-
-INLINE isum i_dot(isum acc, ivec u, ivec x)
-{
-    return (isum){vdotq_s32(acc.lo, s8_of(u.lo), s8_of(x.lo)), vdotq_s32(acc.hi, s8_of(u.hi), s8_of(x.hi))};
-}
-
-INLINE int32x4_t less_128(int32x4_t u) { return veorq_s32(u, vdupq_n_s32((int)0x80808080u)); }
-
-INLINE isum i_dot8(isum acc, ivec u, ivec x) { return i_dot(acc, (ivec){less_128(u.lo), less_128(u.hi)}, x); }
-#endif
-#else
-/*
- * A sum is four int16 for each row, one a column, so that a product costs a multiply-add and no addition to another: each
- * holds as many as the largest, 127 times the largest code, go into int16, in whole blocks. For codes of eight bits it is two int32 a row.
- */
-typedef struct isum {
-    int16x8_t rows[4]; /* 2 rows each */
-} isum;
-
-#define LOW_STEPS(bits)      ((bits) == 8 ? 16 : 32767 / (127 * ((1 << (bits)) - 1)) / 4 * 4)
-enum { LOW_TOKENS = 1, LOW_PANEL_BITS = 4, LOW_PANEL_FROM = 3, PROBE_SUMS = 6, DOT8_ZERO = 0 };
-#define LOW_SIZES            LOW_SIZES_1
-#define LOW_PANEL_TOKENS     3
-#define BLOCK_SIZES(X)       X(1)
-#define BLOCK_PANEL_SIZES(X) X(3) X(1)
-#define LOW_PANEL_SIZES      LOW_SIZES_3
-
-INLINE isum i_nothing(void)
-{
-    const int16x8_t zero = vdupq_n_s16(0);
-    return (isum){{zero, zero, zero, zero}};
-}
-
-INLINE isum i_unknown(void)
-{
-    isum a = i_nothing();
-    __asm__ volatile("" : "+w"(a.rows[0]), "+w"(a.rows[1]), "+w"(a.rows[2]), "+w"(a.rows[3]));
-    return a;
-}
-
-INLINE isum i_dot(isum acc, ivec u, ivec x)
-{
-    const int8x16_t u0 = s8_of(u.lo), u1 = s8_of(u.hi), x0 = s8_of(x.lo), x1 = s8_of(x.hi);
-    acc.rows[0] = vmlal_s8(acc.rows[0], vget_low_s8(u0), vget_low_s8(x0));
-    acc.rows[1] = vmlal_high_s8(acc.rows[1], u0, x0);
-    acc.rows[2] = vmlal_s8(acc.rows[2], vget_low_s8(u1), vget_low_s8(x1));
-    acc.rows[3] = vmlal_high_s8(acc.rows[3], u1, x1);
-    return acc;
-}
-
-INLINE int32x4_t sums_of_rows(int16x8_t a, int16x8_t b) { return vpaddq_s32(vpaddlq_s16(a), vpaddlq_s16(b)); }
-
-INLINE ivec i_widen(isum acc)
-{
-    return (ivec){sums_of_rows(acc.rows[0], acc.rows[1]), sums_of_rows(acc.rows[2], acc.rows[3])};
-}
-
-/* 128 is taken off the codes; what a code is off is then 0. */
-INLINE int16x8_t add_pairs(int16x8_t acc, int16x8_t products)
-{
-    return vreinterpretq_s16_s32(vpadalq_s16(vreinterpretq_s32_s16(acc), products));
-}
-
-INLINE isum i_dot8(isum acc, ivec u, ivec x)
-{
-    const int8x16_t off = vdupq_n_s8(-128), x0 = s8_of(x.lo), x1 = s8_of(x.hi);
-    const int8x16_t u0 = veorq_s8(s8_of(u.lo), off), u1 = veorq_s8(s8_of(u.hi), off);
-    acc.rows[0] = add_pairs(acc.rows[0], vmull_s8(vget_low_s8(u0), vget_low_s8(x0)));
-    acc.rows[1] = add_pairs(acc.rows[1], vmull_high_s8(u0, x0));
-    acc.rows[2] = add_pairs(acc.rows[2], vmull_s8(vget_low_s8(u1), vget_low_s8(x1)));
-    acc.rows[3] = add_pairs(acc.rows[3], vmull_high_s8(u1, x1));
-    return acc;
-}
-
-INLINE int32x4_t sums8_of_rows(int16x8_t a, int16x8_t b)
-{
-    return vpaddq_s32(vreinterpretq_s32_s16(a), vreinterpretq_s32_s16(b));
-}
-
-INLINE ivec i_widen8(isum acc)
-{
-    return (ivec){sums8_of_rows(acc.rows[0], acc.rows[1]), sums8_of_rows(acc.rows[2], acc.rows[3])};
-}
-#endif
-
-/* ---- packed block types: see blocks.h ---- */
-
-INLINE isum i_first(ivec u, ivec x) { return i_dot(i_nothing(), u, x); }
-
-INLINE ivec i_pairs(const uint8_t *p, int kind)
-{
-    const uint8x16_t bytes = vld1q_u8(p);
-    if (kind == PAIRS_SIGNED) {
-        const int8x16_t b = vreinterpretq_s8_u8(bytes);
-        return (ivec){vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(b))), vreinterpretq_s32_s16(vmovl_high_s8(b))};
-    }
-    const uint8x16_t b = kind == PAIRS_LOW    ? vandq_u8(bytes, vdupq_n_u8(15))
-                         : kind == PAIRS_HIGH ? vshrq_n_u8(bytes, 4)
-                                              : bytes;
-    return (ivec){vreinterpretq_s32_u16(vmovl_u8(vget_low_u8(b))), vreinterpretq_s32_u16(vmovl_high_u8(b))};
-}
-
-INLINE int32x4_t quad_scale(int32x4_t pairs, int which)
-{
-    return vshrq_n_s32(which ? pairs : vshlq_n_s32(pairs, 16), 16);
-}
-
-INLINE ivec i_scale(ivec pairs, int which) { return (ivec){quad_scale(pairs.lo, which), quad_scale(pairs.hi, which)}; }
-
-INLINE ivec i_add_scaled(ivec total, isum acc, ivec scale)
-{
-    const ivec dot = i_widen(acc);
-    return (ivec){vmlaq_s32(total.lo, dot.lo, scale.lo), vmlaq_s32(total.hi, dot.hi, scale.hi)};
-}
-
-INLINE ivec i_add_pairs(ivec total, ivec pairs, const int16_t *sums)
-{
-    for (int which = 0; which < 2; which++) {
-        const ivec one = i_scale(pairs, which);
-        total.lo = vmlaq_n_s32(total.lo, one.lo, sums[which]);
-        total.hi = vmlaq_n_s32(total.hi, one.hi, sums[which]);
-    }
-    return total;
-}
+#include "kernels/lanes_neon_int.h"
 
 #endif

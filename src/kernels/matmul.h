@@ -5,12 +5,9 @@
  * ascending order, the tail is one masked step, and v_sum4 adds up the lanes in one order.
  */
 enum {
-    QUAD = 4,                /* outputs that share a horizontal sum */
     MAX_OUTPUTS = 8,         /* of one tile */
     CACHED_BYTES = 384 << 10 /* of activations: a part of L2 that they keep while all weights pass */
 };
-
-INLINE size_t element_bytes(pippin_type type) { return type == PIPPIN_F32 ? 4 : type == PIPPIN_I8 ? 1 : 2; }
 
 /* A vector of row[i], row[i + 1], ... */
 INLINE vec load_row(pippin_type type, const void *row, size_t i)
@@ -18,7 +15,6 @@ INLINE vec load_row(pippin_type type, const void *row, size_t i)
     switch (type) {
     case PIPPIN_F16: return v_load_f16((const uint16_t *)row + i);
     case PIPPIN_BF16: return v_load_bf16((const uint16_t *)row + i);
-    case PIPPIN_I8: return v_load_i8((const int8_t *)row + i);
     default: return v_load((const float *)row + i);
     }
 }
@@ -28,7 +24,6 @@ INLINE vec load_row_n(pippin_type type, const void *row, size_t i, int n)
     switch (type) {
     case PIPPIN_F16: return v_load_f16_n((const uint16_t *)row + i, n);
     case PIPPIN_BF16: return v_load_bf16_n((const uint16_t *)row + i, n);
-    case PIPPIN_I8: return v_load_i8_n((const int8_t *)row + i, n);
     default: return v_load_n((const float *)row + i, n);
     }
 }

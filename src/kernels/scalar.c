@@ -2,6 +2,7 @@
  * scalar.c - the plain truth of every kernel. Sums are taken in double and rounded once, so that a faster level is
  * measured against the true value and not against another order of additions.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,6 @@ static float element(pippin_type type, const void *row, size_t i)
     switch (type) {
     case PIPPIN_F16: return pp_f16_to_f32(((const uint16_t *)row)[i]);
     case PIPPIN_BF16: return pp_bf16_to_f32(((const uint16_t *)row)[i]);
-    case PIPPIN_I8: return ((const int8_t *)row)[i];
     default: return ((const float *)row)[i];
     }
 }
@@ -143,73 +143,7 @@ static void k_to_bf16(uint16_t *y, const float *x, int n)
     for (int i = 0; i < n; i++) y[i] = pp_f32_to_bf16(x[i]);
 }
 
-/* ---- attention ---- */
-
-static float scale_of(const float *scales, float one, int32_t slot) { return scales ? scales[slot] : one; }
-
-/* The weights of one head's next n keys, from their scores; returns what earlier sums are to be multiplied by. */
-static float weigh(float *p, int n, float *max, double *sum)
-{
-    float before = *max;
-    for (int j = 0; j < n; j++) *max = fmaxf(*max, p[j]);
-    float correction = exp_of(before - *max);
-    *sum *= (double)correction;
-    for (int j = 0; j < n; j++) {
-        p[j] = exp_of(p[j] - *max);
-        *sum += (double)p[j];
-    }
-    return correction;
-}
-
-/* One head of one token that sees the keys first .. last - 1. */
-static void attend_head(pippin_type type, const pp_attend *a, int t, int g, int last)
-{
-    bool i8 = type == PIPPIN_I8;
-    size_t d_head = (size_t)a->d_head;
-    const float *q = a->q + (size_t)t * a->q_stride + (size_t)g * d_head;
-    float max = -3.40282347e38f, *p = a->scratch, *out = a->out + (size_t)t * a->out_stride + (size_t)g * d_head;
-    double sum = 0;
-    memset(out, 0, d_head * sizeof *out);
-    for (int first = a->first; first < last; first += PP_ATTEND_BLOCK) {
-        int32_t slots[PP_ATTEND_BLOCK];
-        int n = PP_MIN(PP_ATTEND_BLOCK, last - first);
-        for (int j = 0; j < n; j++) {
-            slots[j] = a->slots ? a->slots[first + j] : first + j;
-            p[j] = dot(type, q, row_of(type, a->k, (size_t)slots[j], d_head), a->d_head);
-            p[j] *= a->scale * (i8 ? scale_of(a->k_scales, a->k_scale, slots[j]) : 1.0f);
-        }
-        float correction = weigh(p, n, &max, &sum);
-        for (int j = 0; i8 && j < n; j++) p[j] *= scale_of(a->v_scales, a->v_scale, slots[j]);
-        for (size_t i = 0; i < d_head; i++) {
-            double o = 0;
-            for (int j = 0; j < n; j++)
-                o += (double)p[j] * (double)element(type, row_of(type, a->v, (size_t)slots[j], d_head), i);
-            out[i] = (float)((double)(out[i] * correction) + o);
-        }
-    }
-    a->max[t * a->n_group + g] = max;
-    a->sum[t * a->n_group + g] = (float)sum;
-}
-
-static void attend(pippin_type type, const pp_attend *a)
-{
-    for (int t = 0; t < a->n_tok; t++)
-        for (int g = 0; g < a->n_group; g++)
-            attend_head(type, a, t, g, PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + t));
-}
-
-static void k_attend_merge(float *out, float *max, float *sum, const float *part, float part_max, float part_sum,
-                           int d_head)
-{
-    const float most = fmaxf(*max, part_max), ours = exp_of(*max - most), theirs = exp_of(part_max - most);
-    for (int i = 0; i < d_head; i++) out[i] = out[i] * ours + part[i] * theirs;
-    *sum = *sum * ours + part_sum * theirs;
-    *max = most;
-}
-
-static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, a); }
-static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, a); }
-static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, a); }
+#include "kernels/scalar_attend.h"
 
 /* ---- low-bit weights ---- */
 

@@ -9,8 +9,11 @@
 #include "kernels/lanes_avx512.h"
 
 #include "kernels/matmul.h"
+#include "kernels/exp.h"
 #include "kernels/vector.h"
 #include "kernels/attend.h"
+#include "kernels/attend_float.h"
+#include "kernels/attend_i8.h"
 #include "kernels/gemm.h"
 #include "kernels/backward.h"
 #include "kernels/low.h"
