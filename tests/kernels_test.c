@@ -330,6 +330,7 @@ static void scalar_is_true(void **state)
     scalar_low_is_true(&k);
     scalar_blocks_are_true(&k);
     scalar_attention_is_true(&k);
+    scalar_attention_of_codes_is_true(&k);
 }
 
 static void levels_are_chosen(void **state)
@@ -407,6 +408,12 @@ static void attend_by_neighbours(const pp_attend *a)
 {
     right.attend_f32(a);
     if (a->n_tok > 1) a->sum[0] = nextafterf(a->sum[0], INFINITY);
+}
+
+static void attend_i8_inexact(const pp_attend *a)
+{
+    right.attend_i8(a);
+    a->out[0] = nextafterf(a->out[0], INFINITY);
 }
 
 /* All tokens see what the last one does. */
@@ -496,6 +503,7 @@ static void planted_faults_are_caught(void **state)
     CAUGHT(attend_f32, attend_by_slot);
     CAUGHT(attend_f32, attend_by_neighbours);
     CAUGHT(attend_f32, attend_ahead);
+    CAUGHT(attend_i8, attend_i8_inexact);
     CAUGHT(matmul_q2, q2_by_batch);
     CAUGHT(matmul_q4_k, q4_k_by_batch);
     CAUGHT(gemm, gemm_by_part);

@@ -27,7 +27,8 @@ typedef struct queries {
     /* For int8 alone: codes of q and of weights, [n][codes_of(d_head)] and [n][PP_ATTEND_BLOCK], */
     int16_t *q_codes, *p_codes;
     float q_scale[PP_ATTEND_QUERIES];
-    float before[PP_ATTEND_QUERIES], unit[PP_ATTEND_QUERIES]; /* and what earlier sums and a block's are multiplied by. */
+    float before[PP_ATTEND_QUERIES],
+        unit[PP_ATTEND_QUERIES]; /* and what earlier sums and a block's are multiplied by. */
 } queries;
 
 /* The keys of one block; scales are for int8 alone. */

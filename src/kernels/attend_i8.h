@@ -110,8 +110,7 @@ INLINE void weigh(queries *h, int g, const block *b)
     if (scaled) {
         unit = v_first(v_max_across(largest));
         const vec inverse = v_set1(unit > PP_ATTEND_LEAST ? PP_ATTEND_LEVELS / unit : 0);
-        for (int j = 0; j < PP_ATTEND_BLOCK; j += LANES)
-            v_store_i16(codes + j, v_round(v_mul(v_load(p + j), inverse)));
+        for (int j = 0; j < PP_ATTEND_BLOCK; j += LANES) v_store_i16(codes + j, v_round(v_mul(v_load(p + j), inverse)));
     }
     const float old = h->max[g], here = v_first(most);
     const float less = v_first(v_exp(v_set1(old > here ? here - old : old - here)));

@@ -199,7 +199,8 @@ enum { PP_PROBE_PRODUCTS = 40 * 12 * 32 };
  * matmul_q?_0, matmul_q?_1, matmul_q?_k   see pp_block_matmul                                (exact)
  * probe_read   sum of n words, modulo 2^32: a plain read of memory                          (exact)
  * probe_multiply  n * PP_PROBE_PRODUCTS multiply-adds of codes 3 with x[0 .. 3] in turn, their sum modulo 2^32 (exact)
- * attend_*     see pp_attend; of out / sum: ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
+ * attend_i8    see pp_attend_levels                                                          (exact)
+ * attend_f32 / attend_bf16   see pp_attend; of out / sum: ((2e-6 + ulp * max_j of scale * sum_i |q[i] k[j][i]|) of max |v|: a weight is the
  *              exponential of a score, whose rounding grows with the products that it is the sum of); max is within 4
  *              such ulp of the largest score
  * attend_merge adds a part to the ones before it, of one head: out, max and sum become those of all their keys (exact)

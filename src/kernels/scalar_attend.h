@@ -91,8 +91,7 @@ static void attend_head_i8(const pp_attend *a, const float *q, int last, float *
         *total = *total * before + sum * now;
         for (size_t i = 0; i < d_head; i++) {
             int32_t mix = 0;
-            for (int j = 0; j < n; j++)
-                mix += (int)p[j] * ((const int8_t *)a->v)[slot_of(a, first + j) * d_head + i];
+            for (int j = 0; j < n; j++) mix += (int)p[j] * ((const int8_t *)a->v)[slot_of(a, first + j) * d_head + i];
             out[i] = fmaf((float)mix, unit * now, out[i] * before);
         }
     }
