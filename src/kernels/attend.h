@@ -24,11 +24,11 @@ typedef struct queries {
     int n, n_group; /* n_group of them a token */
     int last;       /* keys of the list that the call takes end before it */
     float max[PP_ATTEND_QUERIES], sum[PP_ATTEND_QUERIES];
-    /* For int8 alone: codes of q and of weights, [n][codes_of(d_head)] and [n][PP_ATTEND_BLOCK], */
-    int16_t *q_codes, *p_codes;
+    /* For int8 alone. */
+    int16_t *q_codes, *p_codes; /* [n][codes_of(d_head)], [n][PP_ATTEND_BLOCK] */
     float q_scale[PP_ATTEND_QUERIES];
     float before[PP_ATTEND_QUERIES],
-        unit[PP_ATTEND_QUERIES]; /* and what earlier sums and a block's are multiplied by. */
+        unit[PP_ATTEND_QUERIES]; /* what earlier sums, and the block's, are multiplied by */
 } queries;
 
 /* The keys of one block; scales are for int8 alone. */
@@ -77,13 +77,54 @@ INLINE int seen(const queries *h, const block *b, int query)
     return PP_MAX(0, PP_MIN(b->n, h->a->n_key + query / h->n_group - b->first));
 }
 
-/* What a type of cache wants done: with the queries before the first block, and with each block. */
-typedef void open_queries(queries *h, int g);
-typedef void attend_block(queries *h, const block *b);
+/* What differs between types of caches; a constant where it is used, so that all of it is expanded there. */
+typedef struct attend_kind {
+    pippin_type type;
+    void (*open)(queries *h, int g);                      /* q of heads from g on */
+    void (*lay)(const queries *h, const block *b, int j); /* LANES keys from j on beside each other */
+    void (*score)(const queries *h, int g, int n_query, const block *b,
+                  int j);                             /* p of n_query queries from g, by these */
+    void (*weigh)(queries *h, int g, const block *b); /* p or p_codes of a query, from its scores */
+    /* n_vec vectors of out from element d, by the first n values; the last one has `lanes`. */
+    void (*strip)(int n_vec, int lanes, const queries *h, int g, int n_query, const block *b, int n, int d);
+} attend_kind;
+
+/* Of n_query queries from g, that see n keys of the block. */
+INLINE void mix(attend_kind kind, const queries *h, int g, int n_query, const block *b, int n)
+{
+    const int d_head = h->a->d_head;
+    int d = 0;
+    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES)
+        kind.strip(MIX_VECTORS, LANES, h, g, n_query, b, n, d);
+    for (; d + LANES <= d_head; d += LANES) kind.strip(1, LANES, h, g, n_query, b, n, d);
+    if (d < d_head) kind.strip(1, d_head - d, h, g, n_query, b, n, d);
+}
+
+/*
+ * All tokens pass over a block together. Of the last block each sees a key more than the one before it: scores are taken of all
+ * and those of keys that are not seen left out, and so are their values, by a weight of 0, where that surely gives 0: where
+ * they are integers.
+ */
+INLINE void attend_block(attend_kind kind, queries *h, const block *b)
+{
+    int from = 0;
+    while (!seen(h, b, from)) from += h->n_group;
+    const int most = seen(h, b, h->n - 1), n = h->n - from;
+    for (int j = 0; j < most; j += LANES) {
+        fetch(kind.type, h, b->first + PP_ATTEND_BLOCK + j);
+        kind.lay(h, b, j);
+        kind.score(h, from, n, b, j);
+    }
+    for (int g = from; g < h->n; g++) {
+        for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
+        kind.weigh(h, g, b);
+    }
+    const int step = kind.type == PIPPIN_I8 || seen(h, b, from) == most ? n : h->n_group;
+    for (int g = from; g < h->n; g += step) mix(kind, h, g, step, b, seen(h, b, g + step - 1));
+}
 
 /* Heads g .. g + n_group - 1 of all tokens. The scratch holds their q, out, p and its codes, and then what is widened. */
-INLINE void attend_heads(pippin_type type, open_queries *open, attend_block *pass, const pp_attend *a, int g,
-                         int n_group)
+INLINE void attend_heads(attend_kind kind, const pp_attend *a, int g, int n_group)
 {
     const size_t d_head = (size_t)a->d_head, n = (size_t)(a->n_tok * n_group), row = (size_t)n_group * d_head;
     queries h = {.a = a, .q = a->scratch, .n = (int)n, .n_group = n_group};
@@ -92,15 +133,15 @@ INLINE void attend_heads(pippin_type type, open_queries *open, attend_block *pas
     h.wide = h.p + n * PP_ATTEND_BLOCK * 3 / 2;
     h.q_codes = (int16_t *)(void *)h.q;
     h.p_codes = (int16_t *)(void *)(h.p + n * PP_ATTEND_BLOCK);
-    open(&h, g);
+    kind.open(&h, g);
     for (size_t i = 0; i < n; i++) h.max[i] = -FLT_MAX; /* not -infinity, whose difference to itself is NaN */
     memset(h.sum, 0, n * sizeof *h.sum);
     memset(h.out, 0, n * d_head * sizeof *h.out);
     h.last = PP_MIN(a->first + PP_ATTEND_SPLIT, a->n_key + a->n_tok - 1);
     for (int first = a->first; first < h.last; first += PP_ATTEND_BLOCK) {
         block b;
-        block_open(type, &b, a, first, h.last);
-        pass(&h, &b);
+        block_open(kind.type, &b, a, first, h.last);
+        attend_block(kind, &h, &b);
     }
     for (size_t t = 0; t < (size_t)a->n_tok; t++) {
         memcpy(a->out + t * a->out_stride + (size_t)g * d_head, h.out + t * row, row * sizeof *h.out);
@@ -109,8 +150,8 @@ INLINE void attend_heads(pippin_type type, open_queries *open, attend_block *pas
     }
 }
 
-INLINE void attend(pippin_type type, open_queries *open, attend_block *pass, const pp_attend *a)
+INLINE void attend(attend_kind kind, const pp_attend *a)
 {
     for (int g = 0; g < a->n_group; g += PP_ATTEND_QUERIES)
-        attend_heads(type, open, pass, a, g, PP_MIN(PP_ATTEND_QUERIES, a->n_group - g));
+        attend_heads(kind, a, g, PP_MIN(PP_ATTEND_QUERIES, a->n_group - g));
 }

@@ -60,8 +60,9 @@ INLINE void score_tile(int n_x, const queries *h, int g, int j)
 }
 
 /* A function of its own: among all the rest gcc 12 has too few registers for it. */
-static NOINLINE void score_keys(const queries *h, int g, int n_query, int j)
+static NOINLINE void score_keys(const queries *h, int g, int n_query, const block *b, int j)
 {
+    (void)b;
     const int step = even_step(n_query, TILE_TOKENS);
     for (int i = 0; i < n_query; i += step) switch (PP_MIN(step, n_query - i)) {
 #define CASE(n_x)                                                                                                      \
@@ -71,19 +72,10 @@ static NOINLINE void score_keys(const queries *h, int g, int n_query, int j)
         }
 }
 
-/* p = scores of n_query queries from g by the first n keys of the block. */
-INLINE void scores(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
-{
-    for (int j = 0; j < n; j += LANES) {
-        fetch(type, h, b->first + PP_ATTEND_BLOCK + j);
-        lay_keys(type, h, b, j);
-        score_keys(h, g, n_query, j);
-    }
-}
-
 /* p = weights of one query, relative to its largest score so far; earlier sums shrink to that. */
-INLINE void softmax(queries *h, int g)
+INLINE void softmax(queries *h, int g, const block *b)
 {
+    (void)b;
     float *p = h->p + g * PP_ATTEND_BLOCK, *out = h->out + (size_t)g * (size_t)h->a->d_head;
     const vec before = v_set1(h->max[g]);
     vec max = before, sum = v_zero();
@@ -164,35 +156,6 @@ INLINE void mix_strip(pippin_type type, int n_vec, int lanes, const queries *h, 
     mix_tiles(PIPPIN_F32, n_vec, lanes, h, g, n_query, &(values){wide, 0, n}, d);
 }
 
-/* Of n_query queries from g, that see n keys of the block. */
-INLINE void mix(pippin_type type, const queries *h, int g, int n_query, const block *b, int n)
-{
-    const int d_head = h->a->d_head;
-    int d = 0;
-    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES)
-        mix_strip(type, MIX_VECTORS, LANES, h, g, n_query, b, n, d);
-    for (; d + LANES <= d_head; d += LANES) mix_strip(type, 1, LANES, h, g, n_query, b, n, d);
-    if (d < d_head) mix_strip(type, 1, d_head - d, h, g, n_query, b, n, d);
-}
-
-/*
- * All tokens pass over a block together. Of the last block each sees a key more than the one before it: scores are taken of all
- * and those of keys that are not seen left out.
- */
-INLINE void attend_block_float(pippin_type type, queries *h, const block *b)
-{
-    int from = 0;
-    while (!seen(h, b, from)) from += h->n_group;
-    const int most = seen(h, b, h->n - 1);
-    scores(type, h, from, h->n - from, b, most);
-    for (int g = from; g < h->n; g++) {
-        for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
-        softmax(h, g);
-    }
-    const int step = seen(h, b, from) == most ? h->n - from : h->n_group;
-    for (int g = from; g < h->n; g += step) mix(type, h, g, step, b, seen(h, b, g + step - 1));
-}
-
 INLINE void open_float(queries *h, int g)
 {
     const pp_attend *a = h->a;
@@ -201,11 +164,19 @@ INLINE void open_float(queries *h, int g)
         memcpy(h->q + t * row, a->q + t * a->q_stride + g * a->d_head, row * sizeof *h->q);
 }
 
-INLINE void block_f32(queries *h, const block *b) { attend_block_float(PIPPIN_F32, h, b); }
-INLINE void block_bf16(queries *h, const block *b) { attend_block_float(PIPPIN_BF16, h, b); }
-
-static void k_attend_f32(const pp_attend *a) { attend(PIPPIN_F32, open_float, block_f32, a); }
-static void k_attend_bf16(const pp_attend *a) { attend(PIPPIN_BF16, open_float, block_bf16, a); }
+#define KIND(name, type)                                                                                               \
+    INLINE void lay_##name(const queries *h, const block *b, int j) { lay_keys(type, h, b, j); }                       \
+    INLINE void strip_##name(int n_vec, int lanes, const queries *h, int g, int n_query, const block *b, int n, int d) \
+    {                                                                                                                  \
+        mix_strip(type, n_vec, lanes, h, g, n_query, b, n, d);                                                         \
+    }                                                                                                                  \
+    static void k_attend_##name(const pp_attend *a)                                                                    \
+    {                                                                                                                  \
+        attend((attend_kind){type, open_float, lay_##name, score_keys, softmax, strip_##name}, a);                     \
+    }
+KIND(f32, PIPPIN_F32)
+KIND(bf16, PIPPIN_BF16)
+#undef KIND
 
 static void k_attend_merge(float *out, float *max, float *sum, const float *part, float part_max, float part_sum,
                            int d_head)

@@ -185,33 +185,7 @@ INLINE void mix_strip_i8(int n_vec, int lanes, const queries *h, int g, int n_qu
     mix_strip_of(true, n_vec, lanes, h, g, n_query, &from, d);
 }
 
-/* Of n_query queries from g, over the first n keys of the block: who does not see one has a weight of 0 for it. */
-INLINE void mix_i8(const queries *h, int g, int n_query, const block *b, int n)
+static void k_attend_i8(const pp_attend *a)
 {
-    const int d_head = h->a->d_head;
-    int d = 0;
-    for (; d + MIX_VECTORS * LANES <= d_head; d += MIX_VECTORS * LANES)
-        mix_strip_i8(MIX_VECTORS, LANES, h, g, n_query, b, n, d);
-    for (; d + LANES <= d_head; d += LANES) mix_strip_i8(1, LANES, h, g, n_query, b, n, d);
-    if (d < d_head) mix_strip_i8(1, d_head - d, h, g, n_query, b, n, d);
+    attend((attend_kind){PIPPIN_I8, open_i8, lay_codes, score_codes_of, weigh, mix_strip_i8}, a);
 }
-
-/* All tokens pass over a block together, and scores are taken of all, though of the last block each sees a key more than the one before it. */
-INLINE void block_i8(queries *h, const block *b)
-{
-    int from = 0;
-    while (!seen(h, b, from)) from += h->n_group;
-    const int most = seen(h, b, h->n - 1);
-    for (int j = 0; j < most; j += LANES) {
-        fetch(PIPPIN_I8, h, b->first + PP_ATTEND_BLOCK + j);
-        lay_codes(h, b, j);
-        score_codes_of(h, from, h->n - from, b, j);
-    }
-    for (int g = from; g < h->n; g++) {
-        for (int j = seen(h, b, g); j < PP_ATTEND_BLOCK; j++) h->p[g * PP_ATTEND_BLOCK + j] = -INFINITY;
-        weigh(h, g, b);
-    }
-    mix_i8(h, from, h->n - from, b, most);
-}
-
-static void k_attend_i8(const pp_attend *a) { attend(PIPPIN_I8, open_i8, block_i8, a); }

@@ -237,12 +237,7 @@ INLINE void i8_store_eights(int16_t *p, size_t stride, vec_i8 a)
 INLINE ivec i8_pair(vec_i8 a, vec_i8 b) { return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)); }
 
 /* Two int16 for every pair of i8_pair; eight, to be multiplied with each eight of a vector. */
-INLINE ivec i_twos(const int16_t *p)
-{
-    int32_t two;
-    memcpy(&two, p, sizeof two);
-    return i_set1(two);
-}
+INLINE ivec i_twos(const int16_t *p) { return i_broadcast4((const int8_t *)p); }
 
 INLINE ivec i_eights(const int16_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)); }
 

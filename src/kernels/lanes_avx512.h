@@ -233,12 +233,7 @@ INLINE ivec i8_pair(vec_i8 a, vec_i8 b)
     return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
 }
 
-INLINE ivec i_twos(const int16_t *p)
-{
-    int32_t two;
-    memcpy(&two, p, sizeof two);
-    return i_set1(two);
-}
+INLINE ivec i_twos(const int16_t *p) { return i_broadcast4((const int8_t *)p); }
 
 INLINE ivec i_eights(const int16_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p)); }
 
