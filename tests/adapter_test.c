@@ -351,8 +351,6 @@ int main(void)
                                        cmocka_unit_test(test_merge),   cmocka_unit_test(test_cancel),
                                        cmocka_unit_test(test_half)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    static const char *const files[] = {"plain.safetensors", "mlx.safetensors", "half.safetensors", "merged.gguf"};
-    for (int i = 0; i < 4; i++) unlink(in_folder(files[i]));
-    rmdir(folder);
+    remove_folder(folder);
     return failed;
 }

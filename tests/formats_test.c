@@ -412,7 +412,7 @@ static int make_folder(void **state)
 
 /* The folder must be empty but for what the tests know that they wrote: a temporary file left behind makes rmdir fail.
  */
-static int remove_folder(void **state)
+static int folder_is_left_empty(void **state)
 {
     (void)state;
     static const char *const names[] = {"all.safetensors",
@@ -437,5 +437,5 @@ int main(void)
         cmocka_unit_test(test_no_such_file),    cmocka_unit_test(test_each_allocation_fails),
         cmocka_unit_test(test_shape_text),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, folder_is_left_empty);
 }

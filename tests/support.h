@@ -2,6 +2,7 @@
 #ifndef PP_TESTS_SUPPORT_H
 #define PP_TESTS_SUPPORT_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +44,20 @@ static inline const char *path_in(const char *folder, const char *name)
     char *p = path[next++ % 4];
     snprintf(p, sizeof *path, "%s/%s", folder, name);
     return p;
+}
+
+/* With the files in it; there may be none of that name. */
+static inline void remove_folder(const char *path)
+{
+    DIR *list = opendir(path);
+    if (!list) return;
+    for (const struct dirent *e; (e = readdir(list));) {
+        char file[700];
+        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        unlink(file);
+    }
+    closedir(list);
+    rmdir(path);
 }
 
 static inline void assert_same_files(const char *folder, const char *a, const char *b)

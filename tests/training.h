@@ -2,7 +2,6 @@
 #ifndef PP_TESTS_TRAINING_H
 #define PP_TESTS_TRAINING_H
 
-#include <dirent.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -14,20 +13,6 @@ int fsync(int fd)
 {
     (void)fd;
     return 0;
-}
-
-/* With the files in it; there may be none of that name. */
-static void remove_folder(const char *path)
-{
-    DIR *list = opendir(path);
-    if (!list) return;
-    for (const struct dirent *e; (e = readdir(list));) {
-        char file[700];
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
-        unlink(file);
-    }
-    closedir(list);
-    rmdir(path);
 }
 
 /*

@@ -320,21 +320,21 @@ void pp_attention_forward(const pp_state *st)
     const pp_weights *w = st->engine->weights;
     pp_scratch *s = st->s;
     const bool full = st->layer < w->n_full, drop = can_drop(st);
-    const pp_job jobs[3] = {{PP_K, s->h, s->k, false}, {PP_V, s->h, s->v, false}, {PP_Q, s->h, s->q, false}};
-    pp_norm_rows(st, s->h, s->x, w->layers[st->layer].attn_norm);
+    const float *norm = w->layers[st->layer].attn_norm;
+    const pp_job jobs[3] = {{PP_K, s->k, false}, {PP_V, s->v, false}, {PP_Q, s->q, false}};
     if (drop) {
-        pp_linears(st, jobs, 2, NULL);
+        pp_linears(st, s->h, norm, jobs, 2, NULL);
         pp_each_row(st, store_row, (void *)(uintptr_t)st);
         pp_keep_wanted(st);
         if (s->n_live == 0) return;
-        pp_linears(st, jobs + 2, 1, NULL);
+        pp_linears(st, s->h, NULL, jobs + 2, 1, NULL);
     } else if (full) {
-        pp_linears(st, jobs, 3, NULL);
+        pp_linears(st, s->h, norm, jobs, 3, NULL);
         pp_each_row(st, store_row, (void *)(uintptr_t)st);
     } else {
-        pp_linears(st, jobs + 2, 1, NULL);
+        pp_linears(st, s->h, norm, jobs + 2, 1, NULL);
     }
     pp_each_row(st, prepare_queries, (void *)(uintptr_t)st);
     attend_rows(st);
-    pp_linears(st, &(pp_job){PP_O, s->mixed, s->x, true}, 1, NULL);
+    pp_linears(st, s->mixed, NULL, &(pp_job){PP_O, s->x, true}, 1, NULL);
 }

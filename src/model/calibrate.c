@@ -159,7 +159,7 @@ static void after_attention(pp_calibrator *c, const pp_state *st, size_t first)
     size_t n;
     const float *mixed = inputs_of(c, st, first, PP_O, &n);
     memcpy(st->s->mixed, mixed, n * sizeof *mixed);
-    pp_linears(st, &(pp_job){PP_O, st->s->mixed, st->s->x, true}, 1, NULL);
+    pp_linears(st, st->s->mixed, NULL, &(pp_job){PP_O, st->s->x, true}, 1, NULL);
     keep(c, st, first);
     pp_norm_rows(st, st->s->h, st->s->x, c->weights.layers[st->layer].ffn_norm);
     gather(c, st, st->s->h);
@@ -179,7 +179,7 @@ static void after_feed_forward(pp_calibrator *c, const pp_state *st, size_t firs
     size_t n;
     const float *gated = inputs_of(c, st, first, PP_DOWN, &n);
     memcpy(st->s->gate, gated, n * sizeof *gated);
-    pp_linears(st, &(pp_job){PP_DOWN, st->s->gate, st->s->x, true}, 1, NULL);
+    pp_linears(st, st->s->gate, NULL, &(pp_job){PP_DOWN, st->s->x, true}, 1, NULL);
     keep(c, st, first);
 }
 

@@ -43,8 +43,7 @@ struct pp_scratch {
 /* One linear layer to be computed on all live rows. */
 typedef struct pp_job {
     pp_site site;
-    const float *x; /* [n_live][n_in] */
-    float *y;       /* [n_live][n_out] */
+    float *y; /* [n_live][n_out] */
     bool accumulate;
 } pp_job;
 
@@ -69,10 +68,12 @@ void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int
 /* What is to be done to outputs first .. last - 1 of some rows, once the layers that they come from are done. */
 typedef void (*pp_output_task)(const pp_state *st, int32_t row, int32_t n_row, size_t first, size_t last);
 /*
- * Up to three linear layers, all with the same input, with their LoRA (linear.c). `then`, if not NULL, gets every output of the
- * jobs, which then have equally many: in the same region where no adapter adds to them.
+ * Up to three linear layers of the same input x [n_live][n_in], with their LoRA (linear.c). With a norm, x is made first: of each
+ * row of the scratch's x its norm, and of that its codes, while it is near. `then`, if not NULL, gets every output of the jobs,
+ * which then have equally many: in the same region where no adapter adds to them.
  */
-void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then);
+void pp_linears(const pp_state *st, float *x, const float *norm, const pp_job *jobs, int n_job, pp_output_task then);
+/* y = rmsnorm(x) * weight [d_model], of all live rows. */
 void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight);
 /* Rotary angles (rope.c). The frequency of pair i, with Llama 3's scaling where the model has it or without. */
 double pp_rope_frequency(const pippin_config *c, int32_t i, bool with_llama3);

@@ -1,5 +1,5 @@
 /*
- * linear.c - linear layers on all live rows: base weights and LoRA. Output rows are divided among the threads in
+ * linear.c - linear layers on all live rows: what they read, base weights and LoRA. Output rows are divided among the threads in
  * contiguous shares, so that each reads an ascending stream of weights for as long as it has some of its own. A thread that has to
  * wait brings the beginning of its next share meanwhile.
  */
@@ -7,12 +7,66 @@
 
 #include "model/forward.h"
 
+/* ---- row-wise work ---- */
+
+typedef struct row_region {
+    pp_row_task fn;
+    void *arg;
+} row_region;
+
+static void row_piece(void *arg, int thread, size_t first, size_t last)
+{
+    (void)thread;
+    const row_region *r = arg;
+    for (size_t i = first; i < last; i++) r->fn(r->arg, (int32_t)i);
+}
+
+void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
+{
+    /* Element-wise work on a row is some operations for each of the widest part's elements. */
+    enum { OPERATIONS = 8 };
+    const size_t n = (size_t)st->s->n_live;
+    pp_team_run_pieces(st->engine->team, (uint64_t)n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn, n,
+                       row_piece, &(row_region){fn, arg});
+}
+
+typedef struct norm_args {
+    const pp_state *st;
+    float *y;
+    const float *x, *weight;
+    pp_rounding wanted; /* of y */
+} norm_args;
+
+static void norm_row(void *arg, int32_t row)
+{
+    const norm_args *a = arg;
+    const pippin_config *c = &a->st->engine->weights->config;
+    const pp_kernels *kernels = a->st->engine->kernels;
+    const size_t at = (size_t)row * (size_t)c->d_model;
+    kernels->rmsnorm(a->y + at, a->x + at, a->weight, c->d_model, c->norm_eps);
+    if (a->wanted) pp_low_row_round(&a->st->s->low, kernels, a->y + at, c->d_model, (size_t)row, a->wanted);
+}
+
+void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight)
+{
+    pp_each_row(st, norm_row, &(norm_args){st, y, x, weight, PP_ROUND_NOT});
+}
+
+void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
+{
+    const pp_rounding wanted = pp_low_wanted(l);
+    if (wanted) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in, wanted);
+}
+
+/* ---- products ---- */
+
 /* Outputs that threads share out: two groups of rows, which a kernel may multiply together. */
 enum { GRAIN = 2 * PP_LOW_ROWS };
 
 typedef struct region region;
 struct region {
     const pp_state *st;
+    const float *x;
     const pp_job *jobs;
     int n_job;
     void (*part)(const region *r, int job, size_t first, size_t last); /* these outputs of a job */
@@ -24,12 +78,6 @@ struct region {
 static const pp_linear *linear_of(const pp_state *st, const pp_job *job)
 {
     return &st->engine->weights->layers[st->layer].site[job->site];
-}
-
-void pp_linear_input(const pp_engine *e, const pp_linear *l, const float *x, int32_t n)
-{
-    const pp_rounding wanted = pp_low_wanted(l);
-    if (wanted) pp_low_rows_round(&e->scratch->low, e->kernels, e->team, x, n, l->n_in, wanted);
 }
 
 void pp_linear_part(const pp_engine *e, const pp_linear *l, pp_matmul m, int32_t row, size_t first, size_t last)
@@ -95,7 +143,7 @@ static void base_part(const region *r, int i, size_t first, size_t last)
     const pp_job *job = &r->jobs[i];
     const pp_linear *l = linear_of(r->st, job);
     pp_linear_part(r->st->engine, l,
-                   (pp_matmul){.x = job->x,
+                   (pp_matmul){.x = r->x,
                                .x_stride = (size_t)l->n_in,
                                .y = job->y,
                                .y_stride = (size_t)l->n_out,
@@ -127,7 +175,7 @@ static void lora_a_piece(void *arg, int thread, size_t first, size_t last)
         const pp_lora_site *site = lora_site(r, &r->jobs[i]);
         if (!site->a) continue;
         float *t = lora_scratch(r, i) + first * (size_t)rank;
-        multiply(&(pp_matmul){.x = r->jobs[i].x + ((size_t)r->first_row + first) * (size_t)l->n_in,
+        multiply(&(pp_matmul){.x = r->x + ((size_t)r->first_row + first) * (size_t)l->n_in,
                               .x_stride = (size_t)l->n_in,
                               .w = site->a,
                               .y = t,
@@ -236,18 +284,26 @@ static void look_ahead(const pp_state *st, pp_site site)
     }
 }
 
-void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_task then)
+void pp_linears(const pp_state *st, float *x, const float *norm, const pp_job *jobs, int n_job, pp_output_task then)
 {
     const bool loras = has_loras(st->pass);
-    region r = {
-        .st = st, .jobs = jobs, .n_job = n_job, .part = base_part, .then = loras ? NULL : then, .n_row = st->s->n_live};
+    region r = {.st = st,
+                .x = x,
+                .jobs = jobs,
+                .n_job = n_job,
+                .part = base_part,
+                .then = loras ? NULL : then,
+                .n_row = st->s->n_live};
     uint64_t work = 0;
     for (int i = 0; i < n_job; i++)
         work += (uint64_t)linear_of(st, &jobs[i])->n_in * (uint64_t)linear_of(st, &jobs[i])->n_out;
     const pp_linear *most = linear_of(st, &jobs[0]); /* the same input: rounded once, for all that one of them wants */
     for (int i = 1; i < n_job; i++)
         if (pp_low_wanted(linear_of(st, &jobs[i])) > pp_low_wanted(most)) most = linear_of(st, &jobs[i]);
-    pp_linear_input(st->engine, most, jobs[0].x, st->s->n_live);
+    if (norm)
+        pp_each_row(st, norm_row, &(norm_args){st, x, st->s->x, norm, pp_low_wanted(most)});
+    else
+        pp_linear_input(st->engine, most, x, st->s->n_live);
     work *= (uint64_t)st->s->n_live;
     if (pp_team_shares(st->engine->team, work)) look_ahead(st, jobs[0].site);
     pp_team_run_pieces(st->engine->team, work, region_grains(&r), region_piece, &r);
@@ -260,46 +316,4 @@ void pp_linears(const pp_state *st, const pp_job *jobs, int n_job, pp_output_tas
     r.then = then;
     pp_team_run_pieces(st->engine->team, 8 * (uint64_t)st->s->n_live * (uint64_t)linear_of(st, jobs)->n_out,
                        region_grains(&r), region_piece, &r);
-}
-
-/* ---- row-wise work ---- */
-
-typedef struct row_region {
-    pp_row_task fn;
-    void *arg;
-} row_region;
-
-static void row_piece(void *arg, int thread, size_t first, size_t last)
-{
-    (void)thread;
-    const row_region *r = arg;
-    for (size_t i = first; i < last; i++) r->fn(r->arg, (int32_t)i);
-}
-
-void pp_each_row(const pp_state *st, pp_row_task fn, void *arg)
-{
-    /* Element-wise work on a row is some operations for each of the widest part's elements. */
-    enum { OPERATIONS = 8 };
-    const size_t n = (size_t)st->s->n_live;
-    pp_team_run_pieces(st->engine->team, (uint64_t)n * OPERATIONS * (uint64_t)st->engine->weights->config.d_ffn, n,
-                       row_piece, &(row_region){fn, arg});
-}
-
-typedef struct norm_args {
-    const pp_state *st;
-    float *y;
-    const float *x, *weight;
-} norm_args;
-
-static void norm_row(void *arg, int32_t row)
-{
-    const norm_args *a = arg;
-    const pippin_config *c = &a->st->engine->weights->config;
-    const size_t at = (size_t)row * (size_t)c->d_model;
-    a->st->engine->kernels->rmsnorm(a->y + at, a->x + at, a->weight, c->d_model, c->norm_eps);
-}
-
-void pp_norm_rows(const pp_state *st, float *y, const float *x, const float *weight)
-{
-    pp_each_row(st, norm_row, &(norm_args){st, y, x, weight});
 }

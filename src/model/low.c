@@ -33,23 +33,23 @@ static void sum_row(const pp_low_rows *r, const pp_kernels *kernels, int32_t n_i
     for (int32_t i = 0; i < n_in / 32; i++) of32[i] = (int16_t)(of16[2 * i] + of16[2 * i + 1]);
 }
 
-void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row)
+void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row,
+                      pp_rounding wanted)
 {
     const size_t padded = pp_low_columns(2, (size_t)n_in); /* the longest blocks */
     const size_t first = row * (size_t)r->n_span;
     int8_t *codes = r->codes + row * r->stride;
     r->offset[row] = kernels->round_i8(codes, r->scale + first, r->sum + first, x, n_in);
     memset(codes + n_in, 0, padded - (size_t)n_in);
+    if (wanted == PP_ROUND_BLOCKS) sum_row(r, kernels, n_in, row);
 }
 
 static void round_piece(void *arg, int thread, size_t first, size_t last)
 {
     (void)thread;
     const round_args *a = arg;
-    for (size_t i = first; i < last; i++) {
-        pp_low_row_round(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i);
-        if (a->wanted == PP_ROUND_BLOCKS) sum_row(a->r, a->kernels, a->n_in, i);
-    }
+    for (size_t i = first; i < last; i++)
+        pp_low_row_round(a->r, a->kernels, a->x + i * (size_t)a->n_in, a->n_in, i, a->wanted);
 }
 
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,

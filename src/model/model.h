@@ -178,8 +178,9 @@ const void *pp_linear_rows(const pp_linear *l, size_t first);
 /* Rounds x [n][n_in]; for blocks, for both. */
 void pp_low_rows_round(const pp_low_rows *r, const pp_kernels *kernels, pp_team *team, const float *x, int32_t n,
                        int32_t n_in, pp_rounding wanted);
-/* Rounds x [n_in] to one of the rows, for low-bit matrices. */
-void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row);
+/* Rounds x [n_in] to one of the rows. */
+void pp_low_row_round(const pp_low_rows *r, const pp_kernels *kernels, const float *x, int32_t n_in, size_t row,
+                      pp_rounding wanted);
 /* m, with the rows that were rounded, from `row` on, as its x; its w is pp_linear_rows of the layer. */
 void pp_low_rows_multiply(const pp_low_rows *r, const pp_kernels *kernels, const pp_linear *l, size_t row,
                           const pp_matmul *m);

@@ -54,7 +54,7 @@ static void round_piece(void *arg, int thread, size_t first, size_t last)
     for (size_t row = first; row < last; row++) {
         pp_low_by_scales(pp_low_bits(w->type), w->w, (size_t)w->n_in, (size_t)s->first, (size_t)s->n,
                          s->m->from + row * (size_t)w->n_out + s->first, scaled);
-        pp_low_row_round(&net->rounded, net->kernels, scaled, s->n, row);
+        pp_low_row_round(&net->rounded, net->kernels, scaled, s->n, row, PP_ROUND_LOW);
     }
 }
 
