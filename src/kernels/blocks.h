@@ -103,15 +103,24 @@ INLINE void block_put(const pp_block_matmul *m, int t, int o, int n, int v, vec 
 
 /* ---- few tokens: codes are taken apart in registers ---- */
 
+/* Asks for what lies ahead of n bytes, all vectors together: few lines at a time, as a core waits for bursts of them. */
+INLINE void block_fetch(const uint8_t *at, int bytes, int v)
+{
+    const int lines = bytes / 64, first = lines * v / ROW_VECTORS, end = lines * (v + 1) / ROW_VECTORS;
+    low_fetch(at + 64 * first, 64 * (end - first));
+}
+
 /* What n_x tokens get of a block of 256 for the rows of vector v. */
 INLINE void block_parts_256(pp_block_form f, int n_x, const uint8_t *d, int v, const int8_t *x, size_t x_stride,
                             const int16_t *xs, size_t xs_stride, vec part[LOW_TOKENS])
 {
-    const int steps = f.columns / 4, most = block_most(f);
+    const int steps = f.columns / 4, most = block_most(f), two = 2 * steps / UNIT_STEPS * pp_form_unit(f);
     const uint8_t *span = d + pp_form_head(f), *unit = span + pp_form_codes(f);
+    block_fetch(d, pp_form_head(f) + pp_form_codes(f), v);
     ivec total[LOW_TOKENS], less[LOW_TOKENS];
     UNROLL for (int i = 0; i < n_x; i++) total[i] = less[i] = i_set1(0);
-    for (int j = 0; j < pp_form_subs(f); j += 2, unit += 2 * steps / UNIT_STEPS * pp_form_unit(f), x += 8 * steps) {
+    for (int j = 0; j < pp_form_subs(f); j += 2, unit += two, x += 8 * steps) {
+        block_fetch(unit, two, v);
         const ivec scales = block_scales(f, span, v, j), minima = block_minima(f, span, v, j);
         UNROLL for (int s = 0; s < 2 * steps; s += most)
         {
@@ -131,9 +140,10 @@ INLINE void block_parts_256(pp_block_form f, int n_x, const uint8_t *d, int v, c
 INLINE void block_parts_32(pp_block_form f, int n_x, const uint8_t *at, int n_unit, int v, const int8_t *x,
                            size_t x_stride, const int16_t *xs, size_t xs_stride, vec part[LOW_TOKENS])
 {
-    const int most = block_most(f);
+    const int most = block_most(f), bytes = pp_form_head(f) + pp_form_unit(f);
     UNROLL for (int i = 0; i < n_x; i++) part[i] = v_zero();
-    for (int u = 0; u < n_unit; u++, at += pp_form_head(f) + pp_form_unit(f), x += PP_UNIT) {
+    for (int u = 0; u < n_unit; u++, at += bytes, x += PP_UNIT) {
+        block_fetch(at, bytes, v);
         ivec dot[LOW_TOKENS];
         UNROLL for (int s = 0; s < UNIT_STEPS; s += most)
         {
@@ -164,7 +174,6 @@ INLINE void block_tile(pp_block_form f, int n_x, const pp_block_matmul *m, int t
         bytes = f.super ? pp_form_head(f) + pp_form_span(f) : n_unit * (pp_form_head(f) + pp_form_unit(f));
         for (int v = 0; v < ROW_VECTORS; v++) {
             vec part[LOW_TOKENS];
-            low_fetch(at + v * bytes / ROW_VECTORS, bytes / ROW_VECTORS);
             if (f.super)
                 block_parts_256(f, n_x, at, v, x + k, m->x_stride, xs + k / f.columns, m->sums_stride, part);
             else
