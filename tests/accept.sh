@@ -145,7 +145,22 @@ line 'integers: scalar = this CPU, rounds' 'bash -c "PIPPIN_TEST_ROUNDS=8000 PIP
 printf '{"tokens":[%s]}\n' "$(seq -s, 1000 3047)" >"$scratch/text.jsonl"
 line 'LoRA, a step of 2,048 tokens, peak bytes' 'pippin adapter train -m $scratch/base.gguf --data $scratch/text.jsonl --max-steps 1 --activation-checkpointing -o $scratch/step --json' 'json peak_rss_bytes' '<=' 4000000000
 line 'the same, tokens a second' 'cat $scratch/step/metrics.jsonl # VNNI' 'json tokens_per_second' '>=' 20
-rm -f "$base"
+
+section 'speculation and batches on these shapes; random weights never guess right, so how many are right is simulated'
+draft=$scratch/draft.gguf
+pippin init --preset afm-draft --type q4 -o "$draft" >"$scratch/init"
+guesses() { pippin bench -m "$base" -d "$draft" --json "$@" >"$scratch/bench.json" 2>"$scratch/said" || cat "$scratch/said"; }
+guesses --acceptance 0.7 -n 128 -r 6 --draft-tokens 3
+line '7 of 10 guesses right, times plain' 'cat $scratch/bench.json # VNNI' 'bench spec\" against_plain' '>=' 1.75
+line 'outside of both models, ms a pass' 'cat $scratch/bench.json' 'bench spec3 outside_ms' '<=' 0.7
+guesses --acceptance 0 -n 256 -r 3 --draft-tokens 1
+line 'no guess right, times plain' 'cat $scratch/bench.json' 'bench spec\" against_plain' '>=' 0.97
+pippin bench -m "$base" -n 32 -p 1 --verify 1 --batch 8 --json >"$scratch/bench.json" 2>"$scratch/said" || cat "$scratch/said"
+line '8 texts, a token each, times one' 'cat $scratch/bench.json # VNNI' 'bench batch8 time_ratio' '<=' 2.66
+head -c 800 README.md >"$scratch/some.txt"
+pippin adapter train -m "$base" --tokenizer models/mini.gguf --data "$scratch/some.txt" --max-steps 1 --max-sequence-length 32 --activation-checkpointing --save-type f16 -o "$scratch/some" 2>"$scratch/said" || cat "$scratch/said"
+line 'with draft and adapter at 4,096, peak bytes' 'bash -c "pippin generate -m $scratch/base.gguf -d $scratch/draft.gguf -a $scratch/some/adapter.safetensors --tokens @<(seq 1000 5079) -n 16 --draft-tokens 3 --json"' 'json peak_rss_bytes' '<=' 1200000000
+rm -rf "$base" "$draft" "$scratch/some"
 
 section 'a clone'
 line 'make demo again, seconds' 'bash -c "SECONDS=0; make demo >/dev/null; echo seconds \$SECONDS"' 'number seconds' '<' 60

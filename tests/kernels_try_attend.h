@@ -9,7 +9,7 @@
 
 typedef void (*attend_kernel)(const pp_attend *a);
 
-enum { MOST_KEYS = PP_ATTEND_SPLIT + 400, MOST_HEADS = 40 };
+enum { MOST_KEYS = PP_ATTEND_SPLIT + 400, MOST_HEADS = 40, WIDEST = 640 };
 /* Queries of a call: what many tokens have, or one that has more. */
 enum { MOST_QUERIES = PP_MAX((int)PP_ATTEND_QUERIES, (int)MOST_HEADS), MOST_OUT = MOST_QUERIES * 128 };
 
@@ -18,7 +18,7 @@ typedef struct attended {
     float out[MOST_OUT], max[MOST_QUERIES], sum[MOST_QUERIES];
 } attended;
 
-static float attend_scratch[PP_ATTEND_SCRATCH(128)];
+static float attend_scratch[PP_ATTEND_SCRATCH(WIDEST)];
 
 static void shuffle(int32_t *list, int n)
 {
@@ -33,18 +33,32 @@ static void shuffle(int32_t *list, int n)
 
 static int32_t slot_of(const pp_attend *a, int j) { return a->slots ? a->slots[j] : j; }
 
+/* Codes and queries whose sums are the largest there are, or scales of values so small that nothing is left of them. */
+static void attend_extremes(const pp_attend *a, float *q, size_t n_q, int8_t *k, int8_t *v, size_t n)
+{
+    const bool least = between(0, 1);
+    for (size_t i = 0; i < n_q; i++) q[i] = copysignf(1, least ? q[i] : -1);
+    memset(k, -128, n);
+    memset(v, -128, n);
+    for (int j = 0; least && a->v_scales && j < a->n_key + a->n_tok - 1; j++)
+        ((float *)(uintptr_t)a->v_scales)[slot_of(a, j)] = PP_ATTEND_LEAST * (float)between(0, 1);
+}
+
 /* A random call without its output; keys lie in order, or are strewn over more slots than there are keys. */
 static pp_attend attend_call(pippin_type type, float q_size)
 {
-    static const int heads[] = {1, 4, 8, 15, 16, 18, 22, 32, 64, 77, 80, 128};
-    pp_attend a = {.n_group = between(0, 9) ? between(1, 20) : MOST_HEADS,
-                   .d_head = heads[between(0, 11)],
-                   .n_key = between(0, 9) ? between(1, 300) : between(PP_ATTEND_SPLIT - 70, PP_ATTEND_SPLIT + 300),
+    static const int heads[] = {1, 4, 8, 15, 16, 18, 22, 32, 64, 77, 80, 128, 513, WIDEST};
+    const int d_head = heads[between(0, between(0, 4) ? 11 : 13)], most = MOST_OUT / d_head;
+    const int n_group = between(0, 9) ? between(1, 20) : MOST_HEADS;
+    pp_attend a = {.n_group = PP_MIN(most, n_group),
+                   .d_head = d_head,
+                   .n_key = between(0, 9) || d_head > 128 ? between(1, 300)
+                                                          : between(PP_ATTEND_SPLIT - 70, PP_ATTEND_SPLIT + 300),
                    .scale = 0.3f,
                    .k_scale = 0.013f,
                    .v_scale = 0.021f,
                    .scratch = attend_scratch};
-    a.n_tok = between(1, PP_MAX(1, PP_ATTEND_QUERIES / a.n_group));
+    a.n_tok = between(1, PP_MAX(1, PP_MIN(most, PP_ATTEND_QUERIES) / a.n_group));
     a.first = between(0, 2) ? 0 : between(0, a.n_key - 1);
     a.q_stride = (size_t)(a.n_group * a.d_head + between(0, 9));
     const int n_key = a.n_key + a.n_tok - 1, n_slot = n_key + between(0, 9);
@@ -52,8 +66,9 @@ static pp_attend attend_call(pippin_type type, float q_size)
     float *q = input_f32(0, n_q, PLAIN);
     for (size_t i = 0; i < n_q; i++) q[i] *= q_size;
     a.q = q;
-    a.k = input_type(1, type, n, PLAIN);
-    a.v = input_type(2, type, n, PLAIN);
+    void *k = input_type(1, type, n, PLAIN), *v = input_type(2, type, n, PLAIN);
+    a.k = k;
+    a.v = v;
     int32_t *slots = input(3, (size_t)n_slot * sizeof *slots), shuffled[MOST_KEYS];
     shuffle(shuffled, n_slot);
     if (between(0, 2)) a.slots = memcpy(slots + n_slot - n_key, shuffled, (size_t)n_key * sizeof *slots);
@@ -63,6 +78,7 @@ static pp_attend attend_call(pippin_type type, float q_size)
         a.k_scales = scales[0];
         a.v_scales = scales[1];
     }
+    if (type == PIPPIN_I8 && !between(0, 9)) attend_extremes(&a, q, n_q, k, v, n);
     return a;
 }
 
@@ -281,24 +297,29 @@ static void scalar_attention_is_true(const pp_kernels *k)
     }
 }
 
-/* The same over int8: what int16 codes of queries and weights cost is far below what int8 itself does, 1/254 of a value. */
+/*
+ * The same over int8: what int16 codes of queries and weights cost is far below what int8 itself does, 1/254 of a value. Now and
+ * then with wide heads whose products are the largest there are, which must fit their sums.
+ */
 static void scalar_attention_of_codes_is_true(const pp_kernels *k)
 {
-    enum { N_KEY = 900, D = 64 };
-    static int8_t keys[2][N_KEY * D];
+    enum { N_KEY = 900 };
+    static int8_t keys[2][N_KEY * WIDEST];
     static float scales[2][N_KEY];
     static attended all;
-    float q[D];
+    float q[WIDEST];
     for (int round = 0; round < 20; round++) {
+        const bool own = round % 2, wide = round % 4 > 1;
+        const int d_head = wide ? WIDEST : 64;
         double worst = 0, v_max = 0;
-        for (size_t i = 0; i < D; i++) q[i] = 3 * value(PLAIN);
-        for (size_t i = 0; i < 2 * (size_t)N_KEY * D; i++) keys[i % 2][i / 2] = (int8_t)between(-127, 127);
+        for (int i = 0; i < d_head; i++) q[i] = wide ? -0.01f : 3 * value(PLAIN);
+        for (int i = 0; i < 2 * N_KEY * d_head; i++) keys[i % 2][i / 2] = (int8_t)between(-127, 127);
+        for (int j = 0; wide && j < N_KEY; j++) memset(keys[0] + j * d_head, j % 3 ? -128 : 127, (size_t)d_head);
         for (int i = 0; i < 2 * N_KEY; i++) scales[i % 2][i / 2] = 0.002f * (float)between(1, 10);
-        const bool own = round % 2;
         pp_attend a = {.q = q,
                        .n_tok = 1,
                        .n_group = 1,
-                       .d_head = D,
+                       .d_head = d_head,
                        .n_key = N_KEY,
                        .scale = 0.125f,
                        .k = keys[0],
@@ -309,13 +330,13 @@ static void scalar_attention_of_codes_is_true(const pp_kernels *k)
                        .v_scales = own ? scales[1] : NULL,
                        .scratch = attend_scratch};
         attend_into(k->attend_i8, &a, &all);
-        for (int i = 0; i < D; i++) {
+        for (int i = 0; i < d_head; i++) {
             double sum = 0, weights = 0;
             for (int j = 0; j < N_KEY; j++) {
                 const double k_scale = (double)(own ? scales[0][j] : a.k_scale);
-                const double v = (double)(own ? scales[1][j] : a.v_scale) * keys[1][j * D + i];
+                const double v = (double)(own ? scales[1][j] : a.v_scale) * keys[1][j * d_head + i];
                 double score = 0;
-                for (int d = 0; d < D; d++) score += (double)q[d] * k_scale * keys[0][j * D + d];
+                for (int d = 0; d < d_head; d++) score += (double)q[d] * k_scale * keys[0][j * d_head + d];
                 weights += exp((double)a.scale * score);
                 sum += exp((double)a.scale * score) * v;
                 v_max = fmax(v_max, fabs(v));

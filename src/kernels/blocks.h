@@ -103,7 +103,10 @@ INLINE void block_put(const pp_block_matmul *m, int t, int o, int n, int v, vec 
 
 /* ---- few tokens: codes are taken apart in registers ---- */
 
-/* Asks for what lies ahead of n bytes, all vectors together: few lines at a time, as a core waits for bursts of them. */
+/*
+ * Asks for what lies ahead of so many bytes, a multiple of 64: with each vector of rows for its share of the lines, and where they
+ * are read. A core waits for bursts of them.
+ */
 INLINE void block_fetch(const uint8_t *at, int bytes, int v)
 {
     const int lines = bytes / 64, first = lines * v / ROW_VECTORS, end = lines * (v + 1) / ROW_VECTORS;
