@@ -153,7 +153,7 @@ guesses() { pippin bench -m "$base" -d "$draft" --json "$@" >"$scratch/bench.jso
 guesses --acceptance 0.7 -n 128 -r 6 --draft-tokens 3
 line '7 of 10 guesses right, times plain' 'cat $scratch/bench.json # VNNI' 'bench spec\" against_plain' '>=' 1.75
 line 'outside of both models, ms a pass' 'cat $scratch/bench.json' 'bench spec3 outside_ms' '<=' 0.7
-guesses --acceptance 0 -n 256 -r 3 --draft-tokens 1
+guesses --acceptance 0 -n 256 -r 5 --draft-tokens 1
 line 'no guess right, times plain' 'cat $scratch/bench.json' 'bench spec\" against_plain' '>=' 0.97
 pippin bench -m "$base" -n 32 -p 1 --verify 1 --batch 8 --json >"$scratch/bench.json" 2>"$scratch/said" || cat "$scratch/said"
 line '8 texts, a token each, times one' 'cat $scratch/bench.json # VNNI' 'bench batch8 time_ratio' '<=' 2.66
@@ -174,7 +174,7 @@ line 'readers refuse what lies, read what is real' formats_test passed '>=' 11
 line 'a draw has the law of its filters' sampler_test passed '>=' 5
 line 'speculation: the law of a step, within 1e-12' accept_test passed '>=' 4
 line 'guesses change no greedy text' speculation_test passed '>=' 11
-line 'guesses pay, or are left' guess_test passed '>=' 5
+line 'guesses pay, or are left' guess_test passed '>=' 8
 line 'Spec-Bench, a sample, the pair: the plain answers' 'questions $SHARED 40 models/mini.gguf models/mini-draft.gguf' 'count "times as fast"' == 27
 line 'Spec-Bench, a sample: the plain answers' 'questions $SHARED 40' 'count "times as fast"' == 36
 line 'ids of real vocabularies' tokenizer_test passed '>=' 4

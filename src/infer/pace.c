@@ -23,11 +23,17 @@ static const double PRIOR = 0.6, PRIOR_WEIGHT = 2;
 
 static double share(const pp_odds *o) { return o->tried > 0 ? o->accepted / o->tried : PRIOR; }
 
-/* A pass of a size that was not seen yet costs no more than the next smaller one: it is tried once, and then known. */
+/*
+ * A pass takes no longer than one of more tokens, whatever was seen of it when the machine was slower; and where it was not seen
+ * yet, no longer than the next smaller one: it is tried once, and then known.
+ */
 static double pass_seconds(const pp_pace *p, int32_t n_tok)
 {
     while (n_tok > 1 && !p->n_seen[n_tok]) n_tok--;
-    return p->seconds[n_tok];
+    double least = p->seconds[n_tok];
+    for (int32_t n = n_tok + 1; n <= PP_MAX_DRAFT + 1; n++)
+        if (p->n_seen[n]) least = PP_MIN(least, p->seconds[n]);
+    return least;
 }
 
 /* Tokens a second with k guesses. */
@@ -63,7 +69,7 @@ static int32_t refreshed(pp_odds *o, int32_t best, int32_t most)
 /* Is it time for a try? What tries cost stays a small share of the time between them, if they are not very rare. */
 static bool may_try(const pp_pace *p, pp_odds *o, double reading)
 {
-    const double plain = p->seconds[1], cost = reading + pass_seconds(p, 2) + o->seconds - plain;
+    const double plain = pass_seconds(p, 1), cost = reading + pass_seconds(p, 2) + o->seconds - plain;
     if (o->wait == 0) o->wait = FIRST_WAIT;
     if (++o->idle < o->wait) return false;
     return cost * TRY_SHARE <= o->idle * plain || o->idle >= RARELY;
@@ -80,7 +86,7 @@ int32_t pp_pace_choose(const pp_pace *p, pp_odds *o, int32_t most, size_t n_unre
          * What is won by the tokens that may come: where an answer ends is not known, so as many as came already. What is paid
          * for once it could have been won before costs at most twice what the better of both ways does, as in hiring skis.
          */
-        const double won = (p->seconds[1] - 1 / rate(p, o, best)) * (double)PP_MIN(n_done, n_wanted);
+        const double won = (pass_seconds(p, 1) - 1 / rate(p, o, best)) * (double)PP_MIN(n_done, n_wanted);
         if (won < reading) return 0;
         o->idle = 0;
         o->wait = FIRST_WAIT;
