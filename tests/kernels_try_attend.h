@@ -34,14 +34,13 @@ static void shuffle(int32_t *list, int n)
 static int32_t slot_of(const pp_attend *a, int j) { return a->slots ? a->slots[j] : j; }
 
 /* Codes and queries whose sums are the largest there are, or scales of values so small that nothing is left of them. */
-static void attend_extremes(const pp_attend *a, float *q, size_t n_q, int8_t *k, int8_t *v, size_t n)
+static void attend_extremes(float *q, size_t n_q, int8_t *k, int8_t *v, size_t n, float *v_scales, int n_slot)
 {
     const bool least = between(0, 1);
     for (size_t i = 0; i < n_q; i++) q[i] = copysignf(1, least ? q[i] : -1);
     memset(k, -128, n);
     memset(v, -128, n);
-    for (int j = 0; least && a->v_scales && j < a->n_key + a->n_tok - 1; j++)
-        ((float *)(uintptr_t)a->v_scales)[slot_of(a, j)] = PP_ATTEND_LEAST * (float)between(0, 1);
+    for (int i = 0; least && v_scales && i < n_slot; i++) v_scales[i] = PP_ATTEND_LEAST * (float)between(0, 1);
 }
 
 /* A random call without its output; keys lie in order, or are strewn over more slots than there are keys. */
@@ -72,13 +71,14 @@ static pp_attend attend_call(pippin_type type, float q_size)
     int32_t *slots = input(3, (size_t)n_slot * sizeof *slots), shuffled[MOST_KEYS];
     shuffle(shuffled, n_slot);
     if (between(0, 2)) a.slots = memcpy(slots + n_slot - n_key, shuffled, (size_t)n_key * sizeof *slots);
+    float *v_scales = NULL;
     if (type == PIPPIN_I8 && between(0, 1)) {
         float *scales[2] = {input_f32(4, (size_t)n_slot, PLAIN), input_f32(5, (size_t)n_slot, PLAIN)};
         for (int i = 0; i < 2 * n_slot; i++) scales[i % 2][i / 2] = fabsf(scales[i % 2][i / 2]) / 50 + 1e-4f;
         a.k_scales = scales[0];
-        a.v_scales = scales[1];
+        a.v_scales = v_scales = scales[1];
     }
-    if (type == PIPPIN_I8 && !between(0, 9)) attend_extremes(&a, q, n_q, k, v, n);
+    if (type == PIPPIN_I8 && !between(0, 9)) attend_extremes(q, n_q, k, v, n, v_scales, n_slot);
     return a;
 }
 
@@ -263,6 +263,20 @@ static bool try_attend_merge(const pp_kernels *k, const pp_kernels *truth)
     return true;
 }
 
+/* One query with keys in order. */
+static pp_attend lone_query(const float *q, int d_head, const void *k, const void *v, int n_key, float scale)
+{
+    return (pp_attend){.q = q,
+                       .n_tok = 1,
+                       .n_group = 1,
+                       .d_head = d_head,
+                       .n_key = n_key,
+                       .scale = scale,
+                       .k = k,
+                       .v = v,
+                       .scratch = attend_scratch};
+}
+
 /* Scalar attention and its parts merged are softmax attention, in double. */
 static void scalar_attention_is_true(const pp_kernels *k)
 {
@@ -272,15 +286,7 @@ static void scalar_attention_is_true(const pp_kernels *k)
     static attended all, part;
     for (size_t i = 0; i < D; i++) q[i] = 3 * value(PLAIN);
     for (size_t i = 0; i < 2 * (size_t)N_KEY * D; i++) keys[i % 2][i / 2] = pp_f32_to_bf16(value(PLAIN));
-    pp_attend a = {.q = q,
-                   .n_tok = 1,
-                   .n_group = 1,
-                   .d_head = D,
-                   .n_key = N_KEY,
-                   .scale = 0.3f,
-                   .k = keys[0],
-                   .v = keys[1],
-                   .scratch = attend_scratch};
+    pp_attend a = lone_query(q, D, keys[0], keys[1], N_KEY, 0.3f);
     attend_into(k->attend_bf16, &a, &all);
     a.first = PP_ATTEND_SPLIT;
     attend_into(k->attend_bf16, &a, &part);
@@ -316,19 +322,10 @@ static void scalar_attention_of_codes_is_true(const pp_kernels *k)
         for (int i = 0; i < 2 * N_KEY * d_head; i++) keys[i % 2][i / 2] = (int8_t)between(-127, 127);
         for (int j = 0; wide && j < N_KEY; j++) memset(keys[0] + j * d_head, j % 3 ? -128 : 127, (size_t)d_head);
         for (int i = 0; i < 2 * N_KEY; i++) scales[i % 2][i / 2] = 0.002f * (float)between(1, 10);
-        pp_attend a = {.q = q,
-                       .n_tok = 1,
-                       .n_group = 1,
-                       .d_head = d_head,
-                       .n_key = N_KEY,
-                       .scale = 0.125f,
-                       .k = keys[0],
-                       .v = keys[1],
-                       .k_scale = 0.01f,
-                       .v_scale = 0.01f,
-                       .k_scales = own ? scales[0] : NULL,
-                       .v_scales = own ? scales[1] : NULL,
-                       .scratch = attend_scratch};
+        pp_attend a = lone_query(q, d_head, keys[0], keys[1], N_KEY, 0.125f);
+        a.k_scale = a.v_scale = 0.01f;
+        a.k_scales = own ? scales[0] : NULL;
+        a.v_scales = own ? scales[1] : NULL;
         attend_into(k->attend_i8, &a, &all);
         for (int i = 0; i < d_head; i++) {
             double sum = 0, weights = 0;
