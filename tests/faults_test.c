@@ -318,18 +318,6 @@ static pippin_status use_run(void)
 
 static char run_folder[80];
 
-static void empty_run_folder(void)
-{
-    DIR *dir = opendir(run_folder);
-    if (!dir) return;
-    for (struct dirent *e; (e = readdir(dir));) {
-        char path[400];
-        snprintf(path, sizeof path, "%s/%s", run_folder, e->d_name);
-        unlink(path);
-    }
-    closedir(dir);
-}
-
 typedef enum job { TRAIN = 0, DISTILL, ADAPTER } job;
 
 static pippin_status train(job j, const pippin_train_options *o, pippin_error *err)
@@ -367,7 +355,7 @@ static pippin_status train_twice(job j)
                                     .rank = j == ADAPTER ? 2 : 0,
                                     .resume = true,
                                     .n_threads = 2};
-    empty_run_folder();
+    remove_folder(run_folder);
     pippin_status status = train(j, &o, &failure);
     return status == PIPPIN_OK ? train(j, &o, &failure) : status;
 }
@@ -469,8 +457,7 @@ int main(void)
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         unlink(path);
     }
-    empty_run_folder();
-    rmdir(run_folder);
+    remove_folder(run_folder);
     rmdir(folder);
     return failed;
 }
